@@ -1,0 +1,45 @@
+# People and CI run the same commands. A second call of any target installs nothing.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+export PYTHONWARNINGS ?= default
+
+help:            ## this list
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' --constraint constraints.txt
+	touch $@
+
+setup: $(READY)  ## create the environment with pinned dependencies
+
+demo: $(READY)   ## the main job on an embedded default: no download, no data, 2 CPU cores
+	$(BIN)/python -m sweep.data_efficiency --preset demo --results results/demo
+	$(BIN)/python -m analysis.report results/demo
+
+test: $(READY)   ## the tests that need no GPU, data or patience
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: $(READY)  ## the long tests: kills and restarts of whole sweeps
+	$(BIN)/python -m pytest -m "slow and not gpu"
+
+check: $(READY)  ## format, lint, strict types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+lowest:          ## the tests on the lowest versions that pyproject.toml allows
+	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[dev]'
+	.venv-lowest/bin/python -m pytest -m "not slow and not gpu"
+
+clean:           ## remove results and caches, keep the environment
+	rm -rf results .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help setup demo test test-slow check lowest clean
+.DEFAULT_GOAL := help

@@ -1,0 +1,174 @@
+"""Read a results folder into data frames, and keep the cells that belong to its latest plan.
+
+In: a folder written through ``trainables.results``. Out: an ExperimentResults with one row per finished cell, what is
+missing, what failed, and warnings about everything that was left out. Source of the schemas: ``trainables.results``.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from trainables.results import check_results, read_table
+
+DESIGN_AXES = ["arm", "pretraining_epochs", "label_count", "subset_seed", "train_seed", "pretraining_seed"]
+
+
+class ReportError(Exception):
+    """Results that no report can be made of; the message says what was expected, what was found and where."""
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """The ``report:`` section of experiment.yaml, with the defaults of the sweep."""
+
+    reference_arm: str = "supervised-natural"
+    convergence_fraction: float = 0.95
+    hold_evaluations: int = 2
+    near_minimum: float = 0.10
+    target_error: float | None = None
+    bootstrap_resamples: int = 2000
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True)
+class ExperimentResults:
+    """Everything the analysis needs to know about one sweep; ``cells`` has one row per finished cell of the design."""
+
+    root: Path
+    name: str
+    label_unit: str
+    options: ReportOptions
+    planned: pd.DataFrame
+    cells: pd.DataFrame  # the contract's columns plus variant, seed, error
+    curves: pd.DataFrame
+    cases: pd.DataFrame
+    pretraining: pd.DataFrame
+    missing: pd.DataFrame  # planned, not finished; reason is empty where no failure was recorded
+    failures: pd.DataFrame  # failed cells and stages
+    num_other_protocol: int = 0
+    data: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def load_results(root: Path) -> ExperimentResults:
+    """Read a results folder; raise ResultsError for a foreign folder and ReportError where no cell has finished."""
+    root = check_results(root)
+    tables, warnings = _read_tables(root)
+    config = _read_yaml(root / "experiment.yaml", warnings)
+    planned, cells = _select_design(tables["planned"], tables["cells"])
+    if cells.empty:
+        raise ReportError(
+            f"no finished cells in {root}: expected at least one file in {root / 'cells'} that belongs to the latest "
+            f"plan, found {len(tables['cells'])} of other protocols and {len(planned)} planned; run the sweep first"
+        )
+    cells = _describe_cells(cells)
+    kept = set(cells["cell_id"])
+    failures = tables["failures"]
+    return ExperimentResults(
+        root=root,
+        name=str(config.get("name") or root.name),
+        label_unit=str((config.get("grid") or {}).get("label_unit") or cells["label_unit"].iloc[0]),
+        options=_read_options(config.get("report") or {}, warnings),
+        planned=planned,
+        cells=cells,
+        curves=tables["curves"][tables["curves"]["cell_id"].isin(kept)].reset_index(drop=True),
+        cases=tables["cases"][tables["cases"]["cell_id"].isin(kept)].reset_index(drop=True),
+        pretraining=tables["pretraining"],
+        missing=_missing_cells(planned, kept, failures),
+        failures=failures.reset_index(drop=True),
+        num_other_protocol=len(tables["cells"]) - len(cells),
+        data=_read_json(root / "data.json", warnings),
+        versions=_read_json(root / "versions.json", warnings),
+        warnings=warnings,
+    )
+
+
+def variant_label(arm: str, pretraining_epochs: int) -> str:
+    """Name an arm at a number of pretraining epochs, such as ``byol-domain, 12 epochs``; 0 epochs is the arm alone."""
+    if pretraining_epochs == 0:
+        return arm
+    return f"{arm}, {pretraining_epochs} epoch{'s' if pretraining_epochs != 1 else ''}"
+
+
+def write_fits(path: Path, fits: pd.DataFrame) -> None:
+    """Write the fitted laws as one Parquet file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fits.to_parquet(path, index=False)
+
+
+def _read_tables(root: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    tables, warnings = {}, []
+    for name in ("planned", "cells", "curves", "cases", "pretraining", "failures"):
+        table, problems = read_table(root, name)
+        tables[name] = table.to_pandas()
+        warnings += [f"Left out: {problem}." for problem in problems]
+    return tables, warnings
+
+
+def _select_design(planned: pd.DataFrame, cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the planned rows and the finished cells of the latest plan's protocol."""
+    cells = cells.drop_duplicates("cell_id", keep="last")
+    if planned.empty and cells.empty:
+        return planned, cells
+    if planned.empty:  # results copied without their plans: the protocol that finished last stands
+        protocol = cells.sort_values("finished_at")["protocol_id"].iloc[-1]
+    else:
+        protocol = planned.sort_values("plan_number")["protocol_id"].iloc[-1]
+    planned = planned[planned["protocol_id"] == protocol].drop_duplicates("cell_id")
+    return planned.reset_index(drop=True), cells[cells["protocol_id"] == protocol].reset_index(drop=True)
+
+
+def _describe_cells(cells: pd.DataFrame) -> pd.DataFrame:
+    """Add variant, seed and error; a seed is the pair of subset and training seed, shared by all arms."""
+    labels = [
+        variant_label(str(arm), int(epochs))
+        for arm, epochs in zip(cells["arm"], cells["pretraining_epochs"], strict=True)
+    ]
+    seeds = cells["subset_seed"].astype(str) + "/" + cells["train_seed"].astype(str)
+    return cells.assign(variant=labels, seed=seeds, error=1.0 - cells["test_dice"])
+
+
+def _missing_cells(planned: pd.DataFrame, finished: set[str], failures: pd.DataFrame) -> pd.DataFrame:
+    missing = planned[~planned["cell_id"].isin(finished)]
+    failed_cells = failures[failures["unit"] == "cell"].drop_duplicates("unit_id", keep="last")
+    reasons = dict(zip(failed_cells["unit_id"], failed_cells["reason"], strict=True))
+    return missing[["cell_id", *DESIGN_AXES]].assign(
+        reason=[reasons.get(cell_id, "") for cell_id in missing["cell_id"]]
+    )
+
+
+def _read_options(section: Mapping[str, Any], warnings: list[str]) -> ReportOptions:
+    known = {item.name for item in fields(ReportOptions)}
+    if unknown := sorted(set(section) - known):
+        warnings.append(f"experiment.yaml: ignored unknown keys under report: {', '.join(unknown)}.")
+    return ReportOptions(**{key: value for key, value in section.items() if key in known})
+
+
+def _read_yaml(path: Path, warnings: list[str]) -> dict[str, Any]:
+    if not path.is_file():
+        warnings.append(f"{path.name} is missing: the report uses its default options.")
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ReportError(f"{path} is damaged: expected YAML ({str(error).splitlines()[0]})") from error
+    if not isinstance(content, dict):
+        raise ReportError(f"{path} is damaged: expected a mapping, found {type(content).__name__}")
+    return content
+
+
+def _read_json(path: Path, warnings: list[str]) -> dict[str, Any]:
+    if not path.is_file():
+        warnings.append(f"{path.name} is missing: its part of the report is left out.")
+        return {}
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise ReportError(f"{path} is damaged: expected JSON ({error})") from error
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,188 @@
+"""The experiment: one typed, frozen tree of everything that a run depends on.
+
+In: a preset's name or a YAML file, and ``key.path=value`` overrides. Out: an Experiment that is valid as far as can
+be known without reading data. Unknown keys are refused with the nearest valid name.
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from trainables.config import (
+    ComputeConfig,
+    DataConfig,
+    FinetuneConfig,
+    ModelConfig,
+    NaturalConfig,
+    Section,
+    StageConfig,
+)
+
+
+class ExperimentError(Exception):
+    """A preset, file or override that makes no experiment; the message says what was expected, found and where."""
+
+
+class ArmConfig(Section):
+    """One way to an encoder: initial weights, then stages in order."""
+
+    weights: str = "random"
+    stages: tuple[str, ...] = ()
+
+
+class GridConfig(Section):
+    """The axes of the grid. Pretraining epochs are the milestones of each arm's last stage."""
+
+    arms: tuple[str, ...] = ()  # none takes all arms
+    label_counts: tuple[int, ...] = Field(min_length=1)
+    subset_seeds: tuple[int, ...] = Field(min_length=1)  # which slices are labelled
+    train_seeds: tuple[int, ...] | None = None  # crossed with the subsets; none takes each subset's own seed once
+
+    @model_validator(mode="after")
+    def _values_are_unique(self) -> "GridConfig":
+        for name in ("arms", "label_counts", "subset_seeds", "train_seeds"):
+            values = getattr(self, name) or ()
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name}: expected each value once, found {list(values)}")
+        if min(self.label_counts) < 1:
+            raise ValueError(f"label_counts: expected at least 1, found {min(self.label_counts)}")
+        return self
+
+
+class ReportConfig(Section):
+    """What the report compares with; changing it reruns nothing."""
+
+    reference_arm: str = "supervised-natural"
+    convergence_fraction: float = Field(0.95, gt=0, lt=1)  # of the reference arm's median final validation Dice
+    hold_evaluations: int = Field(2, ge=1)  # evaluations in a row at or above the target
+    near_minimum: float = Field(0.10, gt=0)  # 'near' the smallest error: within this share of it
+    target_error: float | None = Field(None, gt=0, lt=1)
+    bootstrap_resamples: int = Field(2000, ge=100)
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+
+
+class Experiment(Section):
+    """Everything that a run depends on."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    data: DataConfig = DataConfig()
+    natural: NaturalConfig = NaturalConfig()
+    model: ModelConfig = ModelConfig()
+    stages: dict[str, StageConfig] = Field(default_factory=dict)
+    arms: dict[str, ArmConfig] = Field(min_length=1)
+    pretraining_seed: int = Field(0, ge=0)
+    finetune: FinetuneConfig = FinetuneConfig()
+    grid: GridConfig
+    compute: ComputeConfig = ComputeConfig()
+    report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="after")
+    def _names_resolve(self) -> "Experiment":
+        for name, arm in self.arms.items():
+            for stage in arm.stages:
+                _must_be_one_of(stage, self.stages, f"arms.{name}.stages: unknown stage")
+        for name in self.grid.arms:
+            _must_be_one_of(name, self.arms, "grid.arms: unknown arm")
+        _must_be_one_of(self.report.reference_arm, self.arm_names, "report.reference_arm: not an arm of the grid")
+        return self
+
+    @property
+    def arm_names(self) -> tuple[str, ...]:
+        """The arms of the grid, in order."""
+        return self.grid.arms or tuple(self.arms)
+
+
+def _must_be_one_of(name: str, valid: Any, what: str) -> None:
+    if name not in valid:
+        raise ValueError(f"{what} '{name}'{nearest(name, valid)}")
+
+
+def nearest(name: str, valid: Any) -> str:
+    """Return '; did you mean X?' or the list of valid names, as the end of a message."""
+    names = [str(each) for each in valid]
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else f"; expected one of {', '.join(names) or '(none)'}"
+
+
+def preset_names() -> list[str]:
+    """List the presets that come with the package."""
+    return sorted(path.name.removesuffix(".yaml") for path in (resources.files("sweep") / "presets").iterdir())
+
+
+def load_preset(name: str, overrides: Sequence[str] = ()) -> Experiment:
+    """Build the experiment of a preset. Raises ExperimentError."""
+    if name not in preset_names():
+        raise ExperimentError(f"unknown preset '{name}'{nearest(name, preset_names())}")
+    text = (resources.files("sweep") / "presets" / f"{name}.yaml").read_text()
+    return _build(text, f"preset {name}", overrides)
+
+
+def load_file(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Build the experiment of a YAML file. Raises ExperimentError."""
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise ExperimentError(f"config file {path} cannot be read: {error.strerror}") from error
+    return _build(text, str(path), overrides)
+
+
+def _build(text: str, source: str, overrides: Sequence[str]) -> Experiment:
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ExperimentError(f"{source} is not valid YAML: {error}") from error
+    if not isinstance(tree, dict):
+        raise ExperimentError(f"{source}: expected a mapping of sections, found {type(tree).__name__}")
+    for override in overrides:
+        _apply(tree, override)
+    try:
+        return Experiment.model_validate(tree)
+    except ValidationError as error:
+        raise ExperimentError("\n".join(_explain(each, source) for each in error.errors())) from error
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise ExperimentError(f"'{override}': expected key.path=value, such as finetune.steps=500")
+    *parents, last = path.split(".")
+    node: Any = tree
+    for key in parents:
+        node = node.setdefault(key, {}) if isinstance(node, dict) else node
+        if not isinstance(node, dict):
+            raise ExperimentError(f"'{override}': {key} is not a section")
+    try:
+        node[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ExperimentError(f"'{override}': the value is not valid YAML") from error
+
+
+def _explain(error: Mapping[str, Any], source: str) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        key = str(error["loc"][-1])
+        return f"{source}: unknown key '{where}'{nearest(key, _fields_at(error['loc'][:-1]))}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    found = "" if isinstance(error["input"], (dict, BaseModel)) else f", found {error['input']!r}"
+    return f"{source}: {where + ': ' if where else ''}{message}{found}"
+
+
+def _fields_at(location: Sequence[Any]) -> list[str]:
+    """The valid keys of the section at a location of the tree."""
+    section: Any = Experiment
+    for part in location:
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            section = section.model_fields[str(part)].annotation
+        else:  # dict[str, Section]: any key leads to the section
+            section = get_args(section)[-1]
+    return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+
+
+def to_yaml(experiment: Experiment) -> str:
+    """Return the whole resolved tree as YAML that ``load_file`` reads back."""
+    return yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,53 @@
+"""The grid: from axes to unique cells.
+
+In: an Experiment. Out: every cell that it asks for, once: arm x pretraining epochs x label count x seeds. An arm
+whose last stage has no milestones appears once, at 0 epochs.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sweep.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class GridPoint:
+    """The axes of one cell."""
+
+    arm: str
+    pretraining_epochs: int
+    label_count: int
+    subset_seed: int
+    train_seed: int
+
+
+def pretraining_epochs(experiment: Experiment, arm: str) -> tuple[int, ...]:
+    """Return the arm's points on the pretraining-epochs axis."""
+    stages = experiment.arms[arm].stages
+    return (experiment.stages[stages[-1]].milestones if stages else ()) or (0,)
+
+
+def base_arm(experiment: Experiment, arm: str) -> str:
+    """Return the arm that this one is at 0 pretraining epochs: the same chain without its last stage, if it is an arm.
+
+    An arm without a pretraining-epochs axis is its own base.
+    """
+    config = experiment.arms[arm]
+    if pretraining_epochs(experiment, arm) == (0,):
+        return arm
+    for name in experiment.arm_names:
+        other = experiment.arms[name]
+        if other.weights == config.weights and other.stages == config.stages[:-1]:
+            return name
+    return arm
+
+
+def grid_points(experiment: Experiment) -> Iterator[GridPoint]:
+    """Yield all cells, a whole replicate (seed) before the next, so that a stopped run holds complete replicates."""
+    grid = experiment.grid
+    for subset_seed in grid.subset_seeds:
+        for train_seed in grid.train_seeds or (subset_seed,):
+            for arm in experiment.arm_names:
+                for epochs in pretraining_epochs(experiment, arm):
+                    for label_count in sorted(grid.label_counts):
+                        yield GridPoint(arm, epochs, label_count, subset_seed, train_seed)

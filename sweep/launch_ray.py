@@ -1,0 +1,277 @@
+"""Run a plan on Ray: a TorchTrainer for each pretraining stage, one Tuner over the cells.
+
+In: a Plan and a Scoreboard. Out: rows in the results folder, written by the workers. The plan decides what runs,
+Ray where. Stages run in threads of the driver beside the Tuner, whose searcher hands out a cell as soon as its
+encoder exists and leaves the resources of stages in training alone. Ray's own experiment state is scratch: what is
+finished is what the results folder holds.
+"""
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweep.plan import Plan, PlannedCell, PlannedStage
+from sweep.scoreboard import Scoreboard
+from trainables.config import ComputeConfig
+from trainables.results import is_finished, record_failure
+
+ENVIRONMENT = {
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # would start every worker through uv
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # paces reports: 2 s otherwise
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "120",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without a GPU sees none
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # six files a trial
+    "RAY_AIR_NEW_OUTPUT": "1",
+}
+
+
+class LaunchError(Exception):
+    """Ray cannot be reached or cannot run the plan; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How the cluster is divided, in units of one cell.
+
+    ``slots``: cells at once on the whole cluster. ``stage``: what one pretraining stage takes. ``parallel_stages``:
+    stages at once; one cell's room is left beside them where there is any.
+    """
+
+    slots: int
+    stage: int
+    parallel_stages: int
+    gpus_per_cell: float
+    gpus_per_worker: int
+
+    def cells_allowed(self, stages_pending: int) -> int:
+        """Return how many cells may run beside the stages that are still to come."""
+        return max(0, self.slots - self.stage * min(self.parallel_stages, stages_pending))
+
+
+def divide(compute: ComputeConfig, resources: dict[str, float]) -> Shares:
+    """Divide a cluster's resources between stages and cells. Raises LaunchError when a stage can never fit."""
+    num_gpus = resources.get("GPU", 0.0) if compute.device != "cpu" else 0.0
+    if compute.device == "cuda" and not num_gpus and compute.slots is None:
+        raise LaunchError(
+            "compute.device is cuda, but the cluster has no GPU; use compute.device=cpu, "
+            "or compute.slots=N for a cluster that grows on demand"
+        )
+    on_gpu = bool(num_gpus) or compute.device == "cuda"
+    if on_gpu:
+        slots = int(num_gpus / compute.gpus_per_cell + 1e-9)
+        stage = max(1, round(compute.pretraining_workers / compute.gpus_per_cell))
+    else:
+        slots = int(resources.get("CPU", 0.0) // compute.threads)
+        stage = compute.pretraining_workers
+    slots = compute.slots or slots
+    if slots < 1 or (compute.slots is None and stage > slots):
+        raise LaunchError(
+            f"the cluster has room for {slots} cells at once and a pretraining stage needs {stage}; "
+            "lower compute.threads or compute.pretraining_workers, or set compute.slots for a cluster that grows on demand"
+        )
+    parallel = max(1, (slots - 1) // stage)
+    return Shares(slots, stage, parallel, compute.gpus_per_cell if on_gpu else 0.0, int(on_gpu))
+
+
+def launch(plan: Plan, board: Scoreboard, compute: ComputeConfig) -> None:
+    """Run everything that is missing. Raises KeyboardInterrupt after an orderly stop on Ctrl-C or SIGTERM."""
+    with _connected(compute) as resources, _scratch(plan) as scratch:
+        shares = divide(compute, resources)
+        stop = threading.Event()
+        threads = [
+            threading.Thread(target=_run_stages, args=(board, shares, compute, scratch, stop), daemon=True)
+            for _ in range(min(shares.parallel_stages, len(plan.stages)))
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            _run_cells(plan, board, shares, compute, scratch)
+        finally:
+            stop.set()
+        while board.stages_pending() and not board.cells_pending():  # stages that no cell of this run waits for
+            time.sleep(0.2)
+
+
+@contextlib.contextmanager
+def _connected(compute: ComputeConfig) -> Iterator[dict[str, float]]:
+    """Start Ray on this machine, or join a running cluster; yield its resources."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    address = compute.address or os.environ.get("RAY_ADDRESS") or "local"
+    local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise LaunchError(
+            f"no Ray cluster at {address} ({str(error).splitlines()[0]}); start it, or unset RAY_ADDRESS"
+        ) from error
+    try:
+        yield ray.cluster_resources()
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _scratch(plan: Plan) -> Iterator[Path]:
+    """A folder for Ray's own state, beside the results so that every node sees it; removed at the end."""
+    results = plan.cells[0].job.results
+    for abandoned in results.glob(".ray-*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=".ray-", dir=results))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run_stages(
+    board: Scoreboard, shares: Shares, compute: ComputeConfig, scratch: Path, stop: threading.Event
+) -> None:
+    """Train stages one after another until none is left."""
+    while board.stages_pending() and not stop.is_set():
+        stage = board.take_stage()
+        if stage is None:
+            time.sleep(0.2)
+            continue
+        try:
+            _train(stage, shares, compute, scratch)
+        except Exception as error:  # the boundary of a unit: recorded with its reason, never passed over
+            record_failure(stage.job.results, stage.job.failure(_cause(error)))
+            board.stage_ended(stage, succeeded=False)
+        else:
+            board.stage_ended(stage, succeeded=True)
+
+
+def _cause(error: Exception) -> BaseException:
+    """The worker's own error inside Ray Train's."""
+    failures = getattr(error, "worker_failures", None)
+    return next(iter(failures.values())) if failures else error
+
+
+def _train(stage: PlannedStage, shares: Shares, compute: ComputeConfig, scratch: Path) -> None:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from trainables.ray_adapters import pretrain_worker
+
+    trainer = TorchTrainer(
+        pretrain_worker,
+        train_loop_config=stage.job.model_dump(mode="json"),
+        torch_config=TorchConfig(backend="nccl" if shares.gpus_per_worker else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=compute.pretraining_workers,
+            use_gpu=bool(shares.gpus_per_worker),
+            resources_per_worker={"CPU": compute.threads, "GPU": shares.gpus_per_worker},
+        ),
+        run_config=RunConfig(
+            name=f"stage-{stage.stage_id}",
+            storage_path=str(scratch),
+            failure_config=FailureConfig(max_failures=compute.max_retries),
+        ),
+    )
+    trainer.fit()
+
+
+def _run_cells(plan: Plan, board: Scoreboard, shares: Shares, compute: ComputeConfig, scratch: Path) -> None:
+    from ray import tune
+
+    from trainables.ray_adapters import finetune_trial
+
+    if not plan.missing:
+        return
+    with _stopped_by(signal.SIGTERM) as was_stopped:
+        tuner = tune.Tuner(
+            tune.with_resources(finetune_trial, {"cpu": compute.threads, "gpu": shares.gpus_per_cell}),
+            tune_config=tune.TuneConfig(
+                search_alg=_searcher(board, shares),
+                num_samples=len(plan.missing),
+                max_concurrent_trials=shares.slots,
+                reuse_actors=True,  # a fresh process costs as much as a small cell
+            ),
+            run_config=tune.RunConfig(
+                name="cells",
+                storage_path=str(scratch),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=compute.max_retries),
+            ),
+        )
+        tuner.fit()
+        if was_stopped() or board.cells_pending() or board.cells_running():
+            raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _stopped_by(number: signal.Signals) -> Iterator[Callable[[], bool]]:
+    """Turn a signal into Tune's own orderly stop (SIGINT); yield whether it came."""
+    seen = threading.Event()
+
+    def forward(*_: Any) -> None:
+        seen.set()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield seen.is_set
+        return
+    before = signal.signal(number, forward)
+    try:
+        yield seen.is_set
+    finally:
+        signal.signal(number, before)
+
+
+def _searcher(board: Scoreboard, shares: Shares) -> Any:
+    """Return a Tune searcher that hands out the cells of a scoreboard."""
+    from ray.tune.search import Searcher
+
+    class Cells(Searcher):
+        """Cells in the plan's order, each once its encoder exists."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self._running: dict[str, PlannedCell] = {}
+
+        def set_search_properties(self, metric: Any, mode: Any, config: Any, **spec: Any) -> bool:
+            return True
+
+        def suggest(self, trial_id: str) -> Any:
+            if not board.cells_pending():
+                return Searcher.FINISHED
+            if board.cells_running() >= shares.cells_allowed(board.stages_pending()):
+                return None
+            cell = board.take_cell()
+            if cell is None:
+                return None
+            self._running[trial_id] = cell
+            return {"cell": cell.job.model_dump(mode="json")}
+
+        def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+            cell = self._running.pop(trial_id, None)
+            if cell is None:
+                return
+            finished = is_finished(cell.job.results, cell.job.cell_id)
+            if error and not finished:
+                lost = RuntimeError("its worker process died and so did its retries; out of memory is the usual cause")
+                record_failure(cell.job.results, cell.job.failure(lost))
+            board.cell_ended(cell, succeeded=finished)
+
+        def save(self, checkpoint_path: str) -> None:
+            """Nothing is kept: the results folder is the state."""
+
+        def restore(self, checkpoint_path: str) -> None:
+            """Nothing is restored: the next run plans what is missing."""
+
+    return Cells()

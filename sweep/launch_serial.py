@@ -1,0 +1,31 @@
+"""Run a plan in this process, without Ray: for debugging, and the reference that the Ray launcher must equal.
+
+In: a Plan and a Scoreboard. Out: rows in the results folder. Stages come first, cells after; a unit that raises is
+recorded as failed and the rest goes on.
+"""
+
+from sweep.plan import Plan
+from sweep.scoreboard import Scoreboard
+from trainables.finetune import run_and_commit
+from trainables.pretrain import run_stage
+from trainables.results import record_failure
+
+
+def launch(plan: Plan, board: Scoreboard) -> None:
+    """Run everything that is missing. KeyboardInterrupt passes through: what is finished stays finished."""
+    while stage := board.take_stage():
+        try:
+            run_stage(stage.job)
+        except Exception as error:  # the boundary of a unit: recorded with its reason, never passed over
+            record_failure(stage.job.results, stage.job.failure(error))
+            board.stage_ended(stage, succeeded=False)
+        else:
+            board.stage_ended(stage, succeeded=True)
+    while cell := board.take_cell():
+        try:
+            run_and_commit(cell.job)
+        except Exception as error:
+            record_failure(cell.job.results, cell.job.failure(error))
+            board.cell_ended(cell, succeeded=False)
+        else:
+            board.cell_ended(cell, succeeded=True)

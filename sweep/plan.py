@@ -1,0 +1,193 @@
+"""The plan: which cells are finished, which are missing, and which pretraining stages the missing ones need.
+
+In: an Experiment, its Inputs and a results folder. Out: jobs. A cell's id is a hash of everything that changes its
+number, so a finished cell is never run again and a changed one never reused. A stage that two arms share is one
+job.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sweep.experiment import Experiment
+from sweep.grid import GridPoint, base_arm, grid_points
+from sweep.inputs import Inputs
+from trainables.config import RECIPE_VERSION, StageConfig, content_hash
+from trainables.jobs import CellJob, StageJob
+from trainables.results import SCHEMA_VERSION, encoder_path, finished_cells
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a cell's or stage's weights come from: a weights string, or a stage's encoder after some epochs."""
+
+    weights: str
+    weights_id: str
+    name: str
+    stage: "PlannedStage | None" = None
+    epoch: int = 0
+
+    @property
+    def encoder_id(self) -> str:
+        """Hash of the weights, known before they are trained."""
+        return content_hash(self.stage.stage_id if self.stage else self.weights_id, self.epoch)
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage and where it starts from."""
+
+    stage_id: str
+    name: str
+    config: StageConfig
+    source: Source
+    job: StageJob
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell and the encoder it starts from."""
+
+    point: GridPoint
+    source: Source
+    job: CellJob
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything an experiment asks for, and what of it is still to do. ``stages`` are in an order that can be run."""
+
+    cells: tuple[PlannedCell, ...]
+    missing: tuple[PlannedCell, ...]
+    stages: tuple[PlannedStage, ...]  # to train now
+
+    @property
+    def num_finished(self) -> int:
+        """Cells that need no work."""
+        return len(self.cells) - len(self.missing)
+
+
+def build_plan(experiment: Experiment, inputs: Inputs, results: Path) -> Plan:
+    """Compare what the experiment asks for with what the results folder holds."""
+    stages: dict[str, PlannedStage] = {}
+    cells = [_planned_cell(experiment, inputs, results, point, stages) for point in grid_points(experiment)]
+    finished = finished_cells(results)
+    missing = [cell for cell in cells if cell.job.cell_id not in finished]
+    kept = _epochs_to_keep(missing)
+    needed = _stages_to_train(missing, results)
+    return Plan(tuple(cells), tuple(missing), tuple(_keeping(stage, kept) for stage in needed))
+
+
+def _source(
+    experiment: Experiment,
+    inputs: Inputs,
+    results: Path,
+    arm: str,
+    epochs: int,
+    stages: dict[str, PlannedStage],
+) -> Source:
+    """Walk an arm's chain from its initial weights to the encoder of its last stage."""
+    config = experiment.arms[arm]
+    source = Source(config.weights, inputs.weights_ids[config.weights], config.weights)
+    for position, name in enumerate(config.stages):
+        stage_config = experiment.stages[name]
+        is_last = position == len(config.stages) - 1
+        length = epochs if is_last and epochs else stage_config.epochs
+        if is_last and epochs and stage_config.schedule == "per_length":
+            stage_config = stage_config.model_copy(update={"epochs": epochs, "milestones": (epochs,)})
+        stage = _planned_stage(experiment, inputs, results, name, stage_config, source)
+        stage = stages.setdefault(stage.stage_id, stage)
+        path = encoder_path(results, stage.stage_id, length)
+        source = Source(f"file:{path}", stage.stage_id, f"{source.name} > {name}@{length}", stage, length)
+    return source
+
+
+def _planned_stage(
+    experiment: Experiment, inputs: Inputs, results: Path, name: str, config: StageConfig, source: Source
+) -> PlannedStage:
+    recipe = config.model_dump(mode="json", exclude={"milestones", "schedule"})
+    data_id = inputs.natural_id if config.data == "natural" else inputs.data_id
+    seed = experiment.pretraining_seed
+    stage_id = content_hash(recipe, source.encoder_id, data_id, experiment.model, seed, RECIPE_VERSION)
+    job = StageJob(
+        results=results,
+        stage_id=stage_id,
+        name=name if source.stage is None else f"{source.stage.name}+{name}",
+        initial=source.weights,
+        initial_name=source.name,
+        seed=seed,
+        stage=config,
+        model=experiment.model,
+        data=experiment.data,
+        natural=experiment.natural,
+        compute=experiment.compute,
+    )
+    return PlannedStage(stage_id, job.name, config, source, job)
+
+
+def _planned_cell(
+    experiment: Experiment, inputs: Inputs, results: Path, point: GridPoint, stages: dict[str, PlannedStage]
+) -> PlannedCell:
+    source = _source(experiment, inputs, results, point.arm, point.pretraining_epochs, stages)
+    recipe = (inputs.data_id, experiment.data.label_unit, experiment.data.validation_slices, experiment.model)
+    protocol = content_hash(*recipe, experiment.finetune, experiment.pretraining_seed, SCHEMA_VERSION, RECIPE_VERSION)
+    seeds = (point.subset_seed, point.train_seed)
+    axes: dict[str, Any] = {
+        "cell_id": content_hash(protocol, source.encoder_id, point.arm, point.label_count, *seeds),
+        "protocol_id": protocol,
+        "arm": point.arm,
+        "base_arm": base_arm(experiment, point.arm),
+        "pretraining_epochs": point.pretraining_epochs,
+        "pretraining_schedule": source.stage.config.schedule if source.stage else "none",
+        "pretraining_seed": experiment.pretraining_seed,
+        "label_count": point.label_count,
+        "label_unit": experiment.data.label_unit,
+        "subset_seed": point.subset_seed,
+        "train_seed": point.train_seed,
+    }
+    job = CellJob(
+        results=results,
+        axes=axes,
+        encoder=source.weights,
+        encoder_id=source.encoder_id,
+        model=experiment.model,
+        data=experiment.data,
+        finetune=experiment.finetune,
+        compute=experiment.compute,
+    )
+    return PlannedCell(point, source, job)
+
+
+def _stages_to_train(cells: Iterable[PlannedCell], results: Path) -> list[PlannedStage]:
+    """Stages whose encoders the cells need and that do not exist yet, each after those it starts from."""
+    needed: dict[str, PlannedStage] = {}
+
+    def visit(source: Source) -> None:
+        stage = source.stage
+        if stage is None or stage.stage_id in needed or encoder_path(results, stage.stage_id, source.epoch).is_file():
+            return
+        visit(stage.source)
+        needed[stage.stage_id] = stage
+
+    for cell in cells:
+        visit(cell.source)
+    return list(needed.values())
+
+
+def _epochs_to_keep(cells: Iterable[PlannedCell]) -> Mapping[str, set[int]]:
+    """Epochs of each stage whose encoder some cell or later stage starts from."""
+    kept: dict[str, set[int]] = {}
+    for cell in cells:
+        source: Source | None = cell.source
+        while source and source.stage:
+            kept.setdefault(source.stage.stage_id, set()).add(source.epoch)
+            source = source.stage.source
+    return kept
+
+
+def _keeping(stage: PlannedStage, kept: Mapping[str, set[int]]) -> PlannedStage:
+    """The stage with all the epochs that are needed of it as milestones."""
+    epochs = tuple(sorted(kept[stage.stage_id] | {stage.config.epochs}))
+    config = stage.config.model_copy(update={"milestones": epochs})
+    return replace(stage, config=config, job=stage.job.model_copy(update={"stage": config}))

@@ -1,0 +1,133 @@
+"""What has happened so far: which encoders exist, which cells can start, what failed. Thread-safe; no Ray, no printing.
+
+In: a Plan, and events from a launcher. Out: the next cell that can start, and counts for people.
+"""
+
+import threading
+import time
+from dataclasses import dataclass
+
+from sweep.plan import Plan, PlannedCell, PlannedStage, Source
+
+
+@dataclass(frozen=True)
+class Counts:
+    """A moment of a run."""
+
+    stages_done: int
+    stages_failed: int
+    stages_left: int
+    stages_running: tuple[str, ...]
+    cells_done: int  # in this run
+    cells_failed: int
+    cells_left: int  # not started, blocked ones included
+    cells_running: int
+    cells_finished_before: int
+    seconds: float
+
+
+class Scoreboard:
+    """The state of a run: a cell can start when the stage it starts from is done, and is blocked if that failed."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._lock = threading.Lock()
+        self._started = time.monotonic()
+        self._waiting = list(plan.missing)
+        self._stages = {stage.stage_id: stage for stage in plan.stages}
+        self._state = dict.fromkeys(self._stages, "waiting")  # waiting | running | done | failed
+        self._running: set[str] = set()
+        self._done = self._failed = 0
+        self._finished_before = plan.num_finished
+        self._first_cell: float | None = None
+
+    def take_stage(self) -> PlannedStage | None:
+        """Return a stage whose parent is done and mark it as running; none if nothing can start now."""
+        with self._lock:
+            for stage in self._stages.values():
+                if self._state[stage.stage_id] != "waiting":
+                    continue
+                parent = self._state_of(stage.source)
+                if parent == "failed":
+                    self._state[stage.stage_id] = "failed"
+                elif parent == "done":
+                    self._state[stage.stage_id] = "running"
+                    return stage
+        return None
+
+    def stage_ended(self, stage: PlannedStage, succeeded: bool) -> None:
+        """Record the end of a stage; what depends on a failed one is blocked."""
+        with self._lock:
+            self._state[stage.stage_id] = "done" if succeeded else "failed"
+            for other in self._stages.values():  # in order: parents first
+                if self._state[other.stage_id] == "waiting" and self._state_of(other.source) == "failed":
+                    self._state[other.stage_id] = "failed"
+
+    def take_cell(self) -> PlannedCell | None:
+        """Return a cell whose encoder exists and mark it as running; none if nothing can start now."""
+        with self._lock:
+            for index, cell in enumerate(self._waiting):
+                if self._state_of(cell.source) == "done":
+                    self._running.add(cell.job.cell_id)
+                    if self._first_cell is None:
+                        self._first_cell = time.monotonic()
+                    return self._waiting.pop(index)
+        return None
+
+    def cell_ended(self, cell: PlannedCell, succeeded: bool) -> None:
+        """Record the end of a cell."""
+        with self._lock:
+            self._running.discard(cell.job.cell_id)
+            self._done += succeeded
+            self._failed += not succeeded
+
+    def stages_pending(self) -> int:
+        """How many stages are waiting or running."""
+        with self._lock:
+            return sum(state in ("waiting", "running") for state in self._state.values())
+
+    def cells_pending(self) -> bool:
+        """Whether any cell that is not blocked has yet to start."""
+        with self._lock:
+            return any(self._state_of(cell.source) != "failed" for cell in self._waiting)
+
+    def cells_running(self) -> int:
+        """How many cells have started and not ended."""
+        with self._lock:
+            return len(self._running)
+
+    def blocked_cells(self) -> list[PlannedCell]:
+        """Cells that cannot run because a stage that they need failed."""
+        with self._lock:
+            return [cell for cell in self._waiting if self._state_of(cell.source) == "failed"]
+
+    def counts(self) -> Counts:
+        """Return the state for display."""
+        with self._lock:
+            states = list(self._state.values())
+            return Counts(
+                stages_done=states.count("done"),
+                stages_failed=states.count("failed"),
+                stages_left=states.count("waiting"),
+                stages_running=tuple(
+                    self._stages[key].name for key, state in self._state.items() if state == "running"
+                ),
+                cells_done=self._done,
+                cells_failed=self._failed,
+                cells_left=len(self._waiting),
+                cells_running=len(self._running),
+                cells_finished_before=self._finished_before,
+                seconds=time.monotonic() - self._started,
+            )
+
+    def seconds_left(self) -> float | None:
+        """Estimate the time left from the pace of cells so far; none before the first has ended."""
+        with self._lock:
+            ended = self._done + self._failed
+            if not ended or self._first_cell is None:
+                return None
+            pace = (time.monotonic() - self._first_cell) / ended
+            return pace * (len(self._waiting) + len(self._running))
+
+    def _state_of(self, source: Source) -> str:
+        """A source without a stage, or whose stage needs no training in this run, exists already."""
+        return self._state.get(source.stage.stage_id, "done") if source.stage else "done"

@@ -1,0 +1,26 @@
+"""Versions of everything that a number depends on, to stand beside the results."""
+
+import importlib.metadata
+import platform
+
+LIBRARIES = (
+    "labelcurve",
+    "torch",
+    "torchvision",
+    "ray",
+    "lightly",
+    "segmentation-models-pytorch",
+    "numpy",
+    "nibabel",
+    "pyarrow",
+)
+
+
+def library_versions() -> dict[str, str]:
+    """Return the installed versions, Python's and the machine's."""
+    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return versions | {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+    }

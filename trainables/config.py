@@ -1,0 +1,181 @@
+"""What is trained and how: the typed, frozen parts of the experiment tree.
+
+A config that exists is valid; nothing re-checks it later. Unknown keys are refused. ``content_hash`` turns any part
+into the identity that cells and pretraining stages are stored under, so only what changes a number belongs in it.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+RECIPE_VERSION = 1
+"""Raised when a change of code changes numbers without a change of config: old cells are then never reused."""
+
+
+class Section(BaseModel):
+    """A part of the experiment tree: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+
+def content_hash(*parts: Any) -> str:
+    """Return 16 hexadecimal digits that identify config sections, strings, numbers and None, in order."""
+    plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class PhantomConfig(Section):
+    """Synthetic cine cardiac MR, written in ACDC's layout and read by the same reader."""
+
+    num_patients: int = Field(24, ge=3)
+    num_slices: int = Field(8, ge=3)
+    num_frames: int = Field(10, ge=2)
+    height: int = Field(48, ge=32)
+    width: int = Field(52, ge=32)
+    spacing_mm: float = Field(2.8, gt=0)
+    seed: int = Field(0, ge=0)
+
+
+class DataConfig(Section):
+    """The target domain: labelled volumes, the unlabelled pool and the split by patient."""
+
+    format: Literal["phantom", "acdc"] = "phantom"
+    root: Path | None = None  # folder of patientXXX folders; none for the phantom
+    unlabelled_root: Path | None = None  # more cines of the same patients, for the pretraining pool
+    spacing_mm: float | None = Field(None, gt=0)  # in-plane resampling; none keeps each volume's own spacing
+    image_size: int = Field(48, ge=32, multiple_of=16)  # centre crop or pad to this square, pixels
+    split: Literal["paper", "fractions"] = "paper"  # paper: patient number ending in 1 tests, in 2 validates
+    validation_fraction: float = Field(0.15, gt=0, lt=0.5)
+    test_fraction: float = Field(0.2, gt=0, lt=0.5)
+    split_seed: int = Field(0, ge=0)
+    validation_slices: int | None = Field(None, ge=1)  # evenly spaced; none takes all
+    label_unit: Literal["slices", "patients"] = "slices"
+    phantom: PhantomConfig = PhantomConfig()
+
+    @model_validator(mode="after")
+    def _root_fits_format(self) -> "DataConfig":
+        if (self.format == "phantom") != (self.root is None):
+            wanted = "no root" if self.format == "phantom" else "the folder that holds patient001, patient002, ..."
+            raise ValueError(f"data.root: format {self.format} expects {wanted}, found {self.root}")
+        return self
+
+
+class NaturalConfig(Section):
+    """Natural images for the generalist stages: procedural ones, or a folder with one subfolder per class."""
+
+    source: Literal["procedural", "folder"] = "procedural"
+    root: Path | None = None
+    num_images: int = Field(3000, ge=2)  # of the procedural set; of a folder, at most this many per class
+    num_classes: int = Field(12, ge=2)  # of the procedural set
+    image_size: int = Field(48, ge=16)
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _root_fits_source(self) -> "NaturalConfig":
+        if (self.source == "folder") != (self.root is not None):
+            wanted = "a folder with one subfolder per class" if self.source == "folder" else "no root"
+            raise ValueError(f"natural.root: source {self.source} expects {wanted}, found {self.root}")
+        return self
+
+
+class ModelConfig(Section):
+    """A U-Net on a ResNet encoder.
+
+    Channel counts below 8 are refused: the channels-last backward convolution of oneDNN wrote outside its memory
+    at width 4 with torch 2.14.1 on a CPU (heap corruption), and such nets serve no study.
+    """
+
+    encoder: Literal["resnet10", "resnet18", "resnet34", "resnet50"] = "resnet18"
+    width: int = Field(64, ge=8, multiple_of=4)  # channels of the first stage; 64 is the standard net
+    decoder_channels: tuple[int, int, int, int, int] = (256, 128, 64, 32, 16)
+
+    @model_validator(mode="after")
+    def _decoder_wide_enough(self) -> "ModelConfig":
+        if min(self.decoder_channels) < 8:
+            raise ValueError(f"model.decoder_channels: expected at least 8 each, found {self.decoder_channels}")
+        return self
+
+
+class ViewConfig(Section):
+    """Random views: resized crop, horizontal flip, brightness and contrast, drawn per sample."""
+
+    crop_scale: tuple[float, float] = (0.08, 1.0)  # share of the image's area
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)  # width over height
+    flip_probability: float = Field(0.5, ge=0, le=1)
+    colour_probability: float = Field(0.2, ge=0, le=1)
+    brightness: float = Field(0.2, ge=0)  # shift, as a share of the image's range
+    contrast: float = Field(0.2, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _ranges_rise(self) -> "ViewConfig":
+        for name, (low, high) in {"crop_scale": self.crop_scale, "crop_ratio": self.crop_ratio}.items():
+            if not 0 < low <= high or (name == "crop_scale" and high > 1):
+                raise ValueError(f"{name}: expected 0 < low <= high (scale at most 1), found {(low, high)}")
+        return self
+
+
+class StageConfig(Section):
+    """One pretraining stage: an objective on one data source for a number of epochs."""
+
+    objective: Literal["byol", "supervised"]
+    data: Literal["natural", "domain"]
+    epochs: int = Field(ge=1)
+    milestones: tuple[int, ...] = ()  # epochs whose encoder is kept as a point of the pretraining-epochs axis
+    schedule: Literal["milestones", "per_length"] = "milestones"  # one run, or a full schedule for each length
+    batch_size: int = Field(128, ge=2)  # over all workers
+    optimizer: Literal["adamw", "sgd", "lars"] = "adamw"
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    warmup_epochs: float = Field(1.0, ge=0)
+    momentum_start: float = Field(0.99, ge=0, le=1)  # of BYOL's moving average; rises to 1 along a cosine
+    projection_hidden: int = Field(4096, ge=1)
+    projection_size: int = Field(256, ge=1)
+    prediction_hidden: int = Field(4096, ge=1)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    views: ViewConfig = ViewConfig()
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "StageConfig":
+        if self.objective == "supervised" and self.data == "domain":
+            raise ValueError("a supervised stage needs class labels: expected data: natural, found domain")
+        if list(self.milestones) != sorted(set(self.milestones)) or any(epoch < 1 for epoch in self.milestones):
+            raise ValueError(f"milestones: expected rising epochs from 1, found {self.milestones}")
+        if self.milestones and self.milestones[-1] != self.epochs:
+            raise ValueError(f"milestones: the last must be epochs={self.epochs}, found {self.milestones[-1]}")
+        return self
+
+    @property
+    def kept_epochs(self) -> tuple[int, ...]:
+        """Epochs after which the encoder is saved."""
+        return self.milestones or (self.epochs,)
+
+
+class FinetuneConfig(Section):
+    """The supervised recipe of every cell: the same steps whatever the label count."""
+
+    steps: int = Field(1050, ge=1)
+    batch_size: int = Field(192, ge=2)
+    learning_rate: float = Field(1e-4, gt=0)
+    warmup_fraction: float = Field(10 / 150, ge=0, lt=1)
+    gradient_clip: float = Field(5.0, gt=0)
+    evaluate_every: int = Field(7, ge=1)  # steps between validation passes
+    evaluation_batch_size: int = Field(64, ge=1)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    views: ViewConfig = ViewConfig()
+
+
+class ComputeConfig(Section):
+    """Where and with what it runs. Nothing here is part of a cell's identity."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(1, ge=1)  # CPU threads of each worker
+    gpus_per_cell: float = Field(0.25, gt=0, le=1)  # cells share a GPU; without GPUs each cell takes its threads
+    slots: int | None = Field(None, ge=1)  # cells at once; none takes what the cluster has
+    pretraining_workers: int = Field(1, ge=1)  # processes of one pretraining stage
+    address: str | None = None  # of a running Ray cluster; RAY_ADDRESS is the usual way
+    cache: Path | None = None  # decoded volumes, on a disk of each node; none takes the user's cache folder
+    max_retries: int = Field(1, ge=0)  # of a cell whose worker died

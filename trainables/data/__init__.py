@@ -1,0 +1,1 @@
+"""Images and masks: readers, the decoded store, splits, augmentation and batches."""

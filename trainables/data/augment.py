@@ -1,0 +1,100 @@
+"""Random views of a whole batch at once, on the batch's device.
+
+In: images (batch, channel, row, column), optional masks (batch, row, column), a ViewConfig and a generator. Out:
+views of the same or another size. Crop, resize and flip are one separable linear map per sample: a (out, in) matrix
+for rows and one for columns. The matrix of the image is torchvision's anti-aliased bilinear resize of the crop; the
+mask's picks the nearest pixel. Parameters are drawn per sample. Source of the crop's distribution: Szegedy et al.
+2015, as in torchvision's RandomResizedCrop, with clamping instead of its rejection of crops that do not fit.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainables.config import ViewConfig
+
+
+@dataclass(frozen=True)
+class Views:
+    """The drawn parameters of a batch, one entry per sample, on the CPU generator's device."""
+
+    top: Tensor  # first row of the crop, pixels
+    left: Tensor
+    height: Tensor  # of the crop, pixels
+    width: Tensor
+    flip: Tensor  # bool
+    brightness: Tensor  # shift
+    contrast: Tensor  # factor about the sample's mean
+
+
+def draw_views(config: ViewConfig, batch_size: int, rows: int, columns: int, generator: torch.Generator) -> Views:
+    """Draw crop, flip and colour for each sample of a batch of (rows, columns) images."""
+    uniform = torch.rand(8, batch_size, generator=generator)
+    area = rows * columns * torch.lerp(*_pair(config.crop_scale), uniform[0])
+    ratio = torch.lerp(*_pair((math.log(config.crop_ratio[0]), math.log(config.crop_ratio[1]))), uniform[1]).exp()
+    width = (area * ratio).sqrt().round().clamp(1, columns)
+    height = (area / ratio).sqrt().round().clamp(1, rows)
+    coloured = (uniform[5] < config.colour_probability).float()
+    return Views(
+        top=(uniform[2] * (rows - height + 1)).floor().clamp(max=rows - 1),
+        left=(uniform[3] * (columns - width + 1)).floor().clamp(max=columns - 1),
+        height=height,
+        width=width,
+        flip=uniform[4] < config.flip_probability,
+        brightness=coloured * config.brightness * (2 * uniform[6] - 1),
+        contrast=1 + coloured * config.contrast * (2 * uniform[7] - 1),
+    )
+
+
+def _pair(bounds: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    return torch.tensor(bounds[0]), torch.tensor(bounds[1])
+
+
+def view_images(images: Tensor, views: Views, size: int) -> Tensor:
+    """Return (batch, channel, size, size) views of images, resized with anti-aliasing, then coloured."""
+    rows, columns = (matrix.to(images.device, images.dtype) for matrix in _matrices(views, images.shape[-2:], size))
+    result = rows[:, None] @ images @ columns[:, None].transpose(-1, -2)  # (batch, channel, size, size)
+    mean = result.mean((1, 2, 3), keepdim=True)
+    contrast = views.contrast.to(images)[:, None, None, None]
+    brightness = views.brightness.to(images)[:, None, None, None]
+    return (result - mean) * contrast + mean + brightness
+
+
+def view_masks(masks: Tensor, views: Views, size: int) -> Tensor:
+    """Return (batch, size, size) views of masks under the same crops and flips, by nearest pixel."""
+    rows, columns = _nearest(views, (masks.shape[-2], masks.shape[-1]), size)
+    batch = torch.arange(len(masks), device=masks.device)[:, None, None]
+    return masks[batch, rows.to(masks.device)[:, :, None], columns.to(masks.device)[:, None, :]]
+
+
+def _nearest(views: Views, shape: tuple[int, int], size: int) -> tuple[Tensor, Tensor]:
+    """Source row and column of each output pixel, (batch, size) each."""
+    steps = torch.arange(size) + 0.5
+    rows = (views.top[:, None] + steps * views.height[:, None] / size).floor().clamp(0, shape[0] - 1)
+    columns = (views.left[:, None] + steps * views.width[:, None] / size).floor().clamp(0, shape[1] - 1)
+    columns = torch.where(views.flip[:, None], columns.flip(-1), columns)
+    return rows.long(), columns.long()
+
+
+def _matrices(views: Views, shape: torch.Size, size: int) -> tuple[Tensor, Tensor]:
+    rows = _resize_matrix(views.top, views.height, shape[0], size)
+    columns = _resize_matrix(views.left, views.width, shape[1], size)
+    return rows, torch.where(views.flip[:, None, None], columns.flip(1), columns)
+
+
+def _resize_matrix(start: Tensor, length: Tensor, num_input: int, size: int) -> Tensor:
+    """Weights (batch, size, num_input) of the anti-aliased bilinear resize of ``length`` pixels from ``start``.
+
+    A triangle filter about each output pixel's centre, widened by the factor of shrinking, cut at the crop's border
+    and normalised: what torch's ``interpolate(antialias=True)`` computes.
+    """
+    scale = (length / size)[:, None, None]
+    support = scale.clamp(min=1)
+    centre = start[:, None, None] + (torch.arange(size) + 0.5)[None, :, None] * scale
+    pixel = (torch.arange(num_input) + 0.5)[None, None, :]
+    weights = (1 - (pixel - centre).abs() / support).clamp(min=0)
+    inside = (pixel > start[:, None, None]) & (pixel < (start + length)[:, None, None])
+    weights = weights * inside
+    return weights / weights.sum(-1, keepdim=True)

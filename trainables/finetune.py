@@ -1,0 +1,260 @@
+"""One cell of the grid: fine-tune a segmentation network on a labelled subset, validate on the way, test once.
+
+In: a CellJob. Out: its row, its curve and its test counts (``results.commit_cell``). The budget is a number of
+steps whatever the label count; validation is deterministic; the last network is the one that is tested, so no
+validation score selects it. Equal jobs give equal numbers on one machine and thread count: every random draw comes
+from the cell's seeds.
+"""
+
+import dataclasses
+import functools
+import importlib.metadata
+import math
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainables.config import FinetuneConfig, content_hash
+from trainables.data.batches import Samples, finetune_batch, from_slices
+from trainables.data.slices import NUM_CLASSES, SliceStore, open_store
+from trainables.data.splits import LabelSubset, draw_subset
+from trainables.jobs import CellJob
+from trainables.metrics import Counts, SoftJaccard, dice, iou, patient_mean, slice_counts
+from trainables.models.segmenter import Segmenter, jaccard_loss
+from trainables.processes import seeded, this_worker
+from trainables.results import commit_cell
+from trainables.schedule import warmup_cosine
+from trainables.weights import build_encoder
+
+Row = dict[str, Any]
+
+
+class FinetuningError(Exception):
+    """A cell that cannot go on; the message says at which step and what to try."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CellResult:
+    """The rows of a finished cell."""
+
+    cell: Row
+    curves: list[Row]
+    cases: list[Row]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Loss and counts (slice, class, 3) of one deterministic pass."""
+
+    loss: float
+    counts: Counts
+
+
+def run_and_commit(job: CellJob) -> CellResult:
+    """Run a cell and write its rows."""
+    result = run_cell(job)
+    commit_cell(job.results, result.cell, result.curves, result.cases)
+    return result
+
+
+def run_cell(job: CellJob) -> CellResult:
+    """Fine-tune, validate and test one cell. Raises FinetuningError when the loss is no longer finite."""
+    started = time.perf_counter()
+    device = this_worker(job.compute).device
+    store = open_store(job.data, job.compute.cache)
+    subset = _labelled_subset(job, store)
+    data = load_parts(store, device)
+    train = Samples(data["train"].images[list(subset.slices)], _rows(data["train"].targets, subset))
+    network = build_network(job, device)
+    validation = _chosen(data["validation"], validation_slices(len(data["validation"]), job.data.validation_slices))
+    fit = _fit(job, network, train, validation)
+    tested = time.perf_counter()
+    test = evaluate(network, data["test"], job.finetune)
+    cases, scores = _score_cases(job, store, test.counts)
+    now = time.perf_counter()
+    cell = {
+        **job.axes,
+        "data_id": store.data_id,
+        "encoder_id": job.encoder_id,
+        "labelled_slices": len(subset.slices),
+        "labelled_patients": subset.num_patients,
+        "steps": job.finetune.steps,
+        "batch_size": job.finetune.batch_size,
+        "num_parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "val_loss": fit.curves[-1]["val_loss"],
+        "val_dice": fit.curves[-1]["val_dice"],
+        "test_loss": test.loss,
+        **scores,
+        "train_seconds": fit.train_seconds,
+        "validation_seconds": fit.validation_seconds,
+        "test_seconds": now - tested,
+        "wall_seconds": now - started,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "code_version": importlib.metadata.version("labelcurve"),
+        "finished_at": datetime.now(UTC),
+    }
+    return CellResult(cell, fit.curves, cases)
+
+
+def _labelled_subset(job: CellJob, store: SliceStore) -> LabelSubset:
+    patients = store.patient_of_slice("train")
+    return draw_subset(patients, job.data.label_unit, job.axes["label_count"], job.axes["subset_seed"])
+
+
+def _rows(targets: Tensor | None, subset: LabelSubset) -> Tensor:
+    assert targets is not None
+    return targets[list(subset.slices)]
+
+
+@functools.lru_cache(maxsize=2)
+def load_parts(store: SliceStore, device: torch.device) -> dict[str, Samples]:
+    """Put the labelled parts on the device; a worker that runs many cells does this once."""
+    return {
+        part: from_slices(store.images(part), store.masks(part), device) for part in ("train", "validation", "test")
+    }
+
+
+def validation_slices(available: int, wanted: int | None) -> list[int]:
+    """Return the positions of the validation slices: all, or ``wanted`` of them evenly spaced."""
+    if wanted is None or wanted >= available:
+        return list(range(available))
+    return [int(index) for index in np.linspace(0, available - 1, wanted).round()]
+
+
+def _chosen(samples: Samples, positions: list[int]) -> Samples:
+    assert samples.targets is not None
+    return Samples(samples.images[positions], samples.targets[positions])
+
+
+def build_network(job: CellJob, device: torch.device) -> Segmenter:
+    """Build the U-Net on the cell's encoder; decoder and head (and a random encoder) come from the training seed."""
+    seed = int(content_hash("network", job.axes["train_seed"])[:12], 16)
+    encoder = build_encoder(job.model, job.encoder, 1, seed)
+    with seeded(seed + 1):
+        network = Segmenter(encoder, job.model, NUM_CLASSES)
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+@dataclasses.dataclass
+class _Fit:
+    curves: list[Row]
+    train_seconds: float = 0.0
+    validation_seconds: float = 0.0
+
+
+def _fit(job: CellJob, network: Segmenter, train: Samples, validation: Samples) -> _Fit:
+    """Train for the step budget; validate at step 0, every ``evaluate_every`` steps and at the end."""
+    config, fit = job.finetune, _Fit([])
+    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
+    generator = torch.Generator().manual_seed(int(content_hash("batches", job.axes["train_seed"])[:12], 16))
+    step = 0
+    _validate(job, fit, network, validation, step, None)
+    while step < config.steps:
+        block = min(config.evaluate_every, config.steps - step)
+        started = time.perf_counter()
+        loss = train_block(config, network, optimizer, train, generator, step, block)
+        fit.train_seconds += time.perf_counter() - started
+        step += block
+        if not math.isfinite(loss):
+            raise FinetuningError(
+                f"the training loss is {loss} before step {step}; lower finetune.learning_rate "
+                f"({config.learning_rate:g})"
+            )
+        _validate(job, fit, network, validation, step, loss)
+    return fit
+
+
+def train_block(
+    config: FinetuneConfig,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    train: Samples,
+    generator: torch.Generator,
+    first_step: int,
+    num_steps: int,
+) -> float:
+    """Take ``num_steps`` optimiser steps and return their mean loss; waits for the device once, at the end."""
+    network.train()
+    criterion = jaccard_loss()
+    device = train.images.device
+    total = torch.zeros((), device=device)
+    for step in range(first_step, first_step + num_steps):
+        factor = warmup_cosine(step, config.steps, config.warmup_fraction * config.steps)
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * factor
+        images, masks = finetune_batch(train, config.batch_size, config.views, generator)
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            logits = network(images.contiguous(memory_format=torch.channels_last))
+        loss = criterion(logits.float(), masks)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
+        optimizer.step()
+        total += loss.detach()
+    return float(total) / num_steps
+
+
+def _validate(
+    job: CellJob, fit: _Fit, network: Segmenter, validation: Samples, step: int, train_loss: float | None
+) -> None:
+    started = time.perf_counter()
+    result = evaluate(network, validation, job.finetune)
+    fit.validation_seconds += time.perf_counter() - started
+    fit.curves.append(
+        {
+            "cell_id": job.cell_id,
+            "step": step,
+            "train_loss": train_loss,
+            "val_loss": result.loss,
+            "val_dice": float(np.nanmean(dice(result.counts.sum(0)))),
+            "seconds": fit.train_seconds,
+        }
+    )
+
+
+@torch.no_grad()
+def evaluate(network: torch.nn.Module, samples: Samples, config: FinetuneConfig) -> Evaluation:
+    """Score every slice whole, without augmentation; the result does not depend on the batch size."""
+    network.eval()
+    device = samples.images.device
+    loss, counts = SoftJaccard(NUM_CLASSES, device), []
+    for indices in torch.split(torch.arange(len(samples)), config.evaluation_batch_size):
+        images, masks = samples.take(indices), samples.take_targets(indices)
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+            logits = network(images.contiguous(memory_format=torch.channels_last))
+        loss.add(logits, masks)
+        counts.append(slice_counts(logits.argmax(1), masks, NUM_CLASSES))
+    return Evaluation(loss.loss(), torch.cat(counts).cpu().numpy())
+
+
+def _score_cases(job: CellJob, store: SliceStore, counts: Counts) -> tuple[list[Row], Row]:
+    """Sum the counts of each test volume; return a row per volume and class, and the final scores."""
+    volumes = store.volumes("test")
+    volume_counts = np.stack([counts[volume.start : volume.stop].sum(0) for volume in volumes])
+    names = store.summary["class_names"]
+    cases = [
+        {
+            "cell_id": job.cell_id,
+            "patient": volume.patient,
+            "group": volume.group,
+            "phase": volume.phase,
+            "class_index": index + 1,
+            "class_name": names[index],
+            "true_positives": int(row[0]),
+            "false_positives": int(row[1]),
+            "false_negatives": int(row[2]),
+        }
+        for volume, per_class in zip(volumes, volume_counts, strict=True)
+        for index, row in enumerate(per_class)
+    ]
+    patients = [volume.patient for volume in volumes]
+    scores = {
+        "test_dice": patient_mean(dice(volume_counts), patients),
+        "test_iou": patient_mean(iou(volume_counts), patients),
+    }
+    return cases, scores

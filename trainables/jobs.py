@@ -1,0 +1,79 @@
+"""Units of work as plain data: what a worker process is handed, and needs nothing else for.
+
+In: nothing. Out: a pretraining stage or a fine-tuning cell that can be pickled, sent to another node and run there.
+"""
+
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from trainables.config import (
+    ComputeConfig,
+    DataConfig,
+    FinetuneConfig,
+    ModelConfig,
+    NaturalConfig,
+    Section,
+    StageConfig,
+)
+
+
+class StageJob(Section):
+    """One pretraining stage of a chain. ``initial`` is a weights string; a parent's encoder is ``file:PATH``."""
+
+    results: Path
+    stage_id: str
+    name: str
+    initial: str
+    initial_name: str
+    seed: int
+    stage: StageConfig
+    model: ModelConfig
+    data: DataConfig
+    natural: NaturalConfig
+    compute: ComputeConfig
+
+    def failure(self, error: BaseException) -> dict[str, Any]:
+        """Return the failures row of this stage."""
+        return _failure(self.stage_id, "stage", self.name, error)
+
+
+class CellJob(Section):
+    """One fine-tuning. ``axes`` are the columns that name the cell in every table (``results.AXES``)."""
+
+    results: Path
+    axes: dict[str, Any]
+    encoder: str
+    encoder_id: str
+    model: ModelConfig
+    data: DataConfig
+    finetune: FinetuneConfig
+    compute: ComputeConfig
+
+    @property
+    def cell_id(self) -> str:
+        """The hash of everything that changes the cell's number."""
+        return str(self.axes["cell_id"])
+
+    @property
+    def name(self) -> str:
+        """The cell's axes in one line, for people."""
+        axes = self.axes
+        epochs = f" @{axes['pretraining_epochs']}" if axes["pretraining_epochs"] else ""
+        return f"{axes['arm']}{epochs}, {axes['label_count']} {axes['label_unit']}, seed {axes['train_seed']}"
+
+    def failure(self, error: BaseException) -> dict[str, Any]:
+        """Return the failures row of this cell."""
+        return _failure(self.cell_id, "cell", self.name, error)
+
+
+def _failure(unit_id: str, unit: str, name: str, error: BaseException) -> dict[str, Any]:
+    return {
+        "unit_id": unit_id,
+        "unit": unit,
+        "name": name,
+        "reason": f"{type(error).__name__}: {error}".splitlines()[0],
+        "traceback": "".join(traceback.format_exception(error)),
+        "failed_at": datetime.now(UTC),
+    }

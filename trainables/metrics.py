@@ -1,0 +1,75 @@
+"""Overlap of predicted and true masks, as counts that every score is derived from later.
+
+In: class scores or labels of slices. Out: true positives, false positives and false negatives per volume and class,
+and Dice and IoU. A structure absent from both truth and prediction has no score (NaN) and is left out of means; a
+missed or an invented structure scores 0, so neither ever improves a mean. Source: Dice 1945; Maier-Hein et al. 2024
+(absent structures).
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Counts = npt.NDArray[np.int64]
+"""(..., class, 3): true positives, false positives, false negatives of each foreground class."""
+
+
+def slice_counts(predicted: Tensor, truth: Tensor, num_classes: int) -> Tensor:
+    """Count per slice and foreground class: (slice, num_classes - 1, 3) int64 from (slice, row, column) labels."""
+    classes = torch.arange(1, num_classes, device=truth.device)[None, :, None, None]
+    is_predicted, is_true = predicted[:, None] == classes, truth[:, None] == classes
+    positives = (is_predicted & is_true).sum((2, 3))
+    return torch.stack([positives, is_predicted.sum((2, 3)) - positives, is_true.sum((2, 3)) - positives], -1)
+
+
+def dice(counts: Counts) -> npt.NDArray[np.float64]:
+    """Return 2TP / (2TP + FP + FN), NaN where all three are 0."""
+    return _ratio(2 * counts[..., 0], 2 * counts[..., 0] + counts[..., 1] + counts[..., 2])
+
+
+def iou(counts: Counts) -> npt.NDArray[np.float64]:
+    """Return TP / (TP + FP + FN), NaN where all three are 0."""
+    return _ratio(counts[..., 0], counts.sum(-1))
+
+
+def _ratio(top: npt.NDArray[np.int64], bottom: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    ratio: npt.NDArray[np.float64] = np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
+    return ratio
+
+
+def patient_mean(scores: npt.NDArray[np.float64], patients: list[str]) -> float:
+    """Mean over patients of the mean over a patient's defined scores; ``scores`` are (volume, class)."""
+    names = np.array(patients)
+    means = []
+    for name in dict.fromkeys(patients):
+        defined = scores[names == name]
+        defined = defined[~np.isnan(defined)]
+        if defined.size:
+            means.append(defined.mean())
+    return float(np.mean(means)) if means else float("nan")
+
+
+class SoftJaccard:
+    """Jaccard loss of a whole set of slices, accumulated over batches of any size.
+
+    1 - mean over the classes that occur of I / U, with I and U summed over all pixels of the set: smp's multiclass
+    JaccardLoss on one batch that holds the set.
+    """
+
+    def __init__(self, num_classes: int, device: torch.device) -> None:
+        self._sums = torch.zeros(3, num_classes, dtype=torch.float64, device=device)  # intersection, predicted, true
+
+    def add(self, logits: Tensor, truth: Tensor) -> None:
+        """Add (batch, class, row, column) logits and (batch, row, column) labels."""
+        probability = logits.float().softmax(1)
+        true = torch.nn.functional.one_hot(truth, logits.shape[1]).movedim(-1, 1).to(probability.dtype)
+        axes = (0, 2, 3)
+        self._sums += torch.stack([(probability * true).sum(axes), probability.sum(axes), true.sum(axes)])
+
+    def loss(self) -> float:
+        """Return the loss of everything added."""
+        intersection, predicted, true = self._sums.cpu()
+        present = true > 0
+        ratio = intersection / (predicted + true - intersection).clamp(min=1e-7)
+        return float(((1 - ratio) * present).mean())

@@ -1,0 +1,68 @@
+"""BYOL: an online network predicts the projections of a slowly moving copy of itself.
+
+Source: Grill et al. 2020, arXiv 2006.07733. Heads, loss, moving average and its schedule are lightly's. The
+symmetric loss is the mean of both directions. The moving copy is the encoder that is kept (as in the paper's
+hierarchical arms); its batch-norm statistics follow its own batches, and its parameters the online network's.
+"""
+
+import copy
+
+from lightly.loss import NegativeCosineSimilarity
+from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
+from lightly.models.utils import deactivate_requires_grad, update_momentum
+from lightly.utils.scheduler import cosine_schedule
+from torch import Tensor, nn, no_grad
+
+from trainables.config import StageConfig
+from trainables.models.encoder import Encoder
+from trainables.objectives.contract import Objective, Step
+
+
+class _Online(nn.Module):
+    """Encoder, projection and prediction in one forward call per view, as data-parallel training needs."""
+
+    def __init__(self, encoder: Encoder, config: StageConfig) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.project = BYOLProjectionHead(encoder.num_features, config.projection_hidden, config.projection_size)
+        self.predict = BYOLPredictionHead(config.projection_size, config.prediction_hidden, config.projection_size)
+
+    def forward(self, views: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+        features = [self.encoder(view) for view in views]
+        return [self.predict(self.project(each)) for each in features], features[0].detach()
+
+
+class BYOL(Objective):
+    """Bootstrap your own latent."""
+
+    num_views = 2
+
+    def __init__(self, encoder: Encoder, config: StageConfig, num_classes: int) -> None:
+        super().__init__(encoder, config, num_classes)
+        online = _Online(encoder, config)
+        self.online = online
+        self.trained = online
+        self.target_encoder = copy.deepcopy(online.encoder)
+        self.target_project = copy.deepcopy(online.project)
+        deactivate_requires_grad(self.target_encoder)
+        deactivate_requires_grad(self.target_project)
+        self._criterion = NegativeCosineSimilarity()
+        self._momentum_start = config.momentum_start
+
+    def forward(self, views: list[Tensor], targets: Tensor | None = None) -> Step:
+        """Return minus the cosine, averaged over both directions; its minimum is -1."""
+        (first, second), features = self.trained(views)
+        with no_grad():
+            goals = [self.target_project(self.target_encoder(view)) for view in views]
+        loss = 0.5 * (self._criterion(first, goals[1]) + self._criterion(second, goals[0]))
+        return Step(loss, features)
+
+    def kept_encoder(self) -> Encoder:
+        """Return the moving copy."""
+        return self.target_encoder
+
+    def after_step(self, step: int, num_steps: int) -> None:
+        """Move the copy towards the online network; the momentum rises from its start to 1 along a cosine."""
+        momentum = cosine_schedule(step, num_steps, self._momentum_start, 1.0)
+        update_momentum(self.online.encoder, self.target_encoder, momentum)
+        update_momentum(self.online.project, self.target_project, momentum)

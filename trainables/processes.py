@@ -1,0 +1,79 @@
+"""What a worker process needs to know about itself and its siblings; the identity in a single process.
+
+In: a device choice and a number of threads. Out: device, rank and world size, and a network wrapped for data-parallel
+training. torch.distributed enters here only; whoever starts the processes (Ray, torchrun) has initialised it.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from trainables.config import ComputeConfig
+
+
+@dataclass(frozen=True)
+class Worker:
+    """This process: its device and its place among its siblings."""
+
+    device: torch.device
+    rank: int
+    world_size: int
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes files and reports."""
+        return self.rank == 0
+
+
+def this_worker(compute: ComputeConfig) -> Worker:
+    """Set the number of threads and return this process's place. Raises RuntimeError if CUDA is absent."""
+    if torch.get_num_threads() != compute.threads:
+        torch.set_num_threads(compute.threads)
+    device = pick_device(compute.device)
+    if dist.is_available() and dist.is_initialized():
+        return Worker(device, dist.get_rank(), dist.get_world_size())
+    return Worker(device, 0, 1)
+
+
+def pick_device(choice: str) -> torch.device:
+    """Return the current CUDA device or the CPU."""
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError(
+            "compute.device is cuda, but this process sees no CUDA device; use compute.device=cpu or auto"
+        )
+    if choice == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def wrap(network: nn.Module, worker: Worker) -> nn.Module:
+    """Wrap a network for gradient averaging over the siblings.
+
+    On CUDA batch norm is synchronised, so that n workers with batch B equal one with batch n*B. On a CPU torch has no
+    synchronised batch norm: each worker normalises its own share.
+    """
+    if worker.world_size == 1:
+        return network
+    if worker.device.type == "cuda":
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        return DistributedDataParallel(network, device_ids=[worker.device.index])
+    return DistributedDataParallel(network)
+
+
+def wait_for_siblings(worker: Worker) -> None:
+    """Return when every sibling has got here."""
+    if worker.world_size > 1:
+        dist.barrier()
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Run the body with torch's global stream seeded, and put the stream back afterwards (module initialisation)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

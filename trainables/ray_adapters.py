@@ -1,0 +1,40 @@
+"""What Ray calls: the training functions, reporting to it. The only file here that imports ray.
+
+In: jobs as plain dictionaries. Out: reports to Ray Train or Ray Tune; the rows themselves go to the results folder.
+"""
+
+from typing import Any
+
+from ray import train, tune
+
+from trainables.finetune import run_and_commit
+from trainables.jobs import CellJob, StageJob
+from trainables.pretrain import run_stage
+from trainables.results import is_finished, record_failure
+
+
+def pretrain_worker(config: dict[str, Any]) -> None:
+    """Run one worker of a pretraining stage inside a TorchTrainer; reports each epoch."""
+    run_stage(
+        StageJob.model_validate(config),
+        lambda row: train.report({"epoch": row["epoch"], "loss": row["loss"]}),
+    )
+
+
+def finetune_trial(config: dict[str, Any]) -> None:
+    """Run one cell inside a Tune trial.
+
+    A cell that raises is recorded as failed and reported, so that the grid goes on and Tune does not repeat what
+    would fail again; a worker that dies is Tune's to retry.
+    """
+    job = CellJob.model_validate(config["cell"])
+    if is_finished(job.results, job.cell_id):
+        tune.report({"finished": 1})
+        return
+    try:
+        run_and_commit(job)
+    except Exception as error:  # the boundary of a cell: recorded with its reason, never passed over
+        record_failure(job.results, job.failure(error))
+        tune.report({"finished": 0})
+        return
+    tune.report({"finished": 1})
