@@ -1,7 +1,8 @@
 """Read a results folder into data frames, and keep the cells that belong to its latest plan.
 
-In: a folder written through ``trainables.results``. Out: an ExperimentResults with one row per finished cell, what is
-missing, what failed, and warnings about everything that was left out. Source of the schemas: ``trainables.results``.
+In: a folder written through ``trainables.results``. Out: an ExperimentResults with one row per finished
+cell, what is missing, what failed, and warnings about everything that was left out. Source of the schemas:
+``trainables.results``.
 """
 
 import json
@@ -37,7 +38,9 @@ class ReportOptions:
 
 @dataclass(frozen=True)
 class ExperimentResults:
-    """Everything the analysis needs to know about one sweep; ``cells`` has one row per finished cell of the design."""
+    """Everything the analysis needs to know about one sweep; ``cells`` has one row per finished cell of the
+    design.
+    """
 
     root: Path
     name: str
@@ -57,15 +60,17 @@ class ExperimentResults:
 
 
 def load_results(root: Path) -> ExperimentResults:
-    """Read a results folder; raise ResultsError for a foreign folder and ReportError where no cell has finished."""
+    """Read a results folder; raise ResultsError for a foreign folder and ReportError where no cell has
+    finished.
+    """
     root = check_results(root)
     tables, warnings = _read_tables(root)
     config = _read_yaml(root / "experiment.yaml", warnings)
     planned, cells = _select_design(tables["planned"], tables["cells"])
     if cells.empty:
         raise ReportError(
-            f"no finished cells in {root}: expected at least one file in {root / 'cells'} that belongs to the latest "
-            f"plan, found {len(tables['cells'])} of other protocols and {len(planned)} planned; run the sweep first"
+            f"no finished cells in {root}: expected at least one file in {root / 'cells'} of the latest plan, "
+            f"found {len(tables['cells'])} of other protocols and {len(planned)} planned; run the sweep first"
         )
     cells = _describe_cells(cells)
     kept = set(cells["cell_id"])
@@ -90,7 +95,9 @@ def load_results(root: Path) -> ExperimentResults:
 
 
 def variant_label(arm: str, pretraining_epochs: int) -> str:
-    """Name an arm at a number of pretraining epochs, such as ``byol-domain, 12 epochs``; 0 epochs is the arm alone."""
+    """Name an arm at a number of pretraining epochs, such as ``byol-domain, 12 epochs``; 0 epochs is the arm
+    alone.
+    """
     if pretraining_epochs == 0:
         return arm
     return f"{arm}, {pretraining_epochs} epoch{'s' if pretraining_epochs != 1 else ''}"

@@ -12,27 +12,36 @@ from analysis.uncertainty import Floats
 
 
 def dice(true_positives: ArrayLike, false_positives: ArrayLike, false_negatives: ArrayLike) -> Floats:
-    """Return 2 TP / (2 TP + FP + FN); NaN where a structure is neither there nor predicted, 0 where it is missed."""
+    """Return 2 TP / (2 TP + FP + FN); NaN where a structure is neither there nor predicted, 0 where it is
+    missed.
+    """
     hits, wrong = _counts(true_positives, false_positives, false_negatives)
     return _ratio(2 * hits, 2 * hits + wrong)
 
 
 def iou(true_positives: ArrayLike, false_positives: ArrayLike, false_negatives: ArrayLike) -> Floats:
-    """Return TP / (TP + FP + FN); NaN where a structure is neither there nor predicted, 0 where it is missed."""
+    """Return TP / (TP + FP + FN); NaN where a structure is neither there nor predicted, 0 where it is
+    missed.
+    """
     hits, wrong = _counts(true_positives, false_positives, false_negatives)
     return _ratio(hits, hits + wrong)
 
 
 def dice_by_class(cases: pd.DataFrame) -> pd.DataFrame:
-    """Average Dice over patients and phases: one row per cell_id and class_name, columns dice, iou, undefined.
+    """Average Dice over phases, then over patients: one row per cell_id and class_name, columns dice, iou,
+    undefined.
 
     Note: ``undefined`` counts the cases left out because the structure is neither there nor predicted.
     """
     counts = (cases["true_positives"], cases["false_positives"], cases["false_negatives"])
-    scored = cases[["cell_id", "class_index", "class_name"]].assign(dice=dice(*counts), iou=iou(*counts))
+    scored = cases[["cell_id", "class_index", "class_name", "patient"]].assign(
+        dice=dice(*counts), iou=iou(*counts)
+    )
     scored["undefined"] = scored["dice"].isna().astype(int)
-    grouped = scored.groupby(["cell_id", "class_index", "class_name"], sort=True)
-    return grouped.agg(dice=("dice", "mean"), iou=("iou", "mean"), undefined=("undefined", "sum")).reset_index()
+    keys = ["cell_id", "class_index", "class_name"]
+    sums = {"dice": ("dice", "mean"), "iou": ("iou", "mean"), "undefined": ("undefined", "sum")}
+    patients = scored.groupby([*keys, "patient"], sort=True).agg(**sums).reset_index()
+    return patients.groupby(keys, sort=True).agg(**sums).reset_index()
 
 
 def _counts(hits: ArrayLike, false_positives: ArrayLike, false_negatives: ArrayLike) -> tuple[Floats, Floats]:
@@ -42,4 +51,5 @@ def _counts(hits: ArrayLike, false_positives: ArrayLike, false_negatives: ArrayL
 
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     result = np.full(np.broadcast(numerator, denominator).shape, np.nan)
-    return np.divide(numerator, denominator, out=result, where=denominator > 0)
+    np.divide(numerator, denominator, out=result, where=denominator > 0)
+    return result

@@ -53,8 +53,8 @@ class PairedDifference:
 def t_interval(values: Floats, confidence: float) -> Estimate:
     """Return the mean of one number per seed with its Student t interval; NaN values are left out.
 
-    Note: with n seeds there are n - 1 degrees of freedom. At 2 seeds the 95% interval is 12.7 standard errors to each
-    side, so that almost nothing can be told apart; that is the data's fault, not the method's.
+    Note: with n seeds there are n - 1 degrees of freedom. At 2 seeds the 95% interval is 12.7 standard
+    errors to each side, so that almost nothing can be told apart; that is the data's fault, not the method's.
     """
     values = values[~np.isnan(values)]
     count = len(values)
@@ -68,11 +68,12 @@ def t_interval(values: Floats, confidence: float) -> Estimate:
 
 
 def paired_difference(values: Floats, reference: Floats, confidence: float) -> PairedDifference:
-    """Return mean(values - reference) over seeds; both have one entry per seed in the same order, NaN where missing.
+    """Return mean(values - reference) over seeds; both have one entry per seed in the same order, NaN where
+    missing.
 
-    Note: pairing removes what the subset of labelled slices adds to both arms; it assumes differences that are
-    roughly normal. Differences that are all equal give an interval of width 0, which is a sign of too few distinct
-    seeds.
+    Note: pairing removes what the subset of labelled slices adds to both arms; it assumes differences that
+    are roughly normal. Differences that are all equal give an interval of width 0, which is a sign of too
+    few distinct seeds.
     """
     differences = values - reference
     differences = differences[~np.isnan(differences)]
@@ -87,7 +88,9 @@ def paired_difference(values: Floats, reference: Floats, confidence: float) -> P
 
 
 def holm(p_values: Sequence[float]) -> Floats:
-    """Adjust p-values for the number of comparisons, step down; NaN stays NaN and does not count as a comparison."""
+    """Adjust p-values for the number of comparisons, step down; NaN stays NaN and does not count as a
+    comparison.
+    """
     values = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full_like(values, np.nan)
     known = np.flatnonzero(~np.isnan(values))
@@ -99,24 +102,32 @@ def holm(p_values: Sequence[float]) -> Floats:
 
 
 def draw_seeds(num_seeds: int, num_resamples: int, generator: np.random.Generator) -> NDArray[np.intp]:
-    """Draw seeds with replacement, as indices of shape (resample, seed); one draw serves all arms, so they stay paired."""
+    """Draw seeds with replacement, as indices of shape (resample, seed); one draw serves all arms, so they
+    stay paired.
+    """
     return generator.integers(0, num_seeds, size=(num_resamples, num_seeds)).astype(np.intp)
 
 
 def median_over_seeds(errors: Floats) -> Floats:
-    """Return the median over the second to last axis, leaving NaN out: (..., seed, label count) -> (..., label count)."""
+    """Return the median over the second to last axis, leaving NaN out: (..., seed, label count) -> (...,
+    label count).
+    """
     ordered = np.sort(errors, axis=-2)  # NaN sorts last
     count = np.sum(~np.isnan(ordered), axis=-2)
     low = np.take_along_axis(ordered, np.maximum((count - 1) // 2, 0)[..., None, :], axis=-2)
-    high = np.take_along_axis(ordered, np.maximum(count // 2, 0).clip(max=errors.shape[-2] - 1)[..., None, :], axis=-2)
+    high = np.take_along_axis(
+        ordered, np.maximum(count // 2, 0).clip(max=errors.shape[-2] - 1)[..., None, :], axis=-2
+    )
     median: Floats = np.where(count > 0, (low + high)[..., 0, :] / 2, np.nan)
     return median
 
 
 def percentile_interval(draws: Floats, confidence: float) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of draws; NaN draws are left out, infinite ones count as extremes.
+    """Return the percentile bootstrap interval of draws; NaN draws are left out, infinite ones count as
+    extremes.
 
-    Note: with fewer than 5 seeds there are few distinct resamples (10 at 3 seeds) and the interval is too narrow.
+    Note: with fewer than 5 seeds there are few distinct resamples (10 at 3 seeds) and the interval is too
+    narrow.
     """
     draws = draws[~np.isnan(draws)]
     if len(draws) == 0:
@@ -125,3 +136,18 @@ def percentile_interval(draws: Floats, confidence: float) -> tuple[float, float]
     low = np.quantile(draws, tail, method="lower")
     high = np.quantile(draws, 1 - tail, method="higher")
     return float(low), float(high)
+
+
+def complete_counts(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Choose label counts to average over, from (seed, label count): those that every seed with any result
+    has.
+
+    A mean over label counts is comparable between seeds only where they have the same ones, and seeds are
+    dearer than label counts. Where no label count is complete, all with any result are chosen and incomplete
+    seeds drop out.
+    """
+    present = known[known.any(axis=1)]
+    if len(present) == 0:
+        return np.zeros(known.shape[1], dtype=np.bool_)
+    complete = present.all(axis=0)
+    return np.asarray(complete if complete.any() else present.any(axis=0), dtype=np.bool_)

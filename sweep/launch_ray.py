@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.plan import Plan, PlannedCell, PlannedStage
+from sweep.plan import Plan, PlannedStage
 from sweep.scoreboard import Scoreboard
 from trainables.config import ComputeConfig
-from trainables.results import is_finished, record_failure
+from trainables.results import record_failure
 
 ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # would start every worker through uv
@@ -33,8 +33,9 @@ ENVIRONMENT = {
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "120",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without a GPU sees none
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # six files a trial
-    "RAY_AIR_NEW_OUTPUT": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints a table even when asked for silence
 }
+POLL_SECONDS = 0.5
 
 
 class LaunchError(Exception):
@@ -79,7 +80,7 @@ def divide(compute: ComputeConfig, resources: dict[str, float]) -> Shares:
     if slots < 1 or (compute.slots is None and stage > slots):
         raise LaunchError(
             f"the cluster has room for {slots} cells at once and a pretraining stage needs {stage}; "
-            "lower compute.threads or compute.pretraining_workers, or set compute.slots for a cluster that grows on demand"
+            "lower compute.threads or compute.pretraining_workers, or set compute.slots for a growing cluster"
         )
     parallel = max(1, (slots - 1) // stage)
     return Shares(slots, stage, parallel, compute.gpus_per_cell if on_gpu else 0.0, int(on_gpu))
@@ -100,8 +101,8 @@ def launch(plan: Plan, board: Scoreboard, compute: ComputeConfig) -> None:
             _run_cells(plan, board, shares, compute, scratch)
         finally:
             stop.set()
-        while board.stages_pending() and not board.cells_pending():  # stages that no cell of this run waits for
-            time.sleep(0.2)
+            for thread in threads:
+                thread.join()
 
 
 @contextlib.contextmanager
@@ -110,6 +111,8 @@ def _connected(compute: ComputeConfig) -> Iterator[dict[str, float]]:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
+
+    import trainables.ray_adapters  # noqa: F401  # here, since Ray's modules cannot be imported by two threads at once
 
     address = compute.address or os.environ.get("RAY_ADDRESS") or "local"
     local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
@@ -141,54 +144,57 @@ def _scratch(plan: Plan) -> Iterator[Path]:
 def _run_stages(
     board: Scoreboard, shares: Shares, compute: ComputeConfig, scratch: Path, stop: threading.Event
 ) -> None:
-    """Train stages one after another until none is left."""
+    """Train stages one after another until none is left or ``stop`` is set."""
     while board.stages_pending() and not stop.is_set():
         stage = board.take_stage()
         if stage is None:
-            time.sleep(0.2)
+            time.sleep(POLL_SECONDS)
             continue
         try:
-            _train(stage, shares, compute, scratch)
+            finished = _train(stage, shares, compute, scratch, stop)
         except Exception as error:  # the boundary of a unit: recorded with its reason, never passed over
             record_failure(stage.job.results, stage.job.failure(_cause(error)))
             board.stage_ended(stage, succeeded=False)
         else:
-            board.stage_ended(stage, succeeded=True)
+            board.stage_ended(stage, succeeded=finished)
 
 
-def _cause(error: Exception) -> BaseException:
-    """The worker's own error inside Ray Train's."""
-    failures = getattr(error, "worker_failures", None)
-    return next(iter(failures.values())) if failures else error
+def _cause(error: BaseException) -> BaseException:
+    """The worker's own error inside those of Ray's task and of Ray Train."""
+    inner = getattr(error, "cause", None) or error
+    failures = getattr(inner, "worker_failures", None)
+    return next(iter(failures.values())) if failures else inner
 
 
-def _train(stage: PlannedStage, shares: Shares, compute: ComputeConfig, scratch: Path) -> None:
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+def _train(stage: PlannedStage, shares: Shares, compute: ComputeConfig, scratch: Path, stop: threading.Event) -> bool:
+    """Train one stage in a Ray task, which starts the TorchTrainer; return False if ``stop`` came first.
 
-    from trainables.ray_adapters import pretrain_worker
+    A task can be cancelled when the run is stopped; a trainer started in a thread of the driver could not.
+    """
+    import ray
 
-    trainer = TorchTrainer(
-        pretrain_worker,
-        train_loop_config=stage.job.model_dump(mode="json"),
-        torch_config=TorchConfig(backend="nccl" if shares.gpus_per_worker else "gloo"),
-        scaling_config=ScalingConfig(
-            num_workers=compute.pretraining_workers,
-            use_gpu=bool(shares.gpus_per_worker),
-            resources_per_worker={"CPU": compute.threads, "GPU": shares.gpus_per_worker},
-        ),
-        run_config=RunConfig(
-            name=f"stage-{stage.stage_id}",
-            storage_path=str(scratch),
-            failure_config=FailureConfig(max_failures=compute.max_retries),
-        ),
+    from trainables.ray_adapters import train_stage
+
+    task = ray.remote(num_cpus=0, max_retries=0)(train_stage)
+    reference = task.remote(
+        stage.job.model_dump(mode="json"),
+        str(scratch),
+        num_workers=compute.pretraining_workers,
+        gpus_per_worker=shares.gpus_per_worker,
+        max_failures=compute.max_retries,
     )
-    trainer.fit()
+    while not ray.wait([reference], timeout=POLL_SECONDS)[0]:
+        if stop.is_set():
+            ray.cancel(reference, force=True)
+            return False
+    ray.get(reference)
+    return True
 
 
 def _run_cells(plan: Plan, board: Scoreboard, shares: Shares, compute: ComputeConfig, scratch: Path) -> None:
     from ray import tune
 
+    from sweep.ray_searcher import CellSearcher
     from trainables.ray_adapters import finetune_trial
 
     if not plan.missing:
@@ -197,7 +203,7 @@ def _run_cells(plan: Plan, board: Scoreboard, shares: Shares, compute: ComputeCo
         tuner = tune.Tuner(
             tune.with_resources(finetune_trial, {"cpu": compute.threads, "gpu": shares.gpus_per_cell}),
             tune_config=tune.TuneConfig(
-                search_alg=_searcher(board, shares),
+                search_alg=CellSearcher(board, shares.cells_allowed),
                 num_samples=len(plan.missing),
                 max_concurrent_trials=shares.slots,
                 reuse_actors=True,  # a fresh process costs as much as a small cell
@@ -231,47 +237,3 @@ def _stopped_by(number: signal.Signals) -> Iterator[Callable[[], bool]]:
         yield seen.is_set
     finally:
         signal.signal(number, before)
-
-
-def _searcher(board: Scoreboard, shares: Shares) -> Any:
-    """Return a Tune searcher that hands out the cells of a scoreboard."""
-    from ray.tune.search import Searcher
-
-    class Cells(Searcher):
-        """Cells in the plan's order, each once its encoder exists."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self._running: dict[str, PlannedCell] = {}
-
-        def set_search_properties(self, metric: Any, mode: Any, config: Any, **spec: Any) -> bool:
-            return True
-
-        def suggest(self, trial_id: str) -> Any:
-            if not board.cells_pending():
-                return Searcher.FINISHED
-            if board.cells_running() >= shares.cells_allowed(board.stages_pending()):
-                return None
-            cell = board.take_cell()
-            if cell is None:
-                return None
-            self._running[trial_id] = cell
-            return {"cell": cell.job.model_dump(mode="json")}
-
-        def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-            cell = self._running.pop(trial_id, None)
-            if cell is None:
-                return
-            finished = is_finished(cell.job.results, cell.job.cell_id)
-            if error and not finished:
-                lost = RuntimeError("its worker process died and so did its retries; out of memory is the usual cause")
-                record_failure(cell.job.results, cell.job.failure(lost))
-            board.cell_ended(cell, succeeded=finished)
-
-        def save(self, checkpoint_path: str) -> None:
-            """Nothing is kept: the results folder is the state."""
-
-        def restore(self, checkpoint_path: str) -> None:
-            """Nothing is restored: the next run plans what is missing."""
-
-    return Cells()

@@ -8,12 +8,9 @@ would lose.
 
 import contextlib
 import math
-import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,7 +24,7 @@ from trainables.jobs import StageJob
 from trainables.objectives import OBJECTIVES, Objective
 from trainables.objectives.optimizer import build_optimizer
 from trainables.processes import Worker, seeded, this_worker, wait_for_siblings, wrap
-from trainables.results import clear_failure, encoder_path, write_rows
+from trainables.results import clear_failure, encoder_path, replacing, write_rows
 from trainables.schedule import warmup_cosine
 from trainables.weights import build_encoder, save_encoder
 
@@ -50,13 +47,13 @@ def run_stage(job: StageJob, report: Report = lambda row: None) -> None:
     for epoch in range(loop.epochs_done + 1, job.stage.epochs + 1):
         row = loop.train_epoch(epoch)
         if worker.is_first:
+            write_rows(job.results, "pretraining", job.stage_id, loop.rows)  # before the encoder that marks it as done
             if epoch in job.stage.kept_epochs:
                 loop.keep_encoder(epoch)
             loop.save(epoch)
         report(row)
     wait_for_siblings(worker)
     if worker.is_first:
-        write_rows(job.results, "pretraining", job.stage_id, loop.rows)
         clear_failure(job.results, job.stage_id)
         loop.state_path.unlink(missing_ok=True)
 
@@ -193,7 +190,8 @@ class _Loop:
             "optimizer": self.optimizer.state_dict(),
             "rows": self.rows,
         }
-        _save_atomically(state, self.state_path)
+        with replacing(self.state_path) as temporary, temporary.open("wb") as file:
+            torch.save(state, file)
 
     def resume(self) -> None:
         """Load the last saved epoch, if there is one that can be read; otherwise start from the beginning."""
@@ -202,17 +200,6 @@ class _Loop:
             self.objective.load_state_dict(state["objective"], strict=False)
             self.optimizer.load_state_dict(state["optimizer"])
             self.epochs_done, self.rows = state["epoch"], state["rows"]
-
-
-def _save_atomically(state: dict[str, Any], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
-    os.close(handle)
-    try:
-        torch.save(state, name)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def _precision(precision: str, device: torch.device) -> torch.autocast:

@@ -6,6 +6,7 @@ In: jobs as plain dictionaries. Out: reports to Ray Train or Ray Tune; the rows 
 from typing import Any
 
 from ray import train, tune
+from ray.train.torch import TorchConfig, TorchTrainer
 
 from trainables.finetune import run_and_commit
 from trainables.jobs import CellJob, StageJob
@@ -13,12 +14,31 @@ from trainables.pretrain import run_stage
 from trainables.results import is_finished, record_failure
 
 
+def train_stage(
+    job: dict[str, Any], scratch: str, *, num_workers: int, gpus_per_worker: int, max_failures: int
+) -> None:
+    """Run a pretraining stage on ``num_workers`` processes; a worker that dies resumes from the last epoch."""
+    stage = StageJob.model_validate(job)
+    TorchTrainer(
+        pretrain_worker,
+        train_loop_config=job,
+        torch_config=TorchConfig(backend="nccl" if gpus_per_worker else "gloo"),
+        scaling_config=train.ScalingConfig(
+            num_workers=num_workers,
+            use_gpu=bool(gpus_per_worker),
+            resources_per_worker={"CPU": stage.compute.threads, "GPU": gpus_per_worker},
+        ),
+        run_config=train.RunConfig(
+            name=f"stage-{stage.stage_id}",
+            storage_path=scratch,
+            failure_config=train.FailureConfig(max_failures=max_failures),
+        ),
+    ).fit()
+
+
 def pretrain_worker(config: dict[str, Any]) -> None:
     """Run one worker of a pretraining stage inside a TorchTrainer; reports each epoch."""
-    run_stage(
-        StageJob.model_validate(config),
-        lambda row: train.report({"epoch": row["epoch"], "loss": row["loss"]}),
-    )
+    run_stage(StageJob.model_validate(config), lambda row: train.report({"epoch": row["epoch"], "loss": row["loss"]}))
 
 
 def finetune_trial(config: dict[str, Any]) -> None:

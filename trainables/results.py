@@ -23,7 +23,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +191,7 @@ def check_results(root: Path) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """Write a small text file atomically, creating its folder."""
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(text)
 
 
@@ -203,7 +203,7 @@ def write_rows(root: Path, table: str, name: str, rows: Sequence[Row]) -> Path:
             wrong = sorted(set(row) ^ set(schema.names))
             raise ResultsError(f"a row for table {table} does not have its columns; missing or unknown: {wrong}")
     path = root / table / f"{name}.parquet"
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), temporary)
     return path
 
@@ -266,7 +266,7 @@ def read_table(root: Path, table: str) -> tuple[pa.Table, list[str]]:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Any:
+def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success flush it to disk and rename it, on error remove it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)

@@ -9,8 +9,6 @@ JSON card beside them.
 
 import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from torch import Tensor
 from trainables.config import ModelConfig
 from trainables.models.encoder import Encoder
 from trainables.processes import seeded
-from trainables.results import write_text
+from trainables.results import replacing, write_text
 
 PREFIXES = (
     "module.",
@@ -166,10 +164,5 @@ def _check_fit(state: dict[str, Tensor], encoder: Encoder, source: str, config: 
 def save_encoder(path: Path, state: dict[str, Tensor], card: dict[str, Any]) -> None:
     """Write weights as safetensors and their card as JSON beside them; the weights appear last and whole."""
     write_text(path.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
-    os.close(handle)
-    try:
-        save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, name)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, temporary)

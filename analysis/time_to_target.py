@@ -1,0 +1,132 @@
+"""Steps to a common target for every run of a sweep, and speed-ups against the reference variant.
+
+In: validation curves and the cells they belong to. Out: per label count a target, a horizon, and one time
+per seed.
+Target: ``convergence_fraction`` times the median final validation Dice of the reference at that label count,
+so that it is the same for all arms; see ``convergence`` for the definitions.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.convergence import (
+    SpeedUp,
+    TimeToTarget,
+    combined_speed_up,
+    log_ratios,
+    restricted_mean_steps,
+    speed_up,
+    steps_to_target,
+)
+from analysis.load import ReportOptions
+from analysis.uncertainty import Floats, complete_counts
+
+Times = list[TimeToTarget | None]
+
+
+@dataclass(frozen=True)
+class ConvergenceStudy:
+    """Times to the target of every variant: ``times[variant, label_count]`` has one entry per seed, None
+    where missing.
+    """
+
+    reference: str
+    seeds: tuple[str, ...]
+    targets: Mapping[int, float]  # validation Dice; no entry where the reference has no finished cell
+    horizons: Mapping[int, float]  # steps observed in every run
+    times: Mapping[tuple[str, int], Times]
+    confidence: float
+
+    def restricted_mean(self, variant: str, label_count: int) -> float:
+        """Return the mean steps to the target up to the horizon; NaN without runs."""
+        runs = [time for time in self.times.get((variant, label_count), []) if time]
+        if not runs:
+            return float("nan")
+        reached = np.array([run.is_reached for run in runs])
+        return restricted_mean_steps(
+            np.array([run.steps for run in runs]), reached, self.horizons[label_count]
+        )
+
+    def num_censored(self, variant: str, label_count: int) -> tuple[int, int]:
+        """Return how many runs never reached the target, and how many runs there are."""
+        runs = [time for time in self.times.get((variant, label_count), []) if time]
+        return sum(not run.is_reached for run in runs), len(runs)
+
+    def speed_up(self, variant: str, label_count: int) -> SpeedUp:
+        """Return the speed-up against the reference at one label count."""
+        empty: Times = [None] * len(self.seeds)
+        return speed_up(
+            self.times.get((self.reference, label_count), empty),
+            self.times.get((variant, label_count), empty),
+            self.horizons.get(label_count, float("nan")),
+            self.confidence,
+        )
+
+    def overall_speed_up(self, variant: str) -> SpeedUp:
+        """Return the speed-up over the label counts that all seeds have, a geometric mean within each
+        seed.
+        """
+        counts = list(self.targets)
+        if not counts:
+            return combined_speed_up([], self.confidence)
+        ratios = np.stack(
+            [self._log_ratios(variant, count) for count in counts], axis=1
+        )  # (seed, label count)
+        parts = []
+        for index in np.flatnonzero(complete_counts(~np.isnan(ratios))):
+            censored, reference = (
+                self.num_censored(name, counts[index])[0] for name in (variant, self.reference)
+            )
+            parts.append((ratios[:, index], censored, reference))
+        return combined_speed_up(parts, self.confidence)
+
+    def steps(self, variant: str, label_count: int) -> Floats:
+        """Return steps to the target per seed, cut at the horizon; NaN where a run is missing."""
+        times = self.times.get((variant, label_count), [None] * len(self.seeds))
+        steps = np.array([time.steps if time else np.nan for time in times], dtype=np.float64)
+        return np.minimum(steps, self.horizons.get(label_count, np.nan))
+
+    def _log_ratios(self, variant: str, label_count: int) -> Floats:
+        reference, arm = self.steps(self.reference, label_count), self.steps(variant, label_count)
+        return log_ratios(reference, arm, self.horizons[label_count])
+
+
+def study_convergence(
+    cells: pd.DataFrame, curves: pd.DataFrame, reference: str, seeds: list[str], options: ReportOptions
+) -> ConvergenceStudy:
+    """Measure every run's time to the target of its label count."""
+    finals = cells[cells["variant"] == reference].groupby("label_count")["val_dice"].median()
+    targets = {
+        int(str(count)): options.convergence_fraction * float(value) for count, value in finals.items()
+    }
+    runs = {
+        str(cell_id): (curve["step"].to_numpy(dtype=np.float64), curve["val_dice"].to_numpy(dtype=np.float64))
+        for cell_id, curve in curves.sort_values("step").groupby("cell_id")
+    }
+    times: dict[tuple[str, int], Times] = {}
+    horizons: dict[int, float] = {}
+    for (variant, label_count), group in cells.groupby(["variant", "label_count"]):
+        count = int(str(label_count))
+        if count not in targets:
+            continue
+        of_seed: dict[str, list[TimeToTarget]] = {}
+        for cell_id, seed in zip(group["cell_id"], group["seed"], strict=True):
+            if cell_id in runs:
+                time = steps_to_target(*runs[cell_id], targets[count], options.hold_evaluations)
+                of_seed.setdefault(seed, []).append(time)
+                horizons[count] = min(horizons.get(count, np.inf), float(runs[cell_id][0][-1]))
+        times[str(variant), count] = [_combine(of_seed.get(seed, [])) for seed in seeds]
+    targets = {count: target for count, target in targets.items() if count in horizons}
+    return ConvergenceStudy(reference, tuple(seeds), targets, horizons, times, options.confidence)
+
+
+def _combine(times: list[TimeToTarget]) -> TimeToTarget | None:
+    """Average the runs of one seed, which differ in the pretraining seed alone."""
+    if not times:
+        return None
+    return TimeToTarget(
+        float(np.mean([time.steps for time in times])), all(time.is_reached for time in times)
+    )
