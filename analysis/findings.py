@@ -12,7 +12,14 @@ import pandas as pd
 
 from analysis.label_equivalence import LabelEquivalence, label_equivalence
 from analysis.load import ExperimentResults
-from analysis.sample_efficiency import LabelsNeeded, LawFit, Refusal, fit_with_intervals, labels_needed
+from analysis.sample_efficiency import (
+    LabelsNeeded,
+    LawFit,
+    Refusal,
+    fit_with_intervals,
+    labels_needed,
+    near_minimum_targets,
+)
 from analysis.saturation import Saturation, saturation
 from analysis.time_to_target import ConvergenceStudy, study_convergence
 from analysis.uncertainty import (
@@ -92,7 +99,7 @@ def find(results: ExperimentResults) -> Findings:
     errors = {name: _matrix(cells, name, label_counts, seeds) for name in names}
     convergence = study_convergence(cells, results.curves, reference, seeds, options)
 
-    def needed(target: float | None) -> dict[str, LabelsNeeded | None]:
+    def needed(target: float | Floats | None) -> dict[str, LabelsNeeded | None]:
         return {
             name: labels_needed(
                 label_counts, errors[name], draws, target, options.near_minimum, options.confidence
@@ -100,8 +107,7 @@ def find(results: ExperimentResults) -> Findings:
             for name in names
         }
 
-    near_own = needed(None)
-    own = near_own[reference]
+    near_reference = near_minimum_targets(errors[reference], draws, options.near_minimum)
     return Findings(
         results=results,
         variants=variants,
@@ -111,8 +117,8 @@ def find(results: ExperimentResults) -> Findings:
         seeds=tuple(seeds),
         errors=errors,
         laws={name: fit_with_intervals(label_counts, errors[name], draws) for name in names},
-        near_own_minimum=near_own,
-        near_reference_minimum=needed(own.target_error) if own else {},
+        near_own_minimum=needed(None),
+        near_reference_minimum=needed(near_reference),
         reach_target_error=needed(options.target_error) if options.target_error is not None else {},
         equivalences={
             name: label_equivalence(label_counts, errors[name], errors[reference], draws, options.confidence)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.median_curve import falling, labels_at
-from analysis.uncertainty import Floats, median_over_seeds, percentile_interval
+from analysis.uncertainty import Floats, is_replicated, median_over_seeds, percentile_interval
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,11 @@ def label_equivalence(
     arm_curves = _curves(errors[:, arm_known], draws)
     reference_curves = _curves(reference[:, reference_known], draws)
     counts = label_counts[reference_known]
+    known = is_replicated(errors) and is_replicated(reference)
     found = []
     for index, label_count in enumerate(label_counts[arm_known]):
         worth = labels_at(counts, reference_curves, arm_curves[:, index])
-        low, high = percentile_interval(worth[1:], confidence) if len(errors) > 1 else (np.nan, np.nan)
+        low, high = percentile_interval(worth[1:], confidence) if known else (np.nan, np.nan)
         found.append(LabelEquivalence(float(label_count), float(worth[0]), low, high))
     return found
 

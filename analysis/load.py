@@ -69,7 +69,7 @@ def load_results(root: Path) -> ExperimentResults:
     planned, cells = _select_design(tables["planned"], tables["cells"])
     if cells.empty:
         raise ReportError(
-            f"no finished cells in {root}: expected at least one file in {root / 'cells'} of the latest plan, "
+            f"no finished cells in {root}: expected files in {root / 'cells'} of the latest plan; "
             f"found {len(tables['cells'])} of other protocols and {len(planned)} planned; run the sweep first"
         )
     cells = _describe_cells(cells)
@@ -123,8 +123,8 @@ def _select_design(planned: pd.DataFrame, cells: pd.DataFrame) -> tuple[pd.DataF
     cells = cells.drop_duplicates("cell_id", keep="last")
     if planned.empty and cells.empty:
         return planned, cells
-    if planned.empty:  # results copied without their plans: the protocol that finished last stands
-        protocol = cells.sort_values("finished_at")["protocol_id"].iloc[-1]
+    if planned.empty:  # results copied without their plans: the protocol with the most cells stands
+        protocol = cells["protocol_id"].value_counts().index[0]
     else:
         protocol = planned.sort_values("plan_number")["protocol_id"].iloc[-1]
     planned = planned[planned["protocol_id"] == protocol].drop_duplicates("cell_id")

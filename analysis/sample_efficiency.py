@@ -16,7 +16,7 @@ from scipy.optimize import least_squares
 from scipy.stats import spearmanr
 
 from analysis.median_curve import falling, labels_at
-from analysis.uncertainty import Floats, median_over_seeds, percentile_interval
+from analysis.uncertainty import Floats, is_replicated, median_over_seeds, percentile_interval
 
 SMALLEST_ERROR = 1e-4  # a perfect score has no logarithm
 NUM_STARTS = 5
@@ -103,13 +103,22 @@ def falls_with_labels(label_counts: Floats, errors: Floats) -> float:
     return float(spearmanr(label_counts[known], medians[known]).statistic)
 
 
+def is_falling(label_counts: Floats, errors: Floats) -> bool:
+    """Return whether the median error falls with labels: Spearman at most -0.5, or lower at the last of two."""
+    medians = median_over_seeds(errors)
+    known = medians[~np.isnan(medians)]
+    if len(known) < 3:
+        return len(known) == 2 and bool(known[1] < known[0])
+    return falls_with_labels(label_counts, errors) <= -0.5
+
+
 def fit_with_intervals(label_counts: Floats, errors: Floats, draws: NDArray[np.intp]) -> LawFit | Refusal:
     """Fit the law to (seed, label count) errors with one refit per resample of seeds, or say why not."""
     num_counts = int((~np.isnan(errors)).any(axis=0).sum())
     if num_counts < 4:
         return Refusal(f"{num_counts} label counts, and a law with three parameters needs at least 4")
-    order = falls_with_labels(label_counts, errors)
-    if not order <= -0.5:
+    if not is_falling(label_counts, errors):
+        order = falls_with_labels(label_counts, errors)
         return Refusal(f"the median error does not fall with labels (Spearman {order:.2f})")
     seeds, columns = np.nonzero(~np.isnan(errors))
     counts, values = label_counts[columns], errors[seeds, columns]
@@ -118,7 +127,7 @@ def fit_with_intervals(label_counts: Floats, errors: Floats, draws: NDArray[np.i
     weights = np.stack([(draws == seed).sum(axis=1) for seed in range(num_seeds)], axis=1)  # (resample, seed)
     weights = weights[:, seeds].astype(np.float64)
     weights = weights[weights.sum(axis=1) > 0]  # a resample of seeds without results has nothing to fit
-    refits = _refit(counts, values, weights) if num_seeds > 1 and len(weights) else np.empty((0, 3))
+    refits = _refit(counts, values, weights) if is_replicated(errors) and len(weights) else np.empty((0, 3))
     return LawFit(law, refits, residual)
 
 
@@ -151,12 +160,13 @@ def labels_needed(
     label_counts: Floats,
     errors: Floats,
     draws: NDArray[np.intp],
-    target: float | None,
+    target: float | Floats | None,
     margin: float,
     confidence: float,
 ) -> LabelsNeeded | None:
     """Return the labels that reach ``target``, or (1 + margin) times the own error at most labels where it
-    is None.
+    is None. An array, as ``near_minimum_targets`` returns it, has one target for all seeds and one
+    for each resample.
 
     Note: with a target relative to its own error at most labels an arm that learns nothing needs few labels:
     read it beside that error. The answer never exceeds the largest measured count: infinity stands for "more
@@ -166,13 +176,25 @@ def labels_needed(
     if not known.any():
         return None
     counts, errors = label_counts[known], errors[:, known]
-    curves = falling(np.concatenate([median_over_seeds(errors)[None], median_over_seeds(errors[draws])]))
-    targets = np.full(len(curves), target) if target is not None else (1 + margin) * curves[:, -1]
+    curves = _falling_medians(errors, draws)
+    targets = (1 + margin) * curves[:, -1] if target is None else np.broadcast_to(target, len(curves))
     needed = labels_at(counts, curves, targets)
-    low, high = percentile_interval(needed[1:], confidence) if len(errors) > 1 else (np.nan, np.nan)
+    low, high = percentile_interval(needed[1:], confidence) if is_replicated(errors) else (np.nan, np.nan)
     resampled = needed[1:][~np.isnan(needed[1:])]
     not_reached = float(np.isinf(resampled).mean()) if len(resampled) else float("nan")
     return LabelsNeeded(float(targets[0]), float(needed[0]), low, high, not_reached)
+
+
+def near_minimum_targets(errors: Floats, draws: NDArray[np.intp], margin: float) -> Floats:
+    """Return (1 + margin) times the error at most labels: of all seeds, then of each resample."""
+    known = ~np.isnan(errors).all(axis=0)
+    targets: Floats = (1 + margin) * _falling_medians(errors[:, known], draws)[:, -1]
+    return targets
+
+
+def _falling_medians(errors: Floats, draws: NDArray[np.intp]) -> Floats:
+    """Return falling median curves of all seeds, then of each resample: (1 + resample, label count)."""
+    return falling(np.concatenate([median_over_seeds(errors)[None], median_over_seeds(errors[draws])]))
 
 
 def _search(counts: Floats, logs: Floats, weights: Floats, lowest: float) -> tuple[Floats, Floats, Floats]:

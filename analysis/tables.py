@@ -140,7 +140,7 @@ def labels_needed(findings: Findings) -> pd.DataFrame:
     groups = {
         f"within {percent} of its own error at most labels": findings.near_own_minimum,
         f"within {percent} of the reference's error at most labels": findings.near_reference_minimum,
-        "report.target_error": findings.reach_target_error,
+        "the target error": findings.reach_target_error,
     }
     rows = []
     for goal, by_variant in groups.items():

@@ -138,6 +138,15 @@ def percentile_interval(draws: Floats, confidence: float) -> tuple[float, float]
     return float(low), float(high)
 
 
+def is_replicated(errors: Floats) -> bool:
+    """Return whether every label count with results has them from two seeds or more: (seed, label count).
+
+    Without that a resample of seeds repeats one number, and its interval would be of width 0.
+    """
+    seeds = (~np.isnan(errors)).sum(axis=0)
+    return bool((seeds[seeds > 0] > 1).all() and seeds.any())
+
+
 def complete_counts(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Choose label counts to average over, from (seed, label count): those that every seed with any result
     has.

@@ -41,6 +41,8 @@ class GridConfig(Section):
     arms: tuple[str, ...] = ()  # none takes all arms
     label_counts: tuple[int, ...] = Field(min_length=1)
     subset_seeds: tuple[int, ...] = Field(min_length=1)  # which slices are labelled
+    intermediate_label_counts: tuple[int, ...] | None = None  # where milestones before the last run; none: everywhere
+    intermediate_subset_seeds: tuple[int, ...] | None = None
     train_seeds: tuple[int, ...] | None = None  # crossed with the subsets; none takes each subset's own seed once
 
     @model_validator(mode="after")

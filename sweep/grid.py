@@ -7,7 +7,7 @@ whose last stage has no milestones appears once, at 0 epochs.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sweep.experiment import Experiment
+from sweep.experiment import Experiment, GridConfig
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,14 @@ def grid_points(experiment: Experiment) -> Iterator[GridPoint]:
     for subset_seed in grid.subset_seeds:
         for train_seed in grid.train_seeds or (subset_seed,):
             for arm in experiment.arm_names:
-                for epochs in pretraining_epochs(experiment, arm):
+                *intermediate, last = pretraining_epochs(experiment, arm)
+                for epochs in (*intermediate, last):
                     for label_count in sorted(grid.label_counts):
-                        yield GridPoint(arm, epochs, label_count, subset_seed, train_seed)
+                        if epochs == last or _takes_intermediate(grid, label_count, subset_seed):
+                            yield GridPoint(arm, epochs, label_count, subset_seed, train_seed)
+
+
+def _takes_intermediate(grid: GridConfig, label_count: int, subset_seed: int) -> bool:
+    """Whether milestones before an arm's last are run at this label count and seed."""
+    counts, seeds = grid.intermediate_label_counts, grid.intermediate_subset_seeds
+    return (counts is None or label_count in counts) and (seeds is None or subset_seed in seeds)

@@ -1,6 +1,7 @@
 """How Ray Tune gets its trials: finished cells from our grid instead of samples from a search space.
 
-In: a Scoreboard and how many cells may run beside the stages still to come. Out: one cell per trial, as soon as its encoder exists.
+In: a Scoreboard and how many cells may run beside the stages still to come. Out: one cell per trial, as soon as its
+encoder exists.
 """
 
 from collections.abc import Callable

@@ -79,6 +79,8 @@ class NaturalConfig(Section):
         if (self.source == "folder") != (self.root is not None):
             wanted = "a folder with one subfolder per class" if self.source == "folder" else "no root"
             raise ValueError(f"natural.root: source {self.source} expects {wanted}, found {self.root}")
+        if self.source == "procedural" and self.num_classes > 12:
+            raise ValueError(f"natural.num_classes: the procedural set has at most 12, found {self.num_classes}")
         return self
 
 

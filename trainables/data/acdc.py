@@ -7,6 +7,7 @@ themselves: end-diastole is not always frame 1 (Info.cfg tells), and the affine 
 ``pixdim`` holds the true spacing. This is the home of nibabel.
 """
 
+import gzip
 import re
 import zlib
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ import numpy.typing as npt
 from nibabel.filebasedimages import ImageFileError
 
 CLASS_NAMES = ("right ventricle", "myocardium", "left ventricle")
+
+CLAIMED_AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])  # what ACDC's files say, whatever their spacing
 MAX_VOXELS = 2**31
 """A header that claims more voxels than this is taken for damaged before any memory is asked for."""
 
@@ -145,6 +148,13 @@ def decode_pair(image: Path, mask: Path) -> tuple[npt.NDArray[np.float32], npt.N
     if wrong:
         raise DataError(f"{mask} holds label values {wrong[:5]}; expected only 0, 1, 2 and 3")
     return slices, labels.astype(np.uint8), spacing
+
+
+def write_nifti(path: Path, array: npt.NDArray[np.generic], zooms: tuple[float, ...]) -> None:
+    """Write NIfTI with ACDC's contradiction of affine and pixdim; equal arrays give equal bytes."""
+    image = nibabel.Nifti1Image(array, CLAIMED_AFFINE)
+    image.header.set_zooms(zooms)
+    path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
 
 
 def _load(path: Path) -> tuple[npt.NDArray[np.float32], tuple[float, ...]]:

@@ -1,36 +1,21 @@
 """Synthetic cine cardiac MR in ACDC's layout on disk, so that everything runs without a download.
 
-In: a PhantomSpec. Out: patient folders that ``acdc.read_patients`` reads like the real ones, traps included:
+In: a PhantomConfig. Out: patient folders that ``acdc.read_patients`` reads like the real ones, traps included:
 the affine claims 1 mm voxels while ``pixdim`` holds the spacing, end-diastole is not always frame 1, some
 slices hold no foreground. Layout: Bernard et al., IEEE TMI 2018, doi 10.1109/TMI.2018.2837502. Images and
 anatomy are our own; no real data went in.
 """
 
-import gzip
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import numpy.typing as npt
 
+from trainables.config import PhantomConfig
+from trainables.data.acdc import write_nifti
 from trainables.data.phantom_anatomy import GROUPS, Array, Grid, Heart, contraction, draw_heart, measure
 from trainables.data.phantom_scene import label, paint
-
-CLAIMED_AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])  # what ACDC's files say, whatever their spacing
-
-
-@dataclass(frozen=True)
-class PhantomSpec:
-    """Size and seed of a phantom data set. A patient depends on everything here except ``num_patients``."""
-
-    num_patients: int = 24
-    num_slices: int = 8
-    num_frames: int = 10
-    height: int = 48
-    width: int = 52
-    spacing_mm: float = 2.8
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,7 +32,7 @@ class Cine:
     weight_kg: float
 
 
-def render_patient(spec: PhantomSpec, patient: int) -> Cine:
+def render_patient(spec: PhantomConfig, patient: int) -> Cine:
     """Render patient number ``patient``, counted from 1, from its own random stream."""
     rng = np.random.default_rng([spec.seed, patient])
     group = group_of(patient)
@@ -76,13 +61,13 @@ def render_patient(spec: PhantomSpec, patient: int) -> Cine:
 def group_of(patient: int) -> str:
     """Return the disease group of a patient.
 
-    Each ten patients hold every group twice, and each ten begin one group later: patient numbers with the same
+    Each ten patients hold every group twice, and each ten begin one group later, so that numbers with the same
     last digit, which the paper's split sends to the same part, cycle through all groups.
     """
     return GROUPS[(patient - 1 + (patient - 1) // 10) % len(GROUPS)]
 
 
-def write_phantom(root: Path, spec: PhantomSpec) -> None:
+def write_phantom(root: Path, spec: PhantomConfig) -> None:
     """Write ``spec.num_patients`` patient folders below ``root``, creating it and its parents."""
     for patient in range(1, spec.num_patients + 1):
         folder = root / f"patient{patient:03d}"
@@ -99,7 +84,7 @@ def _draw_phases(num_frames: int, rng: np.random.Generator) -> tuple[int, int]:
     return ed_frame, ed_frame + systole
 
 
-def _place(spec: PhantomSpec, heart: Heart, gap: float, rng: np.random.Generator) -> Grid:
+def _place(spec: PhantomConfig, heart: Heart, gap: float, rng: np.random.Generator) -> Grid:
     """Voxel positions about the left ventricle: off centre, tilted, moved by each breath-hold."""
     centre = rng.normal(0, 4, 2) - 0.4 * heart.rv_depth * np.array(heart.septum)
     z = (np.arange(spec.num_slices) + rng.uniform(-0.5, 0.6)) * gap + rng.normal(0, 0.6, spec.num_slices)
@@ -118,17 +103,10 @@ def _axis(num_pixels: int, spacing_mm: float) -> Array:
 
 def _write_patient(folder: Path, cine: Cine, spacing_mm: float) -> None:
     name, zooms = folder.name, (spacing_mm, spacing_mm, cine.slice_gap_mm)
-    _write_image(folder / f"{name}_4d.nii.gz", cine.images, (*zooms, 1.0))
+    write_nifti(folder / f"{name}_4d.nii.gz", cine.images, (*zooms, 1.0))
     for frame in (cine.ed_frame, cine.es_frame):
-        _write_image(folder / f"{name}_frame{frame:02d}.nii.gz", cine.images[..., frame - 1], zooms)
-        _write_image(folder / f"{name}_frame{frame:02d}_gt.nii.gz", cine.labels[..., frame - 1], zooms)
+        write_nifti(folder / f"{name}_frame{frame:02d}.nii.gz", cine.images[..., frame - 1], zooms)
+        write_nifti(folder / f"{name}_frame{frame:02d}_gt.nii.gz", cine.labels[..., frame - 1], zooms)
     info = {"ED": cine.ed_frame, "ES": cine.es_frame, "Group": cine.group, "Height": cine.height_cm}
     info |= {"NbFrame": cine.images.shape[-1], "Weight": cine.weight_kg}
     (folder / "Info.cfg").write_text("".join(f"{key}: {value}\n" for key, value in info.items()))
-
-
-def _write_image(path: Path, array: npt.NDArray[np.generic], zooms: tuple[float, ...]) -> None:
-    """Write NIfTI with ACDC's contradiction of affine and pixdim; equal arrays give equal bytes."""
-    image = nibabel.Nifti1Image(array, CLAIMED_AFFINE)
-    image.header.set_zooms(zooms)
-    path.write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))

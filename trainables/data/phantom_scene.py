@@ -73,15 +73,17 @@ def paint(distances: Distances, grid: Grid, pixel_mm: float, rng: np.random.Gene
 
 def _ventricles(distances: Distances, chest: Array, tissue: Tissue, pixel: float, texture: Array, warp: Array) -> Array:
     """Both ventricles in their thin coat of fat, as (frame, slice, row, column)."""
-    outline = np.minimum(distances.epi, distances.rv)
+    outline: Array = np.minimum(distances.epi, distances.rv)
     canvas = _over(chest, tissue.fat, _ramp(outline - 5 - warp, pixel))
     canvas = _over(canvas, tissue.muscle, _ramp(outline - WALL_MM, pixel))
-    bands = np.clip(texture, 0, 1.5) * np.clip(1.1 + distances.rv / 22 + distances.rv_depth / 150, 0.2, 1)
+    dark = np.clip(texture, 0, 1.5)  # trabeculae: in the right ventricle everywhere, in the left close to the wall
+    bands: Array = dark * np.clip(1.1 + 0.045 * distances.rv + 0.007 * distances.rv_depth, 0.2, 1)
     canvas = _over(canvas, tissue.rv_blood * (1 - tissue.trabeculae * bands), _ramp(distances.rv, pixel))
     canvas = _over(canvas, tissue.muscle * (1 + 0.08 * texture), _ramp(distances.epi, pixel))
-    rim = np.clip(1 + distances.endo / 9, 0, 1) * np.clip(texture, 0, 1.5)  # trabeculae close to the wall
-    canvas = _over(canvas, tissue.lv_blood * (1 + 0.04 * texture - 0.4 * rim), _ramp(distances.endo, pixel))
-    return _over(canvas, tissue.muscle, np.minimum(_ramp(distances.papillary, pixel), _ramp(distances.endo, pixel)))
+    cavity = _ramp(distances.endo, pixel)
+    filling: Array = 1 + 0.04 * texture - 0.4 * dark * np.clip(1 + 0.11 * distances.endo, 0, 1)
+    canvas = _over(canvas, tissue.lv_blood * filling, cavity)
+    return _over(canvas, tissue.muscle, np.minimum(_ramp(distances.papillary, pixel), cavity))
 
 
 def _atria(grid: Grid, chest: Array, tissue: Tissue, pixel: float, warp: Array, rng: np.random.Generator) -> Array:

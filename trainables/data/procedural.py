@@ -28,7 +28,7 @@ class Specimens:
 
     x: Array
     y: Array
-    size: Array
+    scale: Array  # one over the half width
     angle: Array
     stripes: Array  # periods across the shape
     colour: Array
@@ -66,7 +66,7 @@ def _render(label: int, num_images: int, image_size: int, rng: np.random.Generat
     for _ in range(NUM_SPECIMENS):
         specimens = _draw_specimens(num_images, rng)
         u, v = _local_coordinates(axis, specimens)
-        softness = 2 / (image_size * specimens.size)  # one pixel
+        softness = specimens.scale * (2 / image_size)  # one pixel
         coverage = np.clip(0.5 - _distance(SHAPES[shape], u, v) / softness, 0, 1)[:, None]
         mixture = _filling(FILLS[fill], u, v, specimens.stripes)[:, None]
         paint = specimens.colour + (specimens.second_colour - specimens.colour) * mixture
@@ -81,17 +81,16 @@ def _draw_specimens(num_images: int, rng: np.random.Generator) -> Specimens:
 
     colour, shift = uniform(0, 1, 3), uniform(0.35, 0.65, 3)
     second: Array = np.where(colour > 0.5, colour - shift, colour + shift)  # always told apart from the first
-    size, angle = uniform(0.28, 0.55), uniform(0, 2 * np.pi)
-    return Specimens(uniform(-0.8, 0.8), uniform(-0.8, 0.8), size, angle, uniform(1.8, 3.2), colour, second)
+    scale, angle = uniform(1.8, 3.6), uniform(0, 2 * np.pi)
+    return Specimens(uniform(-0.8, 0.8), uniform(-0.8, 0.8), scale, angle, uniform(1.8, 3.2), colour, second)
 
 
 def _local_coordinates(axis: Array, specimens: Specimens) -> tuple[Array, Array]:
-    """Position relative to each specimen, turned and scaled by its size; (image, row, column)."""
+    """Position relative to each specimen, turned and scaled; (image, row, column)."""
     x, y = axis[None, None, :] - specimens.x, axis[None, :, None] - specimens.y
-    cosine, sine = np.cos(specimens.angle), np.sin(specimens.angle)
-    u: Array = (x * cosine + y * sine) / specimens.size
-    v: Array = (y * cosine - x * sine) / specimens.size
-    return u, v
+    cosine: Array = np.cos(specimens.angle)
+    sine: Array = np.sin(specimens.angle)
+    return (x * cosine + y * sine) * specimens.scale, (y * cosine - x * sine) * specimens.scale
 
 
 def _distance(shape: str, u: Array, v: Array) -> Array:
@@ -100,7 +99,8 @@ def _distance(shape: str, u: Array, v: Array) -> Array:
     if shape == "disc":
         return radius - 1
     if shape == "ring":
-        return np.abs(radius - 0.78) - 0.22
+        hole: Array = 0.56 - radius
+        return np.where(hole > radius - 1, hole, radius - 1)
     half_width, half_height = (0.85, 0.85) if shape == "square" else (1.25, 0.36)
     result: Array = np.maximum(np.abs(u) - half_width, np.abs(v) - half_height)
     return result

@@ -23,7 +23,7 @@ from trainables.config import RECIPE_VERSION, DataConfig, content_hash
 from trainables.data import acdc
 from trainables.data.acdc import DataError, Patient
 from trainables.data.cache import built_once, cache_root
-from trainables.data.phantom import PhantomSpec, write_phantom
+from trainables.data.phantom import write_phantom
 from trainables.data.splits import split_patients
 
 NUM_CLASSES = len(acdc.CLASS_NAMES) + 1
@@ -84,9 +84,8 @@ def open_store(config: DataConfig, cache: Path | None) -> SliceStore:
     """
     root = cache_root(cache)
     if config.format == "phantom":
-        spec = PhantomSpec(**config.phantom.model_dump())
         key = f"phantom-{content_hash(config.phantom, RECIPE_VERSION)}"
-        training = built_once(root, key, lambda folder: write_phantom(folder / "training", spec)) / "training"
+        training = built_once(root, key, lambda folder: write_phantom(folder / "training", config.phantom)) / "training"
     else:
         assert config.root is not None
         training = config.root.absolute()

@@ -1,0 +1,59 @@
+"""The words that go with each figure: a caption for readers and a text for those who do not see it.
+
+In: the name of a figure and the findings. Out: caption and alternative text.
+"""
+
+from analysis.findings import Findings
+
+CAPTIONS = {
+    "error_vs_labels": (
+        "Test error (1 - mean foreground Dice) against the number of labels. Lines join medians over seeds; "
+        "small points are single seeds, set slightly apart sideways. Lower is better. Both axes are "
+        "logarithmic.",
+        "Error against labelled {unit} for {num_arms} pretraining arms.",
+    ),
+    "fitted_laws": (
+        "The law e = e∞ + b·n^-a fitted to every seed's points, with the {level} interval of the curve from "
+        "resampling seeds. The dotted grey line is the reference arm's median.",
+        "Fitted power laws with floor, one panel per arm.",
+    ),
+    "paired_differences": (
+        "Mean paired difference of error against {reference}, with its {level} t interval over seeds. An "
+        "interval that touches 0 cannot tell the two apart. Panels have their own scales.",
+        "Differences of error to the reference arm for each label count.",
+    ),
+    "label_equivalence": (
+        "How many labels of {reference} reach the error that another arm has with the labels on the axis "
+        "below. Above the dashed line the arm saves labels. Bars are {level} bootstrap intervals; nothing "
+        "beyond the measured range is extrapolated.",
+        "Label equivalence of every arm against the reference.",
+    ),
+    "convergence": (
+        "Validation Dice during fine-tuning: mean over seeds with its {level} t interval, cut to 0 and 1. "
+        "The dashed line is the common target.",
+        "Validation curves of every arm at up to three label counts.",
+    ),
+    "speed_up": (
+        "Steps that {reference} needs to the common target, divided by the steps of the arm: geometric mean "
+        "over paired seeds with its {level} t interval; intervals far beyond all points are cut. Hollow "
+        "markers: some runs never reached the target, so the ratio is a bound.",
+        "Speed-up against the reference arm at each label count.",
+    ),
+    "pretraining_epochs": (
+        "Median test error against the epochs of the arm's last pretraining stage; 0 epochs is the arm it "
+        "starts from. Epochs are evenly spaced for legibility.",
+        "Error against pretraining epochs for every arm that has them.",
+    ),
+}
+
+
+def caption(name: str, findings: Findings) -> tuple[str, str]:
+    """Return the caption and the alternative text of a figure."""
+    words = {
+        "unit": findings.results.label_unit,
+        "reference": findings.reference,
+        "num_arms": len(findings.headline),
+        "level": f"{100 * findings.results.options.confidence:g}%",
+    }
+    text, alt = CAPTIONS[name]
+    return text.format(**words), alt.format(**words)

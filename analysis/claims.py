@@ -1,0 +1,238 @@
+"""Check the claims of arXiv 2209.00314 on this sweep: supported, not supported, or cannot tell.
+
+In: Findings. Out: one verdict per claim with the figure and interval it rests on. The rule of each verdict
+is part of it.
+Note: the sweep may use other data, models and step budgets than the paper; a verdict is about this sweep
+alone.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.conclusions import best_variant, epochs_study, percent
+from analysis.findings import Findings, epoch_ladder
+from analysis.median_curve import MORE_THAN_MEASURED, describe_labels_interval
+from analysis.sample_efficiency import is_falling
+from analysis.uncertainty import Estimate
+
+HIERARCHICAL = "byol-natural+byol-domain"
+SUPERVISED = "supervised-natural"
+SUPPORTED, NOT_SUPPORTED, CANNOT_TELL = "supported", "not supported", "cannot tell"
+CLAIMED_SPEED_UP = 4.0
+CLAIMED_EPOCHS = 5
+CLAIMED_SLICES = 100.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim, its verdict on this sweep, the evidence in words and the rule that turned one into the
+    other.
+    """
+
+    name: str
+    statement: str
+    verdict: str
+    evidence: str
+    rule: str
+
+
+def check_claims(findings: Findings) -> list[Claim]:
+    """Check all claims of the paper."""
+    return [_speed(findings), _epochs(findings), _few_labels(findings), _near_minimal(findings)]
+
+
+def _speed(findings: Findings) -> Claim:
+    verdict, evidence = _judge_speed(findings)
+    return Claim(
+        "Convergence speed",
+        f"{HIERARCHICAL} converges 4 to 5 times faster than {SUPERVISED}.",
+        verdict,
+        evidence,
+        "Supported: at least 4 times at the most labels, with the interval wholly above 2. Not supported: "
+        "the interval ends below 4.",
+    )
+
+
+def _judge_speed(findings: Findings) -> tuple[str, str]:
+    variant = _headline(findings, HIERARCHICAL)
+    if variant is None or not findings.reference.startswith(SUPERVISED):
+        return (
+            CANNOT_TELL,
+            f"This needs finished cells of {HIERARCHICAL}, with {SUPERVISED} as the reference arm.",
+        )
+    count = int(findings.label_counts[-1])
+    result = findings.convergence.speed_up(variant, count)
+    ratio, overall = result.ratio, findings.convergence.overall_speed_up(variant).ratio
+    if not ratio.is_known:
+        return CANNOT_TELL, f"Fewer than two pairs of seeds have runs at {count} labels."
+    evidence = f"{variant}: {_ratio(ratio, findings)} at {count} labels; "
+    evidence += f"{_ratio(overall, findings)} over all label counts."
+    if result.num_censored or result.num_reference_censored:
+        evidence += (
+            f" Never reached the target at {count} labels: {result.num_censored} of its runs and "
+            f"{result.num_reference_censored} of the reference's ({result.bound})."
+        )
+    if not ratio.excludes(1.0):
+        return CANNOT_TELL, evidence + " The interval includes no difference."
+    if ratio.high < CLAIMED_SPEED_UP and result.bound in ("exact", "at most"):
+        effect = (
+            "It is faster, but by less than claimed."
+            if ratio.low > 1
+            else "The effect is not there: it is slower."
+        )
+        return NOT_SUPPORTED, f"{evidence} {effect}"
+    if ratio.value >= CLAIMED_SPEED_UP and ratio.low > 2 and result.bound in ("exact", "at least"):
+        return SUPPORTED, evidence
+    return CANNOT_TELL, evidence + " It differs from the reference, but the factor is too uncertain."
+
+
+def _epochs(findings: Findings) -> Claim:
+    verdict, evidence = _judge_epochs(findings)
+    margin = percent(findings.results.options.near_minimum)
+    return Claim(
+        "Pretraining epochs",
+        f"Fewer than five domain epochs of {HIERARCHICAL} are enough for its gain in convergence speed.",
+        verdict,
+        evidence,
+        "Supported: with some number of epochs from 1 to 4, the interval of steps to the target stays "
+        f"within {margin} of the best number's, over all label counts. Not supported: every such interval "
+        "lies beyond that, or there is no gain.",
+    )
+
+
+def _judge_epochs(findings: Findings) -> tuple[str, str]:
+    variant, study = _headline(findings, HIERARCHICAL), epochs_study(findings, HIERARCHICAL, "steps")
+    if variant is None or study is None:
+        return CANNOT_TELL, f"This needs finished cells of {HIERARCHICAL} at two or more numbers of epochs."
+    rows = list(zip(study.result.epochs, study.result.ratios, study.result.verdicts, strict=True))
+    few = [row for row in rows if 0 < row[0] < CLAIMED_EPOCHS]
+    if not few or max(study.result.epochs) < CLAIMED_EPOCHS:
+        ran = ", ".join(
+            map(str, (number for number in epoch_ladder(findings.variants, HIERARCHICAL) if number))
+        )
+        return CANNOT_TELL, f"This needs numbers of epochs below and above five; the sweep has {ran}."
+    base = next((ratio for number, ratio, _ in rows if number == 0), None)
+    best = study.result.best_epochs
+    parts = [f"with {number} {_steps(ratio, findings)}" for number, ratio, _ in few if number != best]
+    evidence = f"Fewest steps with {best} epochs" + "".join(f"; {part}" for part in parts) + "."
+    if base is not None:
+        evidence += f" Without domain epochs: {_steps(base, findings)}."
+        if study.result.best_epochs == 0:
+            return NOT_SUPPORTED, evidence + " There is no gain from domain epochs in this sweep."
+        if not base.excludes(1.0):
+            return CANNOT_TELL, evidence + " Whether domain epochs gain anything cannot be told."
+    verdicts = [verdict for _, _, verdict in few]
+    if not all(ratio.is_known for _, ratio, _ in few):
+        return CANNOT_TELL, evidence
+    if "enough" in verdicts:
+        return SUPPORTED, evidence
+    return (NOT_SUPPORTED if set(verdicts) == {"not enough"} else CANNOT_TELL), evidence
+
+
+def _few_labels(findings: Findings) -> Claim:
+    verdict, evidence = _judge_few_labels(findings)
+    return Claim(
+        "Few labels",
+        f"With few labels, {SUPERVISED} gives the lowest error.",
+        verdict,
+        evidence,
+        "At the fewest labels. Supported: lowest mean error, and every other arm is told apart from it "
+        "(paired t tests, Holm). Not supported: another arm is told apart as better.",
+    )
+
+
+def _judge_few_labels(findings: Findings) -> tuple[str, str]:
+    own = _headline(findings, SUPERVISED)
+    best = best_variant(findings, int(findings.label_counts[0]))
+    if own is None or best is None:
+        return (
+            CANNOT_TELL,
+            f"This needs finished cells of {SUPERVISED} and of another arm at the fewest labels.",
+        )
+    where = f"At {best.label_count} labelled {findings.results.label_unit}"
+    rival = best.rival if best.variant == own else own
+    evidence = f"{where} {best.variant} has the lowest error"
+    if best.rival == rival and best.difference.is_known:
+        gap = best.difference
+        interval = _interval(gap, findings, "+.3f")
+        evidence += f"; against {rival} {gap.value:+.3f} ({interval}, adjusted p {best.p_value:.2g})"
+    if best.variant == own:
+        if best.ties:
+            return CANNOT_TELL, f"{evidence}. Not told apart from it: {', '.join(best.ties)}."
+        return SUPPORTED, f"{evidence}. Every other arm is told apart from it."
+    if own in best.ties:
+        return CANNOT_TELL, f"{evidence}. The two are not told apart."
+    return NOT_SUPPORTED, f"{evidence}. The effect is not there: another arm is better."
+
+
+def _near_minimal(findings: Findings) -> Claim:
+    verdict, evidence = _judge_near_minimal(findings)
+    margin = percent(findings.results.options.near_minimum)
+    return Claim(
+        "Fewer than 100 slices",
+        f"Fewer than 100 labelled slices bring {SUPERVISED} near its minimal error.",
+        verdict,
+        evidence,
+        f"Near is within {margin} of its error at the most labels. Supported: the interval of labels needed "
+        "ends below 100 slices. Not supported: it begins above. A sweep with at most 100 slices cannot tell.",
+    )
+
+
+def _judge_near_minimal(findings: Findings) -> tuple[str, str]:
+    own = _headline(findings, SUPERVISED)
+    needed = findings.near_own_minimum.get(own) if own else None
+    if own is None or needed is None:
+        return CANNOT_TELL, f"This needs finished cells of {SUPERVISED}."
+    if not is_falling(findings.label_counts, findings.errors[own]):
+        return (
+            CANNOT_TELL,
+            f"The error of {own} does not fall with labels, so there is no minimum to come near to.",
+        )
+    slices = np.array([findings.slices_at(count) for count in findings.label_counts])
+    most = float(slices[-1])
+    if most <= CLAIMED_SLICES:
+        return (
+            CANNOT_TELL,
+            f"The sweep goes up to {most:.0f} labelled slices, so its own minimum lies below 100.",
+        )
+    low, high = (_as_slices(end, findings.label_counts, slices) for end in (needed.low, needed.high))
+    words = describe_labels_interval(low, high, slices)
+    evidence = (
+        f"{own} needs {words} labelled slices ({percent(findings.results.options.confidence)} interval)"
+    )
+    evidence += f" for an error of {needed.target_error:.3f}."
+    if np.isnan(low):
+        return CANNOT_TELL, "One seed gives no interval."
+    if high < CLAIMED_SLICES:
+        return SUPPORTED, evidence
+    return (NOT_SUPPORTED if low > CLAIMED_SLICES else CANNOT_TELL), evidence
+
+
+def _headline(findings: Findings, arm: str) -> str | None:
+    arms = dict(zip(findings.variants["variant"], findings.variants["arm"], strict=True))
+    return next((name for name in findings.headline if arms[name] == arm), None)
+
+
+def _as_slices(
+    labels: float, label_counts: np.typing.NDArray[np.float64], slices: np.typing.NDArray[np.float64]
+) -> float:
+    """Turn a label count in any unit into slices; the edge codes stay."""
+    if labels == MORE_THAN_MEASURED or labels == 0 or np.isnan(labels):
+        return labels
+    return float(np.exp(np.interp(np.log(labels), np.log(label_counts), np.log(slices))))
+
+
+def _ratio(ratio: Estimate, findings: Findings) -> str:
+    return f"{ratio.value:.2g} times as fast ({_interval(ratio, findings, '.2g')})"
+
+
+def _steps(ratio: Estimate, findings: Findings) -> str:
+    return f"{ratio.value:.2f} times the steps ({_interval(ratio, findings, '.2f')})"
+
+
+def _interval(estimate: Estimate, findings: Findings, style: str) -> str:
+    if not estimate.is_known:
+        return "no interval"
+    level = percent(findings.results.options.confidence)
+    return f"{level} interval {estimate.low:{style}} to {estimate.high:{style}}"

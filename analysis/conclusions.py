@@ -1,0 +1,231 @@
+"""Put the findings into one or two sentences that say no more than the intervals allow.
+
+In: Findings. Out: the answer and its caveats. An interval that includes "no difference" is worded as "cannot
+tell".
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.convergence import SpeedUp
+from analysis.findings import EpochsStudy, Findings, epoch_ladder
+from analysis.median_curve import MORE_THAN_MEASURED, describe_labels, describe_labels_interval
+from analysis.sample_efficiency import is_falling
+from analysis.uncertainty import FEW_SEEDS, Estimate, holm, paired_difference
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer in at most two sentences, and what limits it."""
+
+    text: str
+    caveats: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BestVariant:
+    """The headline variant with the lowest mean error at one label count, against its rival.
+
+    The rival is the reference, or the best of the others where the reference itself is the best. ``p_value``
+    is Holm-adjusted over all headline variants compared with the best.
+    """
+
+    variant: str
+    rival: str
+    label_count: int
+    median_error: float
+    difference: Estimate  # error of the best minus error of the rival
+    p_value: float
+    ties: tuple[str, ...]  # headline variants that cannot be told from the best
+
+
+def conclude(findings: Findings) -> Answer:
+    """Answer which pretraining, how many epochs and how many labels, or say that the data cannot tell."""
+    best = best_variant(findings, int(findings.label_counts[0]))
+    if best is None:
+        only = f"Only {findings.reference} has finished cells, so nothing can be compared yet"
+        return Answer(f"{only}; {_labels_clause(findings, findings.reference)}.", _caveats(findings))
+    first = f"{_best_clause(findings, best)}; {_speed_clause(findings, best.variant)}."
+    labels = _labels_clause(findings, best.variant)
+    second = f"{labels[0].upper()}{labels[1:]}; {_epochs_clause(findings, best.variant)}."
+    return Answer(f"{first} {second}", _caveats(findings))
+
+
+def best_variant(findings: Findings, label_count: int) -> BestVariant | None:
+    """Return the best headline variant at a label count; None with fewer than two variants that have results
+    there.
+    """
+    column = int(np.flatnonzero(findings.label_counts == label_count)[0])
+    errors = {name: findings.errors[name][:, column] for name in findings.headline}
+    errors = {name: values for name, values in errors.items() if not np.isnan(values).all()}
+    if len(errors) < 2:
+        return None
+    order = sorted(errors, key=lambda name: float(np.nanmean(errors[name])))
+    best, others = order[0], order[1:]
+    confidence = findings.results.options.confidence
+    pairs = {name: paired_difference(errors[best], errors[name], confidence) for name in others}
+    adjusted = dict(zip(others, holm([pairs[name].p_value for name in others]), strict=True))
+    rival = findings.reference if findings.reference in others else others[0]
+    return BestVariant(
+        best,
+        rival,
+        label_count,
+        float(np.nanmedian(errors[best])),
+        pairs[rival].estimate,
+        float(adjusted[rival]),
+        tuple(name for name in others if not adjusted[name] < 1 - confidence),
+    )
+
+
+def percent(confidence: float) -> str:
+    """Say a confidence level, such as ``95%``."""
+    return f"{100 * confidence:g}%"
+
+
+def _best_clause(findings: Findings, best: BestVariant) -> str:
+    unit, level = findings.results.label_unit, percent(findings.results.options.confidence)
+    head = f"With {best.label_count} labelled {unit}"
+    scores = f"median error {best.median_error:.3f}"
+    if not best.difference.is_known:
+        return (
+            f"{head} the data cannot tell which pretraining is best: {best.variant} has the lowest error "
+            f"({scores}), but without a second seed there is no interval"
+        )
+    interval = f"{best.difference.low:+.3f} to {best.difference.high:+.3f}"
+    difference = f"paired difference {best.difference.value:+.3f}, {level} interval {interval}"
+    against = f"against {best.rival}" + (" (the next best)" if best.rival != findings.reference else "")
+    if best.rival in best.ties:
+        return (
+            f"{head} the data cannot tell which pretraining is best: {best.variant} has the lowest error "
+            f"({scores}), but {against} its {difference} is compatible with no difference"
+            + (
+                ""
+                if best.difference.low <= 0 <= best.difference.high
+                else " after adjusting for all arms compared"
+            )
+        )
+    evidence = f"({scores}; {against}: {difference})"
+    if best.ties:
+        tie = " or ".join(best.ties)
+        return f"{head} {best.variant} beats {best.rival} {evidence}, but cannot be told from {tie}"
+    return f"{head} {best.variant} does best {evidence}"
+
+
+def _speed_clause(findings: Findings, variant: str) -> str:
+    """Say the speed-up over all label counts; for the reference itself, that of the fastest other arm."""
+    study = findings.convergence
+    if variant == findings.reference:
+        others = {name: study.overall_speed_up(name) for name in findings.headline if name != variant}
+        known = {name: item for name, item in others.items() if not math.isnan(item.ratio.value)}
+        if not known:
+            return "how fast the arms converge cannot be compared"
+        variant = max(known, key=lambda name: known[name].ratio.value)
+    result = study.overall_speed_up(variant)
+    ratio, level = result.ratio, percent(findings.results.options.confidence)
+    if not ratio.excludes(1.0):
+        known_as = f"ratio {ratio.value:.2g}, {level} interval {ratio.low:.2g} to {ratio.high:.2g}"
+        reason = known_as if ratio.is_known else "no interval"
+        question = f"whether {variant} converges faster or slower than {findings.reference}"
+        return f"the data cannot tell {question} ({reason})"
+    word, shown = ("faster", ratio)
+    if ratio.value < 1:
+        word, shown = ("slower", Estimate(1 / ratio.value, 1 / ratio.high, 1 / ratio.low, ratio.num_seeds))
+    return (
+        f"{variant} reaches the target Dice {shown.value:.1f} times {word} than {findings.reference} "
+        f"({level} interval {shown.low:.1f} to {shown.high:.1f}{_censoring(result)})"
+    )
+
+
+def _censoring(result: SpeedUp) -> str:
+    """Say what runs that never reached the target make of a factor of at least 1, faster or slower."""
+    if result.bound == "exact":
+        return ""
+    if result.bound == "unbounded":
+        return "; runs of both arms never reached the target, so the factor is rough"
+    arm_is_censored = result.bound == "at most"
+    count = result.num_censored if arm_is_censored else result.num_reference_censored
+    whose = "of its runs" if arm_is_censored else "of the reference's runs"
+    side = "a lower" if arm_is_censored == (result.ratio.value < 1) else "an upper"
+    return f"; {count} {whose} never reached the target, so the factor is {side} bound"
+
+
+def _labels_clause(findings: Findings, variant: str) -> str:
+    margin, unit = percent(findings.results.options.near_minimum), findings.results.label_unit
+    needed, counts = findings.near_reference_minimum.get(variant), findings.label_counts
+    if (
+        needed is None
+        or math.isnan(needed.target_error)
+        or not is_falling(counts, findings.errors[findings.reference])
+    ):
+        reason = f"the error of {findings.reference} does not fall with labels"
+        return f"how many {unit} are needed cannot be told, since {reason}"
+    whose = "its own error" if variant == findings.reference else f"the error of {findings.reference}"
+    goal = f"within {margin} of {whose} at {counts[-1]:.0f} {unit} (target {needed.target_error:.3f})"
+    interval = describe_labels_interval(needed.low, needed.high, counts)
+    level = percent(findings.results.options.confidence)
+    if needed.labels == MORE_THAN_MEASURED:
+        return f"to come {goal}, {variant} needs more labels than were measured ({level} interval {interval})"
+    count = describe_labels(needed.labels, counts)
+    if math.isnan(needed.low):
+        return f"to come {goal}, {variant} needs about {count} labelled {unit} (no interval)"
+    if needed.low <= counts[0] and needed.high == MORE_THAN_MEASURED:
+        return f"the data cannot tell how many labelled {unit} {variant} needs to come {goal}"
+    return f"to come {goal}, {variant} needs {count} labelled {unit} ({level} interval {interval})"
+
+
+def _epochs_clause(findings: Findings, variant: str) -> str:
+    rows = findings.variants.set_index("variant")
+    arm = str(rows.loc[variant, "arm"])
+    if int(str(rows.loc[variant, "pretraining_epochs"])) == 0:
+        return f"{variant} has no pretraining epochs to choose"
+    study = epochs_study(findings, arm, "error")
+    ladder = [number for number in epoch_ladder(findings.variants, arm) if number]
+    if len(ladder) < 2 or study is None:
+        return f"only {ladder[-1]} pretraining epochs were run, so how many suffice cannot be told"
+    enough, margin = study.result.sufficient_epochs, percent(findings.results.options.near_minimum)
+    unclear = [
+        e for e, v in zip(study.result.epochs, study.result.verdicts, strict=True) if v == "cannot tell"
+    ]
+    fewer = [number for number in unclear if enough is None or number < enough]
+    if enough is None:
+        return "how many pretraining epochs suffice cannot be told"
+    doubt = f", and whether {fewer[0]} would do the data cannot tell" if fewer else ""
+    own = f"{enough} pretraining epoch{' is' if enough == 1 else 's are'} enough for {study.arm}"
+    return f"{own} to be within {margin} of its best error{doubt}"
+
+
+def epochs_study(
+    findings: Findings, arm: str, measure: str, label_count: int | None = None
+) -> EpochsStudy | None:
+    """Return the study of one arm's epochs, over all label counts unless one is given."""
+    for study in findings.epochs:
+        if (study.arm, study.measure, study.label_count) == (arm, measure, label_count):
+            return study
+    return None
+
+
+def _caveats(findings: Findings) -> tuple[str, ...]:
+    caveats, num_seeds = [], len(findings.seeds)
+    if num_seeds == 1:
+        caveats.append(
+            "One seed: there are no intervals, and no difference between arms can be told from chance."
+        )
+    elif num_seeds < FEW_SEEDS:
+        factor = {2: 12.7, 3: 4.3, 4: 3.2}[num_seeds]
+        caveats.append(
+            f"Only {num_seeds} seeds: t intervals are wide (95% is ±{factor} standard errors, 2.3 with ten "
+            "seeds), so real differences can go unseen, and bootstrap intervals on labels and laws are too "
+            "narrow. At least 5 seeds, better 10, would settle more."
+        )
+    if findings.results.cells["pretraining_seed"].nunique() == 1 and len(findings.results.pretraining):
+        caveats.append(
+            "One pretraining run per stage: intervals cover the choice of labelled images and the "
+            "fine-tuning, not what another pretraining run would have given."
+        )
+    if len(findings.results.missing):
+        caveats.append(
+            f"{len(findings.results.missing)} of {len(findings.results.planned)} planned cells are missing."
+        )
+    return tuple(caveats)

@@ -1,0 +1,86 @@
+"""Turn a results folder into one page that answers which pretraining, how many epochs and how many labels.
+
+    python -m analysis.report RESULTS [--output DIR]
+
+In: a results folder. Out: index.html (self-contained), figures/ (SVG and PNG), tables/ (CSV) and
+fits.parquet; the answer and the page's place on standard output. Exit status 1 and one line on standard
+error where no report can be made.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.claims import Claim, check_claims
+from analysis.conclusions import Answer, conclude
+from analysis.figures import Drawing, draw_all
+from analysis.findings import Findings, find
+from analysis.load import ReportError, load_results, write_fits
+from analysis.page import render_page
+from analysis.tables import all_tables
+from trainables.results import ResultsError, write_text
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the results say in a few sentences, and where the page with everything is."""
+
+    answer: str
+    page: Path
+
+
+def write_report(results: Path, output: Path | None = None) -> Report:
+    """Write the report of a results folder, by default to its ``report`` folder.
+
+    Raises ResultsError for a folder that holds no results of this schema and ReportError where no cell has
+    finished or the output cannot be written.
+    """
+    output = Path(output) if output is not None else Path(results) / "report"
+    findings = find(load_results(Path(results)))
+    answer, claims, drawings = conclude(findings), check_claims(findings), draw_all(findings)
+    try:
+        page = _write(output, findings, answer, claims, drawings)
+    except OSError as error:
+        raise ReportError(
+            f"the report cannot be written to {output} ({error}); choose another --output"
+        ) from error
+    return Report(" ".join([answer.text, *answer.caveats]), page)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.report", description="Write the report of a sweep."
+    )
+    parser.add_argument("results", type=Path, help="the results folder of a sweep")
+    parser.add_argument("--output", type=Path, help="where the report goes (default: RESULTS/report)")
+    chosen = parser.parse_args(arguments)
+    try:
+        report = write_report(chosen.results, chosen.output)
+    except (ReportError, ResultsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(report.answer)
+    print(f"Report: {report.page}")
+    return 0
+
+
+def _write(
+    output: Path, findings: Findings, answer: Answer, claims: list[Claim], drawings: list[Drawing]
+) -> Path:
+    tables = all_tables(findings)
+    (output / "tables").mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        table.to_csv(output / "tables" / f"{name}.csv", index=False)
+    write_fits(output / "fits.parquet", tables["laws"])
+    for drawing in drawings:
+        drawing.save(output / "figures")
+    page = output / "index.html"
+    write_text(page, render_page(findings, answer, claims, drawings, tables))
+    return page.absolute()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

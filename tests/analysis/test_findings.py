@@ -1,0 +1,130 @@
+"""A simulated sweep with known truth: the findings recover it, and the conclusions say no more than they may."""
+
+import numpy as np
+import pytest
+
+from analysis.claims import CANNOT_TELL, NOT_SUPPORTED, SUPPORTED, check_claims
+from analysis.conclusions import best_variant, conclude
+from analysis.findings import epoch_ladder, find
+from analysis.load import load_results
+from analysis.tables import all_tables
+
+
+@pytest.fixture(scope="module")
+def findings(results):
+    return find(load_results(results))
+
+
+@pytest.fixture(scope="module")
+def many_seeds(simulated, tmp_path_factory):
+    seeds = tuple((seed, seed + 100) for seed in range(8))
+    root = tmp_path_factory.mktemp("many") / "results"
+    return find(load_results(simulated.write_results(root, seeds=seeds, left_out=0, failed=0)))
+
+
+def test_the_headline_has_every_arm_at_its_longest_pretraining(findings):
+    assert findings.headline[0] == findings.reference == "supervised-natural"
+    assert set(findings.headline) == {
+        "supervised-natural",
+        "random",
+        "byol-natural",
+        "byol-domain, 12 epochs",
+        "supervised-natural+byol-domain, 12 epochs",
+        "byol-natural+byol-domain, 12 epochs",
+    }
+
+
+def test_intervals_cover_the_true_difference_to_the_reference(many_seeds, simulated):
+    covered = []
+    for item in many_seeds.differences:
+        arm, _, epochs = item.variant.partition(", ")
+        epochs = int(epochs.split()[0]) if epochs else 0
+        truth = simulated.true_error(arm, item.label_count, epochs)
+        truth -= simulated.true_error(simulated.REFERENCE, item.label_count, 0)
+        covered.append(item.difference.estimate.low <= truth <= item.difference.estimate.high)
+    assert np.mean(covered) >= 0.8
+
+
+def test_the_true_ratio_of_speeds_is_found(many_seeds, simulated):
+    # Curves are equal up to their time scale, so the ratio of scales is the speed-up, up to the evaluation interval.
+    found = many_seeds.convergence.speed_up("byol-natural+byol-domain, 12 epochs", 224).ratio
+    truth = simulated.SPEED[simulated.REFERENCE] / simulated.SPEED[simulated.HIERARCHICAL]
+    assert found.value == pytest.approx(truth, rel=0.25)
+
+
+def test_the_reference_is_worth_its_own_labels_and_one_times_as_fast(findings):
+    for item in findings.equivalences[findings.reference]:
+        assert item.labels == pytest.approx(item.label_count)
+    assert findings.convergence.overall_speed_up(findings.reference).ratio.value == pytest.approx(1.0)
+
+
+def test_runs_that_never_reach_the_target_are_counted(findings):
+    assert findings.convergence.num_censored("random", 4) == (3, 3)
+    assert findings.convergence.restricted_mean("random", 4) == pytest.approx(400.0)
+
+
+def test_zero_epochs_is_the_arm_it_starts_from(findings):
+    assert epoch_ladder(findings.variants, "byol-domain") == {
+        0: "random",
+        3: "byol-domain, 3 epochs",
+        12: "byol-domain, 12 epochs",
+    }
+
+
+def test_the_best_arm_at_the_fewest_labels_is_the_true_one(many_seeds):
+    best = best_variant(many_seeds, 4)
+    assert best is not None
+    assert best.variant == "supervised-natural"
+    assert best.ties == ()
+
+
+def test_claims_follow_the_simulated_truth(many_seeds):
+    verdicts = {claim.name: claim.verdict for claim in check_claims(many_seeds)}
+    assert verdicts["Pretraining epochs"] == SUPPORTED
+    assert verdicts["Few labels"] == SUPPORTED
+    assert verdicts["Fewer than 100 slices"] == NOT_SUPPORTED  # by the law, 10% above the end needs about 130
+    assert verdicts["Convergence speed"] in (SUPPORTED, CANNOT_TELL)  # truth is 5, seen at every tenth step
+
+
+def test_arms_that_do_not_differ_cannot_be_told_apart(simulated, tmp_path, monkeypatch):
+    law = simulated.LAWS[simulated.REFERENCE]
+    monkeypatch.setattr(simulated, "LAWS", dict.fromkeys(simulated.LAWS, law))
+    monkeypatch.setattr(simulated, "SPEED", dict.fromkeys(simulated.SPEED, 50.0))
+    monkeypatch.setattr(simulated, "EPOCH_PENALTY", {0: 1.0, 3: 1.0, 12: 1.0})
+    found = find(load_results(simulated.write_results(tmp_path / "sweep", noise=0.1)))
+    assert "cannot tell which pretraining is best" in conclude(found).text
+    verdicts = {claim.name: claim.verdict for claim in check_claims(found)}
+    assert verdicts["Few labels"] == CANNOT_TELL
+    assert verdicts["Convergence speed"] != SUPPORTED
+    assert verdicts["Pretraining epochs"] != SUPPORTED
+
+
+def test_few_seeds_are_said_to_cost_power(findings, many_seeds):
+    assert any("Only 3 seeds" in caveat for caveat in conclude(findings).caveats)
+    assert not any("seeds:" in caveat for caveat in conclude(many_seeds).caveats)
+
+
+def test_an_arm_that_learns_nothing_needs_an_unknown_number_of_labels(simulated, tmp_path, monkeypatch):
+    monkeypatch.setattr(simulated, "LAWS", dict.fromkeys(simulated.LAWS, (0.9, 0.0, 1.0)))
+    found = find(load_results(simulated.write_results(tmp_path / "sweep", noise=0.0)))
+    assert "does not fall with labels" in conclude(found).text
+
+
+def test_collapsed_pretraining_is_marked(findings):
+    table = all_tables(findings)["pretraining"].set_index("stage")
+    assert "effective rank" in table.loc["byol-domain", "warning"]
+    assert table.loc["byol-natural", "warning"] == ""
+
+
+def test_cost_adds_the_pretraining_of_the_whole_chain(findings):
+    table = all_tables(findings)["cost"].set_index("variant")["pretraining_seconds"]
+    assert table["byol-natural+byol-domain, 3 epochs"] == pytest.approx(3 * 2.0 + 12 * 2.0)
+    assert table["byol-domain, 12 epochs"] == pytest.approx(12 * 2.0)
+    assert np.isnan(table["random"])
+
+
+def test_dice_by_class_agrees_with_the_test_dice_of_the_cells(findings):
+    tables = all_tables(findings)
+    classes = tables["dice_by_class"].groupby(["variant", "label_count"])["median_dice"].mean()
+    whole = tables["errors"].set_index(["variant", "label_count"])["median_test_dice"]
+    np.testing.assert_allclose(classes, whole.loc[classes.index], atol=1e-5)

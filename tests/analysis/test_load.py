@@ -1,0 +1,63 @@
+"""Which cells belong to the design, and what is said about the rest."""
+
+import shutil
+
+import pytest
+
+from analysis.load import ReportError, load_results, variant_label
+from trainables.results import ResultsError
+
+
+def test_cells_of_other_protocols_are_counted_and_left_out(results):
+    loaded = load_results(results)
+    assert loaded.num_other_protocol == 1
+    assert set(loaded.cells["protocol_id"]) == {"protocol-a"}
+
+
+def test_missing_cells_are_planned_and_unfinished_with_the_reason_of_a_failure(results):
+    loaded = load_results(results)
+    assert len(loaded.planned) == 135
+    assert len(loaded.cells) == 132
+    assert sorted(loaded.missing["reason"]) == ["", "", "OutOfMemoryError: simulated <failure>"]
+
+
+def test_error_is_one_minus_test_dice_and_a_seed_is_the_pair(results):
+    cells = load_results(results).cells
+    assert (cells["error"] + cells["test_dice"]).tolist() == pytest.approx([1.0] * len(cells))
+    assert set(cells["seed"]) == {"0/10", "1/11", "2/12"}
+
+
+def test_variants_are_named_with_their_epochs():
+    assert variant_label("random", 0) == "random"
+    assert variant_label("byol-domain", 12) == "byol-domain, 12 epochs"
+    assert variant_label("byol-domain", 1) == "byol-domain, 1 epoch"
+
+
+def test_a_folder_without_a_marker_is_refused(tmp_path):
+    with pytest.raises(ResultsError, match="no results in"):
+        load_results(tmp_path)
+
+
+def test_a_sweep_without_finished_cells_is_refused(simulated, tmp_path):
+    root = simulated.write_results(tmp_path / "sweep", seeds=simulated.SEEDS[:1], left_out=0, failed=0)
+    shutil.rmtree(root / "cells")
+    with pytest.raises(ReportError, match="no finished cells"):
+        load_results(root)
+
+
+def test_absent_side_files_leave_defaults_and_a_warning(simulated, tmp_path):
+    root = simulated.write_results(tmp_path / "sweep", seeds=simulated.SEEDS[:1], beside=False)
+    loaded = load_results(root)
+    assert loaded.options.reference_arm == "supervised-natural"
+    assert loaded.label_unit == "slices"
+    assert [warning.split()[0] for warning in loaded.warnings] == [
+        "experiment.yaml",
+        "data.json",
+        "versions.json",
+    ]
+
+
+def test_an_unreadable_file_is_left_out_with_a_warning(simulated, tmp_path):
+    root = simulated.write_results(tmp_path / "sweep", seeds=simulated.SEEDS[:1])
+    (root / "cells" / "torn.parquet").write_text("torn")
+    assert any("torn.parquet" in warning for warning in load_results(root).warnings)

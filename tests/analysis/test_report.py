@@ -1,0 +1,134 @@
+"""The report as a user meets it: files, words, exit status, and a page that needs nothing else."""
+
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from analysis.report import main, write_report
+
+VOID = {"meta", "br", "img", "link", "hr", "input"}
+
+
+class Balance(HTMLParser):
+    """Check that tags are closed in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def report(results, tmp_path_factory):
+    return write_report(results, tmp_path_factory.mktemp("output"))
+
+
+@pytest.fixture(scope="module")
+def page(report):
+    return report.page.read_text()
+
+
+def test_the_page_needs_no_network_and_no_script(page):
+    assert "<script" not in page
+    assert re.findall(r'(?:src|href)="(?!#)[^"]*"', page) == []
+    assert re.findall(r"url\((?!#)", page) == []
+    assert "@import" not in page
+
+
+def test_the_page_is_well_formed_and_its_ids_are_unique(page):
+    parser = Balance()
+    parser.feed(page)
+    assert parser.open == []
+    ids = re.findall(r'\sid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
+
+
+def test_the_page_shows_every_figure_with_a_caption_and_a_text_alternative(page):
+    assert page.count("<svg") == page.count("<figcaption") == page.count('role="img"') == 7
+
+
+def test_the_page_names_missing_and_failed_cells_and_escapes_their_text(page):
+    assert "3 of 135 planned cells have no result" in page
+    assert "OutOfMemoryError: simulated &lt;failure&gt;" in page
+    assert "1 finished cell belongs to other protocols" in page
+
+
+def test_the_page_opens_with_the_answer_and_says_what_few_seeds_cost(report, page):
+    assert report.answer.split(";")[0] in page
+    assert "Only 3 seeds" in page
+    assert "prefers-color-scheme" in page
+
+
+def test_the_page_judges_the_claims_and_warns_of_collapse(page):
+    assert page.count('class="claim"') == 4
+    assert "features may have collapsed" in page
+
+
+def test_figures_tables_and_fits_stand_beside_the_page(report):
+    folder = report.page.parent
+    svgs = {path.stem for path in (folder / "figures").glob("*.svg")}
+    assert svgs == {path.stem for path in (folder / "figures").glob("*.png")}
+    assert len(svgs) == 7
+    fits = pd.read_parquet(folder / "fits.parquet")
+    assert set(fits["variant"]) == set(pd.read_csv(folder / "tables" / "errors.csv")["variant"])
+    for name in (
+        "differences",
+        "convergence",
+        "labels_needed",
+        "label_equivalence",
+        "missing",
+        "failures",
+        "cost",
+    ):
+        assert len(pd.read_csv(folder / "tables" / f"{name}.csv")) > 0
+
+
+def test_equal_results_give_an_equal_page(report, results, tmp_path):
+    assert write_report(results, tmp_path).page.read_text() == report.page.read_text()
+
+
+def test_the_command_prints_the_answer_and_the_page(simulated, tmp_path, capsys):
+    root = simulated.write_results(tmp_path / "sweep", seeds=simulated.SEEDS[:2])
+    assert main([str(root)]) == 0
+    printed = capsys.readouterr().out
+    assert "labelled slices" in printed
+    assert str(root / "report" / "index.html") in printed
+
+
+def test_a_sweep_of_one_seed_and_few_tables_still_has_a_page(simulated, tmp_path):
+    root = simulated.write_results(tmp_path / "sweep", seeds=simulated.SEEDS[:1], beside=False)
+    for table in ("curves", "cases", "pretraining", "failures"):
+        shutil.rmtree(root / table, ignore_errors=True)
+    report = write_report(root)
+    assert "One seed" in report.answer
+    assert "data.json is missing" in report.page.read_text()
+
+
+def test_an_empty_folder_ends_with_status_one_and_one_line(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert "no results in" in printed.err
+
+
+def test_another_schema_ends_with_status_one(simulated, tmp_path, capsys):
+    (tmp_path / "labelcurve.json").write_text('{"schema_version": 999}')
+    assert main([str(tmp_path)]) == 1
+    assert "999" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_ends_with_status_one(results, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert main([str(results), "--output", str(tmp_path / "file")]) == 1
+    assert "choose another --output" in capsys.readouterr().err

@@ -1,0 +1,213 @@
+"""The command line: exit codes, dry runs, and every bad input told clearly before anything is trained."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from sweep.data_efficiency import DONE, ERROR, SOME_FAILED, USAGE, main
+from trainables.config import ModelConfig, PhantomConfig
+from trainables.data.phantom import write_phantom
+from trainables.models.encoder import Encoder
+from trainables.results import read_table
+
+Run = Callable[..., int]
+TINY = (
+    "grid.arms=[random]",
+    "report.reference_arm=random",
+    "grid.label_counts=[2]",
+    "grid.subset_seeds=[0]",
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path, cache: Path) -> Run:
+    """Run the command on a one-cell experiment without Ray."""
+
+    def call(*arguments: str) -> int:
+        common = ["--preset", "smoke", "--launcher", "serial", "--results", str(tmp_path / "results")]
+        return main([*common, *TINY, f"compute.cache={cache}", "compute.device=cpu", *arguments])
+
+    return call
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> Path:
+    """An ACDC folder to damage."""
+    root = tmp_path / "acdc" / "training"
+    write_phantom(root, PhantomConfig(num_patients=12, num_slices=3, num_frames=2))
+    return root
+
+
+def test_help_answers_in_under_a_second_without_importing_torch_or_ray() -> None:
+    started = time.perf_counter()
+    command = [sys.executable, "-X", "importtime", "-m", "sweep.data_efficiency", "--help"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    seconds = time.perf_counter() - started
+    assert "--dry-run" in answer.stdout
+    assert not {"torch", "ray", "pandas", "pyarrow"} & {
+        line.split("|")[-1].strip() for line in answer.stderr.splitlines()
+    }
+    assert seconds < 5  # the imports above are what costs; this only catches a new one
+
+
+def test_a_run_finishes_and_running_again_does_nothing(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run() == DONE
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "results" / "cells").iterdir()}
+    assert run() == DONE
+    assert "nothing to do" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "results" / "cells").iterdir()} == written
+
+
+def test_more_seeds_extend_a_finished_run(run: Run, tmp_path: Path) -> None:
+    assert run() == DONE
+    assert run("grid.subset_seeds=[0,1]") == DONE
+    assert read_table(tmp_path / "results", "cells")[0].num_rows == 2
+
+
+def test_config_versions_data_manifest_and_label_order_stand_beside_the_tables(run: Run, tmp_path: Path) -> None:
+    run()
+    root = tmp_path / "results"
+    assert yaml.safe_load((root / "experiment.yaml").read_text())["finetune"]["steps"] == 6
+    assert json.loads((root / "versions.json").read_text())["torch"] == torch.__version__.split("+")[0]
+    data = json.loads((root / "data.json").read_text())
+    assert data["num_patients"] == {"train": 8, "validation": 2, "test": 2}
+    order = json.loads((root / "subsets" / "seed-0.json").read_text())["order"]
+    assert len({(row["patient"], row["phase"], row["slice"]) for row in order}) == data["num_slices"]["train"]
+
+
+def test_a_dry_run_says_what_would_run_and_what_it_costs_and_writes_nothing(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--dry-run", "grid.arms=[random,byol-domain]") == DONE
+    said = capsys.readouterr().err
+    assert "3 cells: 0 finished, 3 to run, after 1 pretraining stages" in said
+    assert "forecast" in said
+    assert "3 cells of" in said
+    assert not (tmp_path / "results").exists()
+    run()
+    assert run("--dry-run", "grid.arms=[random,byol-domain]") == DONE
+    said = capsys.readouterr().err
+    assert "3 cells: 1 finished, 2 to run" in said
+    assert "median of 1 finished cells" in said
+
+
+def test_print_config_prints_an_experiment_that_runs_again(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run("--print-config") == DONE
+    (tmp_path / "mine.yaml").write_text(capsys.readouterr().out)
+    assert main(["--config", str(tmp_path / "mine.yaml"), "--print-config"]) == DONE
+
+
+def test_a_failed_stage_fails_its_cells_only_and_says_why(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    broken = (
+        "grid.arms=[random,byol-domain]",
+        "stages.byol-domain.optimizer=sgd",
+        "stages.byol-domain.learning_rate=1e30",
+    )
+    assert run(*broken) == SOME_FAILED
+    said = capsys.readouterr().err
+    assert "failed stage byol-domain: PretrainingError: stage byol-domain: the loss is" in said
+    assert read_table(tmp_path / "results", "cells")[0].column("arm").to_pylist() == ["random"]
+
+
+@pytest.mark.parametrize("arguments", [["--preset", "dmo"], ["finetune.step=1"], ["--config", "/nowhere.yaml"]])
+def test_usage_errors_exit_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == USAGE
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def remove_mask(root: Path) -> None:
+    next((root / "patient004").glob("*_gt.nii.gz")).unlink()
+
+
+def truncate_image(root: Path) -> None:
+    path = next((root / "patient004").glob("*_4d.nii.gz"))
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def remove_patients(root: Path) -> None:
+    for folder in root.iterdir():
+        folder.rename(folder.with_name(folder.name.replace("patient", "case")))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (remove_mask, "mask .*patient004_frame.*is missing"),
+        (truncate_image, r"patient004_4d\.nii\.gz cannot be read as NIfTI"),
+        (remove_patients, "holds no ACDC patients"),
+    ],
+)
+def test_bad_data_are_refused_before_anything_is_trained(
+    run: Run,
+    training: Path,
+    damage: Callable[[Path], None],
+    message: str,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    damage(training)
+    assert run("data.format=acdc", f"data.root={training}") == ERROR
+    import re
+
+    said = capfd.readouterr().err
+    assert re.search(message, said.replace("\n", " "))
+    assert "Traceback" not in said
+    assert not (tmp_path / "results" / "cells").exists()
+
+
+def test_a_label_count_above_the_slices_there_are_is_refused(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("grid.label_counts=[2,999]") == ERROR
+    assert "asks for 999 labelled slices, but the training split has 64 slices (8 patients)" in capsys.readouterr().err
+
+
+def test_weights_that_do_not_fit_are_refused_with_their_keys(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_file(Encoder(ModelConfig(encoder="resnet18", width=8), 1).state_dict(), tmp_path / "w.safetensors")
+    assert run(f"arms.random.weights=file:{tmp_path / 'w.safetensors'}") == ERROR
+    assert "do not fit resnet10 of width 8" in capsys.readouterr().err
+
+
+def test_a_folder_of_another_schema_version_is_refused(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run()
+    (tmp_path / "results" / "labelcurve.json").write_text('{"schema_version": 99}')
+    assert run() == ERROR
+    assert "schema version 99" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_results_folder_without_permission_is_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir(mode=0o500)
+    assert run() == ERROR
+
+
+def test_a_disk_that_fills_up_ends_in_a_clear_error_and_loses_nothing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run() == DONE
+    before = read_table(tmp_path / "results", "cells")[0].num_rows
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("trainables.results.pq.write_table", full)
+    assert run("grid.subset_seeds=[0,1]") == ERROR
+    assert "No space left on device" in capsys.readouterr().err
+    assert read_table(tmp_path / "results", "cells")[0].num_rows == before

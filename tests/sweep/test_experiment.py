@@ -1,0 +1,116 @@
+"""The experiment tree: presets load, overrides apply, and what is wrong is named with what would be right."""
+
+from pathlib import Path
+
+import pytest
+
+from sweep.experiment import ExperimentError, load_file, load_preset, preset_names, to_yaml
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_loads_and_its_header_says_command_cost_and_expectation(name: str) -> None:
+    root = {"format": "acdc"}
+    overrides = ["data.root=/data/acdc/training", "natural.root=/data/images"] if name.startswith("acdc") else []
+    assert load_preset(name, overrides).name == name
+    assert root
+    header = (Path(__file__).parents[2] / "sweep" / "presets" / f"{name}.yaml").read_text().split("\nname:")[0]
+    assert all(line.startswith("#") for line in header.splitlines())
+    assert f"--preset {name}" in header
+    assert "Cost" in header
+    assert "Expect" in header
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_has_the_six_arms(name: str) -> None:
+    overrides = ["data.root=/data/acdc/training", "natural.root=/data/images"] if name.startswith("acdc") else []
+    assert list(load_preset(name, overrides).arms) == [
+        "random",
+        "supervised-natural",
+        "byol-natural",
+        "byol-domain",
+        "supervised-natural+byol-domain",
+        "byol-natural+byol-domain",
+    ]
+
+
+def test_the_papers_preset_has_the_papers_protocol() -> None:
+    paper = load_preset("acdc", ["data.root=/data/acdc/training", "natural.root=/data/images"])
+    assert paper.grid.label_counts == (1, 3, 7, 15, 30, 75, 150, 300, 749, 1498)
+    assert len(paper.grid.subset_seeds) == 10
+    assert (paper.model.encoder, paper.model.width, paper.data.image_size) == ("resnet50", 64, 224)
+    assert (paper.finetune.steps, paper.finetune.batch_size, paper.finetune.learning_rate) == (1050, 192, 1e-4)
+    byol = paper.stages["byol-domain"]
+    assert (byol.projection_hidden, byol.projection_size, byol.prediction_hidden) == (4096, 256, 8192)
+    assert (byol.batch_size, byol.momentum_start, byol.weight_decay, byol.epochs) == (128, 0.99, 1e-5, 400)
+
+
+def test_overrides_reach_every_level_and_take_yaml_values() -> None:
+    experiment = load_preset(
+        "smoke",
+        [
+            "finetune.steps=9",
+            "grid.label_counts=[1, 2]",
+            "stages.byol-domain.epochs=3",
+            "stages.byol-domain.milestones=[3]",
+        ],
+    )
+    assert experiment.finetune.steps == 9
+    assert experiment.grid.label_counts == (1, 2)
+    assert experiment.stages["byol-domain"].epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("finetune.step=9", r"unknown key 'finetune\.step'; did you mean 'steps'\?"),
+        ("stages.byol-domain.epoch=9", r"unknown key 'stages\.byol-domain\.epoch'; did you mean 'epochs'\?"),
+        ("finetne.steps=9", r"unknown key 'finetne'; did you mean 'finetune'\?"),
+        ("data.phantom.patients=9", r"unknown key 'data\.phantom\.patients'; did you mean 'num_patients'\?"),
+        ("grid.arms=[randon]", r"grid\.arms: unknown arm 'randon'; did you mean 'random'\?"),
+        ("arms.random.stages=[byol]", r"arms\.random\.stages: unknown stage 'byol'; did you mean 'byol-\w+'\?"),
+        ("report.reference_arm=imagenet", r"report\.reference_arm: not an arm of the grid 'imagenet'"),
+        ("finetune.steps=0", r"finetune\.steps: .*greater than or equal to 1, found 0"),
+        ("finetune.steps=many", r"finetune\.steps: .*integer.*found 'many'"),
+        ("grid.label_counts=[1, 1]", r"label_counts: expected each value once, found \[1, 1\]"),
+        ("grid.label_counts=[0]", r"label_counts: expected at least 1, found 0"),
+        ("stages.byol-domain.milestones=[2, 1]", r"milestones: expected rising epochs from 1"),
+        ("stages.byol-domain.objective=supervised", r"a supervised stage needs class labels"),
+        ("model.width=4", r"model\.width: .*greater than or equal to 8, found 4"),
+        ("data.format=acdc", r"data\.root: format acdc expects the folder that holds patient001"),
+        ("finetune", r"'finetune': expected key\.path=value"),
+        ("name.first=x", r"'name\.first=x': name is not a section"),
+        ("finetune.steps=[", r"the value is not valid YAML"),
+    ],
+)
+def test_a_wrong_override_is_refused_with_what_would_be_right(override: str, message: str) -> None:
+    with pytest.raises(ExperimentError, match=message):
+        load_preset("smoke", [override])
+
+
+def test_an_unknown_preset_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ExperimentError, match=r"unknown preset 'smok'; did you mean 'smoke'\?"):
+        load_preset("smok")
+
+
+def test_all_errors_of_a_file_are_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(to_yaml(load_preset("smoke")).replace("steps: 6", "steps: -6").replace("width: 8", "widht: 8"))
+    with pytest.raises(ExperimentError) as error:
+        load_file(path)
+    assert "finetune.steps" in str(error.value)
+    assert "did you mean 'width'" in str(error.value)
+
+
+def test_a_resolved_experiment_reads_back_as_itself(tmp_path: Path) -> None:
+    experiment = load_preset("smoke", ["finetune.steps=9"])
+    (tmp_path / "mine.yaml").write_text(to_yaml(experiment))
+    assert load_file(tmp_path / "mine.yaml") == experiment
+
+
+@pytest.mark.parametrize("text", ["- a list", "name: [", ""])
+def test_a_file_that_is_no_experiment_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(ExperimentError, match=r"mine\.yaml"):
+        load_file(tmp_path / "mine.yaml")
+    with pytest.raises(ExperimentError, match="cannot be read"):
+        load_file(tmp_path / "other.yaml")

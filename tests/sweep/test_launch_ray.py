@@ -1,0 +1,49 @@
+"""How the cluster is divided, without starting it."""
+
+import pytest
+
+from sweep.launch_ray import LaunchError, divide
+from trainables.config import ComputeConfig
+
+
+def test_two_cores_run_one_stage_beside_one_cell_and_then_two_cells() -> None:
+    shares = divide(ComputeConfig(), {"CPU": 2.0})
+    assert shares.slots == 2
+    assert shares.cells_allowed(stages_pending=5) == 1
+    assert shares.cells_allowed(stages_pending=0) == 2
+
+
+def test_one_core_pretrains_before_it_fine_tunes() -> None:
+    shares = divide(ComputeConfig(), {"CPU": 1.0})
+    assert shares.cells_allowed(stages_pending=1) == 0
+    assert shares.cells_allowed(stages_pending=0) == 1
+
+
+def test_cells_share_gpus_and_a_stage_takes_whole_ones() -> None:
+    shares = divide(ComputeConfig(gpus_per_cell=0.25, pretraining_workers=2), {"CPU": 64.0, "GPU": 8.0})
+    assert (shares.slots, shares.stage, shares.gpus_per_worker) == (32, 8, 1)
+    assert shares.parallel_stages == 3
+    assert shares.cells_allowed(stages_pending=1) == 24
+
+
+def test_gpus_are_left_alone_when_the_cpu_is_asked_for() -> None:
+    assert divide(ComputeConfig(device="cpu", threads=4), {"CPU": 16.0, "GPU": 8.0}).slots == 4
+
+
+def test_a_cluster_that_grows_on_demand_takes_its_slots_from_the_config() -> None:
+    assert divide(ComputeConfig(device="cuda", slots=24), {"CPU": 0.0}).slots == 24
+
+
+@pytest.mark.parametrize(
+    ("compute", "resources", "message"),
+    [
+        (ComputeConfig(device="cuda"), {"CPU": 8.0}, "the cluster has no GPU"),
+        (ComputeConfig(threads=8), {"CPU": 4.0}, "room for 0 cells at once"),
+        (ComputeConfig(pretraining_workers=4), {"CPU": 2.0}, "a pretraining stage needs 4"),
+    ],
+)
+def test_a_plan_that_can_never_run_is_refused(
+    compute: ComputeConfig, resources: dict[str, float], message: str
+) -> None:
+    with pytest.raises(LaunchError, match=message):
+        divide(compute, resources)

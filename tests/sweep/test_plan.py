@@ -1,0 +1,117 @@
+"""The plan: stable ids, nothing finished is planned again, shared stages once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.experiment import load_preset
+from sweep.inputs import Inputs
+from sweep.plan import Plan, build_plan
+from trainables.results import encoder_path, open_results
+
+
+def inputs(**changes: Any) -> Inputs:
+    values: dict[str, Any] = {"data_id": "data", "natural_id": "natural", "weights_ids": {"random": "random"}}
+    return Inputs(**{**values, "summary": {}, "label_orders": {}, **changes})
+
+
+def plan(root: Path, *overrides: str, **changes: Any) -> Plan:
+    return build_plan(load_preset("smoke", overrides), inputs(**changes), open_results(root))
+
+
+def ids(plan: Plan) -> set[str]:
+    return {cell.job.cell_id for cell in plan.cells}
+
+
+def finish(root: Path, cell_ids: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweep.plan.finished_cells", lambda _: cell_ids)
+
+
+def test_every_cell_has_its_own_id_and_the_same_one_each_time(tmp_path: Path) -> None:
+    first = plan(tmp_path)
+    assert len(ids(first)) == len(first.cells) == 36
+    assert ids(plan(tmp_path)) == ids(first)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "finetune.steps=7",
+        "model.width=12",
+        "data.validation_slices=9",
+        "finetune.views.flip_probability=0.4",
+        "pretraining_seed=1",
+    ],
+)
+def test_whatever_changes_a_number_changes_every_id(tmp_path: Path, override: str) -> None:
+    assert not ids(plan(tmp_path)) & ids(plan(tmp_path, override))
+
+
+def test_other_data_change_every_id_and_other_natural_images_only_those_that_saw_them(tmp_path: Path) -> None:
+    assert not ids(plan(tmp_path)) & ids(plan(tmp_path, data_id="other"))
+    common = ids(plan(tmp_path)) & ids(plan(tmp_path, natural_id="other"))
+    arms = {cell.point.arm for cell in plan(tmp_path).cells if cell.job.cell_id in common}
+    assert arms == {"random", "byol-domain"}
+
+
+@pytest.mark.parametrize("override", ["compute.threads=2", "report.near_minimum=0.2", "name=other", "compute.slots=7"])
+def test_what_changes_no_number_changes_no_id(tmp_path: Path, override: str) -> None:
+    assert ids(plan(tmp_path)) == ids(plan(tmp_path, override))
+
+
+def test_a_changed_pretraining_recipe_changes_only_the_cells_that_start_from_it(tmp_path: Path) -> None:
+    common = ids(plan(tmp_path)) & ids(plan(tmp_path, "stages.byol-domain.learning_rate=0.5"))
+    assert len(common) == 3 * 2 * 2  # the arms without the domain stage
+
+
+def test_more_seeds_counts_and_arms_extend_a_finished_experiment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(tmp_path, ids(plan(tmp_path)), monkeypatch)
+    assert not plan(tmp_path).missing
+    wider = plan(tmp_path, "grid.subset_seeds=[0,1,2]")
+    assert {cell.point.subset_seed for cell in wider.missing} == {2}
+    assert {cell.point.label_count for cell in plan(tmp_path, "grid.label_counts=[2,4,8]").missing} == {4}
+
+
+def test_a_stage_that_two_arms_share_is_planned_once_and_parents_come_first(tmp_path: Path) -> None:
+    stages = plan(tmp_path).stages
+    assert [stage.name for stage in stages] == [
+        "supervised-natural",
+        "byol-natural",
+        "byol-domain",
+        "supervised-natural+byol-domain",
+        "byol-natural+byol-domain",
+    ]
+    assert stages[3].job.initial == f"file:{encoder_path(tmp_path, stages[0].stage_id, 1)}"
+
+
+def test_stages_whose_encoders_exist_or_whose_cells_are_finished_are_not_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = plan(tmp_path)
+    for epoch in (1, 2):
+        path = encoder_path(tmp_path, first.stages[2].stage_id, epoch)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert "byol-domain" not in [stage.name for stage in plan(tmp_path).stages]
+    natural = {cell.job.cell_id for cell in first.cells if "byol-natural" in cell.point.arm}
+    finish(tmp_path, natural, monkeypatch)
+    assert [stage.name for stage in plan(tmp_path).stages] == ["supervised-natural", "supervised-natural+byol-domain"]
+
+
+def test_per_length_schedules_are_stages_of_their_own(tmp_path: Path) -> None:
+    stages = plan(
+        tmp_path,
+        "stages.byol-domain.schedule=per_length",
+        "grid.arms=[random, byol-domain]",
+        "report.reference_arm=random",
+    ).stages
+    assert [stage.config.epochs for stage in stages] == [1, 2]
+
+
+def test_initial_weights_of_a_file_enter_the_id_by_content(tmp_path: Path) -> None:
+    overrides = ("arms.random.weights=file:/w.pth", "grid.arms=[random]", "report.reference_arm=random")
+    first, second = (plan(tmp_path, *overrides, weights_ids={"file:/w.pth": f"sha256:{n}"}) for n in "ab")
+    assert not ids(first) & ids(second)

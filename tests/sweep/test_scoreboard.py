@@ -1,0 +1,75 @@
+"""What can start, what is blocked, what a person is told."""
+
+from pathlib import Path
+
+import pytest
+
+from sweep.experiment import load_preset
+from sweep.inputs import Inputs
+from sweep.plan import Plan, build_plan
+from sweep.progress import duration, status_line
+from sweep.scoreboard import Scoreboard
+from trainables.results import open_results
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return build_plan(load_preset("smoke"), Inputs("d", "n", {"random": "random"}, {}, {}), open_results(tmp_path))
+
+
+def take_all(board: Scoreboard) -> list[str]:
+    arms = []
+    while cell := board.take_cell():
+        arms.append(cell.point.arm)
+        board.cell_ended(cell, succeeded=True)
+    return arms
+
+
+def test_cells_start_as_soon_as_their_own_encoder_exists(plan: Plan) -> None:
+    board = Scoreboard(plan)
+    assert set(take_all(board)) == {"random"}
+    stage = board.take_stage()
+    assert stage is not None
+    board.stage_ended(stage, succeeded=True)
+    assert set(take_all(board)) == {"supervised-natural"}
+    assert board.cells_pending()
+
+
+def test_a_stage_starts_only_after_its_parent(plan: Plan) -> None:
+    board = Scoreboard(plan)
+    started = [stage.name for stage in iter(board.take_stage, None)]
+    assert started == ["supervised-natural", "byol-natural", "byol-domain"]
+
+
+def test_a_failed_stage_blocks_its_cells_and_its_children_but_nothing_else(plan: Plan) -> None:
+    board = Scoreboard(plan)
+    failed = board.take_stage()
+    assert failed is not None
+    board.stage_ended(failed, succeeded=False)
+    while stage := board.take_stage():
+        board.stage_ended(stage, succeeded=True)
+    arms = set(take_all(board))
+    assert arms == {"random", "byol-natural", "byol-domain", "byol-natural+byol-domain"}
+    assert {cell.point.arm for cell in board.blocked_cells()} == {
+        "supervised-natural",
+        "supervised-natural+byol-domain",
+    }
+    assert not board.cells_pending()
+    assert board.stages_pending() == 0
+
+
+def test_the_status_line_says_stages_cells_failures_and_time_left(plan: Plan) -> None:
+    board = Scoreboard(plan)
+    board.take_stage()
+    for succeeded in (True, False):
+        cell = board.take_cell()
+        assert cell is not None
+        board.cell_ended(cell, succeeded=succeeded)
+    line = status_line(board.counts(), 125.0)
+    assert "pretraining stages 0/5, training supervised-natural" in line
+    assert "cells 1/36, 0 running, 1 failed" in line
+    assert "about 2 min 5 s left" in line
+
+
+def test_durations_are_written_for_people() -> None:
+    assert [duration(value) for value in (8.4, 125, 3 * 3600 + 60)] == ["8 s", "2 min 5 s", "3 h 1 min"]

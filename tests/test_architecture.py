@@ -1,0 +1,115 @@
+"""The house's rules: who may import whom, and where each library enters."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("sweep", "trainables", "analysis")
+FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+HOMES = {
+    "ray": ("sweep/launch_ray.py", "sweep/ray_searcher.py", "trainables/ray_adapters.py"),
+    "nibabel": ("trainables/data/acdc.py",),
+    "PIL": ("trainables/data/natural.py",),
+    "lightly": ("trainables/objectives/",),
+    "segmentation_models_pytorch": ("trainables/models/segmenter.py",),
+    "safetensors": ("trainables/weights.py",),
+    "torch.distributed": ("trainables/processes.py",),
+    "pyarrow": ("trainables/results.py",),
+    "matplotlib": ("analysis/figures.py",),
+    "seaborn": ("analysis/figures.py",),
+    "jinja2": ("analysis/page.py",),
+    "rich": ("sweep/progress.py", "sweep/data_efficiency.py"),
+}
+
+FORBIDDEN = {
+    "trainables/": ("sweep", "analysis"),
+    "trainables/results.py": ("torch", "ray", "pandas", "trainables"),
+    "trainables/config.py": ("torch", "trainables"),
+    "trainables/data/": ("trainables.pretrain", "trainables.finetune", "trainables.models", "trainables.objectives"),
+    "trainables/models/": ("trainables.pretrain", "trainables.finetune", "trainables.data", "trainables.objectives"),
+    "trainables/objectives/": ("trainables.pretrain", "trainables.finetune", "trainables.data"),
+    "trainables/metrics.py": ("trainables",),
+    "sweep/experiment.py": ("torch", "ray", "trainables.data", "trainables.pretrain", "trainables.finetune"),
+    "sweep/grid.py": ("torch", "ray", "trainables.data", "trainables.pretrain", "trainables.finetune"),
+    "sweep/plan.py": ("torch", "ray", "trainables.pretrain", "trainables.finetune"),
+    "sweep/scoreboard.py": ("torch", "ray", "trainables.pretrain", "trainables.finetune"),
+    "sweep/": ("analysis",),
+    "analysis/": ("torch", "ray", "sweep"),
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, at its top or inside a function."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def reaches(names: set[str], module: str) -> set[str]:
+    return {name for name in names if name == module or name.startswith(f"{module}.")}
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_imports_run_in_one_direction(path: Path) -> None:
+    for prefix, modules in FORBIDDEN.items():
+        if str(path).startswith(prefix):
+            for module in modules:
+                assert not reaches(imports(path), module), f"{path} must not import {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_every_library_enters_through_its_home(path: Path) -> None:
+    for library, homes in HOMES.items():
+        if not str(path).startswith(homes):
+            assert not reaches(imports(path), library), f"{library} enters through {homes}, not {path}"
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_every_home_is_lived_in(library: str) -> None:
+    for home in HOMES[library]:
+        inside = [path for path in FILES if str(path).startswith(home)]
+        assert any(reaches(imports(path), library) for path in inside), f"{home} does not import {library}"
+
+
+def test_the_analysis_needs_nothing_of_the_project_but_the_results_contract() -> None:
+    for path in FILES:
+        if path.parts[0] == "analysis":
+            used = {name for name in reaches(imports(path), "trainables") if name != "trainables"}
+            assert all(name.startswith("trainables.results") for name in used), path
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("trainables.results", {"torch", "ray", "pandas"}),
+        ("sweep.experiment", {"torch", "ray"}),
+        ("analysis.report", {"torch", "ray", "sweep"}),
+        ("trainables.pretrain", {"ray", "sweep", "analysis"}),
+        ("trainables.finetune", {"ray", "sweep", "analysis"}),
+    ],
+)
+def test_importing_a_module_does_not_load(module: str, absent: set[str]) -> None:
+    code = f"import sys, {module}; print(*sorted(name for name in sys.modules if '.' not in name))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not absent & set(loaded.stdout.split())
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    lengths = {path: len((ROOT / path).read_text().splitlines()) for path in FILES}
+    assert not {path: length for path, length in lengths.items() if length > 400}
+
+
+def test_no_agpl_library_is_imported_or_required() -> None:
+    refused = ("lightly_train", "lightly-train", "albumentationsx", "ultralytics")
+    assert not [path for path in FILES if any(reaches(imports(path), name) for name in refused)]
+    listed = (ROOT / "pyproject.toml").read_text().lower() + (ROOT / "constraints.txt").read_text().lower()
+    assert not any(name in listed for name in refused)

@@ -1,0 +1,128 @@
+"""The whole way: both launchers agree, a killed run goes on to the same tables, and the report is written."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis.report import write_report
+
+KEYS = {
+    "cells": ["cell_id"],
+    "curves": ["cell_id", "step"],
+    "cases": ["cell_id", "patient", "phase", "class_index"],
+    "pretraining": ["stage_id", "epoch"],
+}
+
+
+def command(results: Path, cache: Path, *arguments: str) -> list[str]:
+    program = [sys.executable, "-m", "sweep.data_efficiency", "--preset", "smoke", "--results", str(results)]
+    return [*program, f"compute.cache={cache}", "compute.device=cpu", *arguments]
+
+
+def numbers(results: Path, table: str) -> pd.DataFrame:
+    """A table without its wall-clock columns, in a fixed order."""
+    content = pd.read_parquet(results / table).sort_values(KEYS[table]).reset_index(drop=True)
+    return content.drop(columns=[name for name in content if name.endswith("seconds") or name == "finished_at"])
+
+
+def assert_same_numbers(first: Path, second: Path) -> None:
+    for table in KEYS:
+        pd.testing.assert_frame_equal(numbers(first, table), numbers(second, table), check_exact=True)
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+    """The smoke preset, run in one process without Ray."""
+    results = tmp_path_factory.mktemp("serial") / "results"
+    subprocess.run(command(results, cache, "--launcher", "serial"), check=True, capture_output=True)
+    return results
+
+
+def test_the_smoke_preset_finishes_every_cell(serial: Path) -> None:
+    cells = numbers(serial, "cells")
+    assert len(cells) == 36
+    assert cells.groupby("arm").size().to_dict() == {
+        "random": 4,
+        "supervised-natural": 4,
+        "byol-natural": 4,
+        "byol-domain": 8,
+        "supervised-natural+byol-domain": 8,
+        "byol-natural+byol-domain": 8,
+    }
+    assert cells.test_dice.between(0, 1).all()
+
+
+def test_arms_share_subsets_and_every_test_case_is_scored_in_every_cell(serial: Path) -> None:
+    cells, cases = numbers(serial, "cells"), numbers(serial, "cases")
+    assert (cells.groupby(["label_count", "subset_seed"]).labelled_patients.nunique() == 1).all()
+    assert set(cases.groupby("cell_id").size()) == {2 * 2 * 3}  # test patients, phases, classes
+    truth = cases.true_positives + cases.false_negatives
+    assert (truth.groupby([cases.patient, cases.phase, cases.class_index]).nunique() == 1).all()
+
+
+def test_the_report_of_a_run_is_one_page_with_every_arm(serial: Path) -> None:
+    report = write_report(serial)
+    page = report.page.read_text()
+    assert report.answer
+    assert all(arm in page for arm in numbers(serial, "cells").arm.unique())
+
+
+@pytest.mark.ray
+def test_ray_gives_the_same_numbers_as_one_process(serial: Path, tmp_path: Path, cache: Path) -> None:
+    done = subprocess.run(command(tmp_path / "results", cache), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert_same_numbers(serial, tmp_path / "results")
+    assert not list((tmp_path / "results").glob(".ray-*"))
+
+
+@pytest.fixture
+def started(tmp_path: Path, cache: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run on Ray that has finished some cells, in a process group of its own."""
+    results = tmp_path / "results"
+    process = subprocess.Popen(command(results, cache), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while len(list((results / "cells").glob("*.parquet"))) < 6:
+        assert process.poll() is None, "the run ended before it could be stopped"
+        assert time.monotonic() < deadline, "no cell was finished within two minutes"
+        time.sleep(0.05)
+    yield process
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_killed_driver_loses_nothing_and_the_same_command_ends_with_the_same_tables(
+    serial: Path, tmp_path: Path, cache: Path, started: subprocess.Popen[str]
+) -> None:
+    started.kill()
+    started.wait()
+    time.sleep(5)  # workers that outlive the driver may still finish a cell
+    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "results" / "cells").glob("*.parquet")}
+    assert 6 <= len(finished) < 36
+    subprocess.run(command(tmp_path / "results", cache), check=True, capture_output=True)
+    assert_same_numbers(serial, tmp_path / "results")
+    assert all(path.stat().st_mtime_ns == written for path, written in finished.items())  # none ran twice
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_so_and_the_same_command_goes_on(
+    serial: Path, tmp_path: Path, cache: Path, started: subprocess.Popen[str], number: signal.Signals
+) -> None:
+    os.kill(started.pid, number)
+    _, said = started.communicate(timeout=60)
+    assert started.returncode == 130, said
+    assert "the same command goes on from here" in said
+    assert not list((tmp_path / "results" / "failures").glob("*"))
+    subprocess.run(command(tmp_path / "results", cache, "--launcher", "serial"), check=True, capture_output=True)
+    assert_same_numbers(serial, tmp_path / "results")

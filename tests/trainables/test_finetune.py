@@ -1,0 +1,96 @@
+"""One cell: deterministic, learning, honest about its budget, and failing with a reason."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trainables.config import ComputeConfig, DataConfig, FinetuneConfig, ModelConfig, PhantomConfig
+from trainables.finetune import FinetuningError, run_and_commit, run_cell, validation_slices
+from trainables.jobs import CellJob
+from trainables.metrics import dice, patient_mean
+from trainables.results import finished_cells, open_results, read_table
+
+TIMES = ("train_seconds", "validation_seconds", "test_seconds", "wall_seconds", "finished_at")
+
+
+def job(root: Path, cache: Path, label_count: int = 8, train_seed: int = 0, **finetune: Any) -> CellJob:
+    axes = {"cell_id": "cell", "protocol_id": "p", "arm": "random", "base_arm": "random", "pretraining_epochs": 0}
+    axes |= {"pretraining_schedule": "none", "pretraining_seed": 0, "label_count": label_count, "label_unit": "slices"}
+    recipe = {"steps": 7, "batch_size": 4, "learning_rate": 4e-3, "evaluate_every": 3}
+    return CellJob(
+        results=open_results(root),
+        axes=axes | {"subset_seed": 0, "train_seed": train_seed},
+        encoder="random",
+        encoder_id="random",
+        model=ModelConfig(encoder="resnet10", width=8, decoder_channels=(8, 8, 8, 8, 8)),
+        data=DataConfig(
+            image_size=32, spacing_mm=4, phantom=PhantomConfig(num_patients=12, num_slices=3, num_frames=2)
+        ),
+        finetune=FinetuneConfig.model_validate(recipe | finetune),
+        compute=ComputeConfig(cache=cache, device="cpu"),
+    )
+
+
+def numbers(cell: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in cell.items() if key not in TIMES}
+
+
+def test_equal_jobs_give_equal_numbers_also_after_another_cell_in_the_same_process(tmp_path: Path, cache: Path) -> None:
+    first = run_cell(job(tmp_path, cache))
+    other = run_cell(job(tmp_path, cache, train_seed=1))
+    again = run_cell(job(tmp_path, cache))
+    assert numbers(again.cell) == numbers(first.cell)
+    assert [row["val_loss"] for row in again.curves] == [row["val_loss"] for row in first.curves]
+    assert again.cases == first.cases
+    assert numbers(other.cell) != numbers(first.cell)
+
+
+def test_a_cell_validates_at_the_start_every_few_steps_and_at_the_end(tmp_path: Path, cache: Path) -> None:
+    result = run_cell(job(tmp_path, cache))
+    assert [row["step"] for row in result.curves] == [0, 3, 6, 7]
+    assert result.curves[0]["train_loss"] is None
+    assert result.cell["val_dice"] == result.curves[-1]["val_dice"]
+    seconds = [row["seconds"] for row in result.curves]
+    assert seconds == sorted(seconds)
+
+
+def test_final_scores_follow_from_the_stored_counts(tmp_path: Path, cache: Path) -> None:
+    result = run_cell(job(tmp_path, cache))
+    names = ("true_positives", "false_positives", "false_negatives")
+    counts = np.array([[row[name] for name in names] for row in result.cases]).reshape(-1, 3, 3)
+    patients = [row["patient"] for row in result.cases[::3]]
+    assert patients == ["patient001", "patient001", "patient011", "patient011"]
+    assert result.cell["test_dice"] == patient_mean(dice(counts), patients)
+
+
+def test_every_pixel_of_a_structure_is_a_true_positive_or_a_false_negative(tmp_path: Path, cache: Path) -> None:
+    first, other = run_cell(job(tmp_path, cache)), run_cell(job(tmp_path, cache, train_seed=1))
+    truth = [[row["true_positives"] + row["false_negatives"] for row in each.cases] for each in (first, other)]
+    assert truth[0] == truth[1]
+
+
+@pytest.mark.slow
+def test_more_steps_on_more_labels_learn_the_phantom(tmp_path: Path, cache: Path) -> None:
+    short = run_cell(job(tmp_path, cache))
+    long = run_cell(job(tmp_path, cache, label_count=48, steps=300, evaluate_every=100, batch_size=8))
+    assert long.cell["test_dice"] > max(0.4, short.cell["test_dice"] + 0.2)
+
+
+def test_a_finished_cell_is_committed(tmp_path: Path, cache: Path) -> None:
+    run_and_commit(job(tmp_path, cache))
+    assert finished_cells(tmp_path) == {"cell"}
+    row = read_table(tmp_path, "cells")[0].to_pylist()[0]
+    assert (row["labelled_slices"], row["steps"], row["device"]) == (8, 7, "cpu")
+
+
+def test_a_loss_that_is_not_finite_fails_the_cell_and_writes_nothing(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(FinetuningError, match=r"lower finetune\.learning_rate \(1e\+30\)"):
+        run_and_commit(job(tmp_path, cache, learning_rate=1e30, warmup_fraction=0))
+    assert finished_cells(tmp_path) == set()
+
+
+def test_validation_slices_are_spread_evenly_over_all_patients() -> None:
+    assert validation_slices(10, 4) == [0, 3, 6, 9]
+    assert validation_slices(10, None) == validation_slices(10, 99) == list(range(10))

@@ -1,0 +1,64 @@
+"""Natural images: the procedural set, and folders of real files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainables.config import NaturalConfig
+from trainables.data.acdc import DataError
+from trainables.data.natural import open_natural
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "natural"
+    for label, name in enumerate(("cat", "dog")):
+        (root / name).mkdir(parents=True)
+        for index in range(3):
+            grey = Image.new("L", (40 + index, 30), 100 * label + 10)
+            grey.convert("L" if index else "RGB").save(root / name / f"{index}.png")
+    return root
+
+
+def config(root: Path, **values: int) -> NaturalConfig:
+    return NaturalConfig(source="folder", root=root, image_size=16, **values)
+
+
+def test_a_folder_gives_one_class_per_subfolder_and_rgb_squares(folder: Path, cache: Path) -> None:
+    store = open_natural(config(folder), cache)
+    assert store.images().shape == (6, 16, 16, 3)
+    assert store.labels().tolist() == [0, 0, 0, 1, 1, 1]
+    assert store.num_classes == 2
+    assert (store.images()[store.labels() == 1] == 110).all()
+
+
+def test_at_most_num_images_of_each_class_are_taken(folder: Path, cache: Path) -> None:
+    assert len(open_natural(config(folder, num_images=2), cache).labels()) == 4
+
+
+def test_a_corrupt_image_is_refused_by_name(folder: Path, cache: Path) -> None:
+    (folder / "dog" / "1.png").write_bytes(b"\x89PNG broken")
+    with pytest.raises(DataError, match=r"dog/1\.png cannot be read as an image"):
+        open_natural(config(folder), cache)
+
+
+def test_a_class_without_images_a_single_class_and_a_missing_folder_are_refused(folder: Path, cache: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        open_natural(config(folder / "nowhere"), cache)
+    (folder / "empty").mkdir()
+    with pytest.raises(DataError, match="empty holds no images"):
+        open_natural(config(folder), cache)
+    only = folder / "cat" / "only"
+    only.mkdir()
+    Image.new("RGB", (8, 8)).save(only / "x.png")
+    with pytest.raises(DataError, match="has 1 subfolders"):
+        open_natural(config(folder / "cat"), cache)
+
+
+def test_the_procedural_set_is_reproducible(cache: Path, tmp_path: Path) -> None:
+    wanted = NaturalConfig(num_images=24, image_size=32, num_classes=4)
+    store = open_natural(wanted, cache)
+    assert np.bincount(store.labels()).tolist() == [6, 6, 6, 6]
+    assert open_natural(wanted, tmp_path).data_id == store.data_id
