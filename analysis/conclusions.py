@@ -47,9 +47,12 @@ def conclude(findings: Findings) -> Answer:
     if best is None:
         only = f"Only {findings.reference} has finished cells, so nothing can be compared yet"
         return Answer(f"{only}; {_labels_clause(findings, findings.reference)}.", _caveats(findings))
-    first = f"{_best_clause(findings, best)}; {_speed_clause(findings, best.variant)}."
+    rival = _fastest(findings) if best.variant == findings.reference else best.variant
+    first = f"{_best_clause(findings, best)}; {_speed_clause(findings, rival)}."
     labels = _labels_clause(findings, best.variant)
-    second = f"{labels[0].upper()}{labels[1:]}; {_epochs_clause(findings, best.variant)}."
+    epochs = dict(zip(findings.variants["variant"], findings.variants["pretraining_epochs"], strict=True))
+    subject = best.variant if epochs[best.variant] else rival
+    second = f"{labels[0].upper()}{labels[1:]}; {_epochs_clause(findings, subject)}."
     return Answer(f"{first} {second}", _caveats(findings))
 
 
@@ -113,15 +116,21 @@ def _best_clause(findings: Findings, best: BestVariant) -> str:
     return f"{head} {best.variant} does best {evidence}"
 
 
+def _fastest(findings: Findings) -> str:
+    """Return the headline variant other than the reference with the highest speed-up over all label counts."""
+    ratios = {
+        name: findings.convergence.overall_speed_up(name).ratio.value
+        for name in findings.headline
+        if name != findings.reference
+    }
+    return max(ratios, key=lambda name: -math.inf if math.isnan(ratios[name]) else ratios[name])
+
+
 def _speed_clause(findings: Findings, variant: str) -> str:
-    """Say the speed-up over all label counts; for the reference itself, that of the fastest other arm."""
+    """Say the speed-up of a variant over all label counts."""
     study = findings.convergence
-    if variant == findings.reference:
-        others = {name: study.overall_speed_up(name) for name in findings.headline if name != variant}
-        known = {name: item for name, item in others.items() if not math.isnan(item.ratio.value)}
-        if not known:
-            return "how fast the arms converge cannot be compared"
-        variant = max(known, key=lambda name: known[name].ratio.value)
+    if math.isnan(study.overall_speed_up(variant).ratio.value):
+        return "how fast the arms converge cannot be compared"
     result = study.overall_speed_up(variant)
     ratio, level = result.ratio, percent(findings.results.options.confidence)
     if not ratio.excludes(1.0):

@@ -8,6 +8,7 @@ relies on colour alone.
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,13 @@ from analysis.uncertainty import Floats, t_interval
 MARKERS = "osD^vPX*<>"
 STYLE: dict[Any, Any] = {
     "font.size": 10,
-    "axes.titlesize": 10.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "grid.color": "0.9",
     "axes.edgecolor": "0.4",
     "svg.fonttype": "none",
     "svg.hashsalt": "labelcurve",
-    "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
 }
 
 
@@ -53,9 +50,10 @@ class Drawing:
         """Write the figure as SVG and PNG."""
         folder.mkdir(parents=True, exist_ok=True)
         with matplotlib.rc_context(STYLE):
-            (folder / f"{self.name}.svg").write_text(self.svg())
-            self.figure.savefig(folder / f"{self.name}.png", format="png", dpi=160)
+            (folder / f"{self.name}.svg").write_text(self.svg)
+            self.figure.savefig(folder / f"{self.name}.png", format="png", dpi=140)
 
+    @cached_property
     def svg(self) -> str:
         """Return the figure as an SVG element; equal findings give equal text."""
         buffer = io.StringIO()

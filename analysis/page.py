@@ -17,6 +17,7 @@ from analysis.conclusions import Answer, percent
 from analysis.figures import Drawing
 from analysis.findings import Findings
 from analysis.median_curve import describe_labels, describe_labels_interval
+from analysis.uncertainty import Floats
 
 TEMPLATES = Path(__file__).with_name("templates")
 Cells = list[list[str]]
@@ -85,13 +86,16 @@ def labels_summary(findings: Findings, needed: pd.DataFrame) -> ReadableTable:
         row = [variant]
         for goal in goals:
             chosen = needed[(needed["variant"] == variant) & (needed["goal"] == goal)]
-            texts = [
-                f"{describe_labels(labels, counts)} ({describe_labels_interval(low, high, counts)})"
-                for labels, low, high in zip(chosen["labels"], chosen["low"], chosen["high"], strict=True)
-            ]
-            row.append(texts[0] if texts else "n/a")
+            columns = zip(chosen["labels"], chosen["low"], chosen["high"], strict=True)
+            row.append(next((_labels_with_interval(*values, counts) for values in columns), "n/a"))
         rows.append(row)
     return ReadableTable(["variant", *goals], rows)
+
+
+def _labels_with_interval(labels: float, low: float, high: float, label_counts: Floats) -> str:
+    value = describe_labels(labels, label_counts)
+    interval = describe_labels_interval(low, high, label_counts)
+    return value if interval in (value, "unknown") else f"{value} ({interval})"
 
 
 def _with_label_words(name: str, table: pd.DataFrame, findings: Findings) -> pd.DataFrame:
@@ -165,7 +169,7 @@ def _flatten(content: Mapping[str, object], prefix: str = "") -> dict[str, str]:
 
 def _unique_ids(drawing: Drawing) -> str:
     """Make the ids of an inlined SVG its own: matplotlib numbers them alike in every figure of a page."""
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{drawing.name}-\1"', drawing.svg())
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{drawing.name}-\1"', drawing.svg)
     text = re.sub(r'(href="#|url\(#)([^")]+)', rf"\1{drawing.name}-\2", text)
     text = re.sub(r'\s(?:width|height)="[\d.]+pt"', "", text, count=2)
     alt = jinja2.filters.escape(drawing.alt)  # type: ignore[attr-defined]

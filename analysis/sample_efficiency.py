@@ -104,7 +104,7 @@ def falls_with_labels(label_counts: Floats, errors: Floats) -> float:
 
 
 def is_falling(label_counts: Floats, errors: Floats) -> bool:
-    """Return whether the median error falls with labels: Spearman at most -0.5, or lower at the last of two."""
+    """Return whether the median error falls with labels: Spearman <= -0.5, or lower at the last of two."""
     medians = median_over_seeds(errors)
     known = medians[~np.isnan(medians)]
     if len(known) < 3:

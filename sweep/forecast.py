@@ -126,7 +126,7 @@ def stage_seconds(experiment: Experiment, stage: PlannedStage, inputs: Inputs) -
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        float(loss)  # waits for the device
+        float(loss.detach())  # waits for the device
 
     num_steps: float = config.epochs * num_samples / batch
     return _time(step) * num_steps

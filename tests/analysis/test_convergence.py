@@ -47,9 +47,7 @@ def test_a_censored_run_never_improves_an_arm():
     for index in range(3):
         censored_steps, censored = steps.copy(), reached.copy()
         censored_steps[index], censored[index] = 40.0, False
-        assert restricted_mean_steps(censored_steps, censored, 40.0) >= restricted_mean_steps(
-            steps, reached, 40.0
-        )
+        assert restricted_mean_steps(censored_steps, censored, 40.0) >= restricted_mean_steps(steps, reached, 40.0)
 
 
 def test_the_reference_against_itself_has_speed_up_one():

@@ -11,7 +11,7 @@ DRAWS = draw_seeds(4, 300, np.random.default_rng(0))
 
 
 def log_linear(factor, noise=0.0):
-    """Errors that are linear in log(labels), so that an arm worth ``factor`` times its labels is exactly that."""
+    """Errors linear in log(labels), so that an arm worth ``factor`` times its labels is exactly that."""
     generator = np.random.default_rng(1)
     return 0.9 - 0.1 * np.log(factor * COUNTS)[None, :] + noise * generator.normal(size=(4, 1))
 

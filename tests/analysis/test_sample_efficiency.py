@@ -1,4 +1,4 @@
-"""The fitted law gives back known parameters, its intervals cover them, and it refuses what it cannot know."""
+"""The fitted law gives back known parameters, its intervals cover them, and it refuses the rest."""
 
 import numpy as np
 import pytest

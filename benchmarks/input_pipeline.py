@@ -1,0 +1,82 @@
+"""Claim: drawing, decoding and augmenting a batch takes at most 5 % of the model's step.
+
+    python -m benchmarks.input_pipeline
+
+Both are timed by turns in one process: batches from the memory-mapped store (random resized crop, flip, colour), and forward,
+loss, backward, clipping and Adam on a ready batch.
+"""
+
+import statistics
+import time
+
+import torch
+
+from benchmarks.networks import rounds_and_jobs
+from trainables.data.batches import Samples, finetune_batch
+from trainables.data.slices import open_store
+from trainables.finetune import build_network, load_parts
+from trainables.jobs import CellJob
+from trainables.models.segmenter import jaccard_loss
+from trainables.processes import this_worker
+
+STEPS = 10
+
+
+def main() -> None:
+    """Print both times and their ratio for each network."""
+    rounds, jobs = rounds_and_jobs(__doc__ or "", 9)
+    for name, job in jobs.items():
+        batch, step = measure(job, rounds)
+        print(f"{name}: batch {1e3 * batch:.2f} ms, model step {1e3 * step:.1f} ms, ratio {batch / step:.1%}")
+
+
+def measure(job: CellJob, rounds: int) -> tuple[float, float]:
+    """Return the median seconds of a batch and of a model step."""
+    device = this_worker(job.compute).device
+    train = load_parts(open_store(job.data, job.compute.cache), device)["train"]
+    step = ModelStep(job, train)
+    generator = torch.Generator().manual_seed(0)
+
+    def batch() -> None:
+        finetune_batch(train, job.finetune.batch_size, job.finetune.views, generator)
+
+    batches, steps = [], []
+    for _ in range(rounds + 1):  # the first round warms up
+        batches.append(seconds(batch, device))
+        steps.append(seconds(step, device))
+    return statistics.median(batches[1:]), statistics.median(steps[1:])
+
+
+class ModelStep:
+    """One optimiser step on a ready batch."""
+
+    def __init__(self, job: CellJob, train: Samples) -> None:
+        device = train.images.device
+        self.job, self.network = job, build_network(job, device).train()
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-6, fused=True)
+        self.criterion = jaccard_loss()
+        generator = torch.Generator().manual_seed(0)
+        images, self.masks = finetune_batch(train, job.finetune.batch_size, job.finetune.views, generator)
+        self.images = images.contiguous(memory_format=torch.channels_last)
+
+    def __call__(self) -> None:
+        loss = self.criterion(self.network(self.images), self.masks)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.job.finetune.gradient_clip)
+        self.optimizer.step()
+
+
+def seconds(run: object, device: torch.device) -> float:
+    """Mean seconds of a call over STEPS calls."""
+    assert callable(run)
+    started = time.perf_counter()
+    for _ in range(STEPS):
+        run()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return (time.perf_counter() - started) / STEPS
+
+
+if __name__ == "__main__":
+    main()
