@@ -77,9 +77,7 @@ def _judge_speed(findings: Findings) -> tuple[str, str]:
         return CANNOT_TELL, evidence + " The interval includes no difference."
     if ratio.high < CLAIMED_SPEED_UP and result.bound in ("exact", "at most"):
         effect = (
-            "It is faster, but by less than claimed."
-            if ratio.low > 1
-            else "The effect is not there: it is slower."
+            "It is faster, but by less than claimed." if ratio.low > 1 else "The effect is not there: it is slower."
         )
         return NOT_SUPPORTED, f"{evidence} {effect}"
     if ratio.value >= CLAIMED_SPEED_UP and ratio.low > 2 and result.bound in ("exact", "at least"):
@@ -108,9 +106,7 @@ def _judge_epochs(findings: Findings) -> tuple[str, str]:
     rows = list(zip(study.result.epochs, study.result.ratios, study.result.verdicts, strict=True))
     few = [row for row in rows if 0 < row[0] < CLAIMED_EPOCHS]
     if not few or max(study.result.epochs) < CLAIMED_EPOCHS:
-        ran = ", ".join(
-            map(str, (number for number in epoch_ladder(findings.variants, HIERARCHICAL) if number))
-        )
+        ran = ", ".join(map(str, (number for number in epoch_ladder(findings.variants, HIERARCHICAL) if number)))
         return CANNOT_TELL, f"This needs numbers of epochs below and above five; the sweep has {ran}."
     base = next((ratio for number, ratio, _ in rows if number == 0), None)
     best = study.result.best_epochs
@@ -198,9 +194,7 @@ def _judge_near_minimal(findings: Findings) -> tuple[str, str]:
         )
     low, high = (_as_slices(end, findings.label_counts, slices) for end in (needed.low, needed.high))
     words = describe_labels_interval(low, high, slices)
-    evidence = (
-        f"{own} needs {words} labelled slices ({percent(findings.results.options.confidence)} interval)"
-    )
+    evidence = f"{own} needs {words} labelled slices ({percent(findings.results.options.confidence)} interval)"
     evidence += f" for an error of {needed.target_error:.3f}."
     if np.isnan(low):
         return CANNOT_TELL, "One seed gives no interval."

@@ -15,6 +15,8 @@ from analysis.median_curve import MORE_THAN_MEASURED, describe_labels, describe_
 from analysis.sample_efficiency import is_falling
 from analysis.uncertainty import FEW_SEEDS, Estimate, holm, paired_difference
 
+NO_PRETRAINING = "random"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -28,8 +30,8 @@ class Answer:
 class BestVariant:
     """The headline variant with the lowest mean error at one label count, against its rival.
 
-    The rival is the reference, or the best of the others where the reference itself is the best. ``p_value``
-    is Holm-adjusted over all headline variants compared with the best.
+    Arms are ranked on the seeds that all of them have. The rival is the reference, or the best of the others
+    where the reference itself is the best. ``p_value`` is Holm-adjusted over all comparisons with the best.
     """
 
     variant: str
@@ -51,9 +53,41 @@ def conclude(findings: Findings) -> Answer:
     first = f"{_best_clause(findings, best)}; {_speed_clause(findings, rival)}."
     labels = _labels_clause(findings, best.variant)
     epochs = dict(zip(findings.variants["variant"], findings.variants["pretraining_epochs"], strict=True))
-    subject = best.variant if epochs[best.variant] else rival
+    subject = next((name for name in (best.variant, _fastest(findings)) if epochs[name]), best.variant)
     second = f"{labels[0].upper()}{labels[1:]}; {_epochs_clause(findings, subject)}."
-    return Answer(f"{first} {second}", _caveats(findings))
+    gain = gain_over_random(findings, best.label_count)
+    return Answer(" ".join([first, second, *([gain] if gain else [])]), _caveats(findings))
+
+
+def gain_over_random(findings: Findings, label_count: int) -> str:
+    """Say whether any pretraining helps at a label count: paired differences from ``random``, Holm-adjusted.
+
+    Returns nothing where the sweep has no such arm, or where it is the reference and has been compared already.
+    """
+    column = int(np.flatnonzero(findings.label_counts == label_count)[0])
+    others = [name for name in findings.headline if name != NO_PRETRAINING]
+    if NO_PRETRAINING not in findings.headline or findings.reference == NO_PRETRAINING:
+        return ""
+    confidence = findings.results.options.confidence
+    errors = findings.errors
+    pairs = {
+        name: paired_difference(errors[name][:, column], errors[NO_PRETRAINING][:, column], confidence)
+        for name in others
+    }
+    pairs = {name: pair for name, pair in pairs.items() if pair.estimate.is_known}
+    if not pairs:
+        return ""
+    adjusted = dict(zip(pairs, holm([pair.p_value for pair in pairs.values()]), strict=True))
+    best = min(pairs, key=lambda name: pairs[name].estimate.value)
+    lower = sum(pair.estimate.value < 0 for pair in pairs.values())
+    told = sum(pairs[name].estimate.value < 0 and adjusted[name] < 1 - confidence for name in pairs)
+    gap = pairs[best].estimate
+    unit, level = findings.results.label_unit, percent(confidence)
+    return (
+        f"Against no pretraining (random) with {label_count} labelled {unit}, {lower} of {len(pairs)} pretrained arms "
+        f"have a lower mean error, {told or 'none'} of them told apart after adjusting for all; the largest change is "
+        f"that of {best} ({gap.value:+.3f}, {level} interval {gap.low:+.3f} to {gap.high:+.3f})."
+    )
 
 
 def best_variant(findings: Findings, label_count: int) -> BestVariant | None:
@@ -65,7 +99,9 @@ def best_variant(findings: Findings, label_count: int) -> BestVariant | None:
     errors = {name: values for name, values in errors.items() if not np.isnan(values).all()}
     if len(errors) < 2:
         return None
-    order = sorted(errors, key=lambda name: float(np.nanmean(errors[name])))
+    shared = ~np.isnan(np.stack(list(errors.values()))).any(axis=0)  # seeds that all of them have
+    shared = shared if shared.any() else np.ones_like(shared)
+    order = sorted(errors, key=lambda name: float(np.nanmean(np.where(shared, errors[name], np.nan))))
     best, others = order[0], order[1:]
     confidence = findings.results.options.confidence
     pairs = {name: paired_difference(errors[best], errors[name], confidence) for name in others}
@@ -103,11 +139,7 @@ def _best_clause(findings: Findings, best: BestVariant) -> str:
         return (
             f"{head} the data cannot tell which pretraining is best: {best.variant} has the lowest error "
             f"({scores}), but {against} its {difference} is compatible with no difference"
-            + (
-                ""
-                if best.difference.low <= 0 <= best.difference.high
-                else " after adjusting for all arms compared"
-            )
+            + ("" if best.difference.low <= 0 <= best.difference.high else " after adjusting for all arms compared")
         )
     evidence = f"({scores}; {against}: {difference})"
     if best.ties:
@@ -117,7 +149,7 @@ def _best_clause(findings: Findings, best: BestVariant) -> str:
 
 
 def _fastest(findings: Findings) -> str:
-    """Return the headline variant other than the reference with the highest speed-up over all label counts."""
+    """Return the headline variant with the highest speed-up over all label counts, the reference left out."""
     ratios = {
         name: findings.convergence.overall_speed_up(name).ratio.value
         for name in findings.headline
@@ -163,11 +195,7 @@ def _censoring(result: SpeedUp) -> str:
 def _labels_clause(findings: Findings, variant: str) -> str:
     margin, unit = percent(findings.results.options.near_minimum), findings.results.label_unit
     needed, counts = findings.near_reference_minimum.get(variant), findings.label_counts
-    if (
-        needed is None
-        or math.isnan(needed.target_error)
-        or not is_falling(counts, findings.errors[findings.reference])
-    ):
+    if needed is None or math.isnan(needed.target_error) or not is_falling(counts, findings.errors[findings.reference]):
         reason = f"the error of {findings.reference} does not fall with labels"
         return f"how many {unit} are needed cannot be told, since {reason}"
     whose = "its own error" if variant == findings.reference else f"the error of {findings.reference}"
@@ -175,7 +203,8 @@ def _labels_clause(findings: Findings, variant: str) -> str:
     interval = describe_labels_interval(needed.low, needed.high, counts)
     level = percent(findings.results.options.confidence)
     if needed.labels == MORE_THAN_MEASURED:
-        return f"to come {goal}, {variant} needs more labels than were measured ({level} interval {interval})"
+        shown = "no interval" if math.isnan(needed.low) else f"{level} interval {interval}"
+        return f"to come {goal}, {variant} needs more labels than were measured ({shown})"
     count = describe_labels(needed.labels, counts)
     if math.isnan(needed.low):
         return f"to come {goal}, {variant} needs about {count} labelled {unit} (no interval)"
@@ -194,9 +223,7 @@ def _epochs_clause(findings: Findings, variant: str) -> str:
     if len(ladder) < 2 or study is None:
         return f"only {ladder[-1]} pretraining epochs were run, so how many suffice cannot be told"
     enough, margin = study.result.sufficient_epochs, percent(findings.results.options.near_minimum)
-    unclear = [
-        e for e, v in zip(study.result.epochs, study.result.verdicts, strict=True) if v == "cannot tell"
-    ]
+    unclear = [e for e, v in zip(study.result.epochs, study.result.verdicts, strict=True) if v == "cannot tell"]
     fewer = [number for number in unclear if enough is None or number < enough]
     if enough is None:
         return "how many pretraining epochs suffice cannot be told"
@@ -205,9 +232,7 @@ def _epochs_clause(findings: Findings, variant: str) -> str:
     return f"{own} to be within {margin} of its best error{doubt}"
 
 
-def epochs_study(
-    findings: Findings, arm: str, measure: str, label_count: int | None = None
-) -> EpochsStudy | None:
+def epochs_study(findings: Findings, arm: str, measure: str, label_count: int | None = None) -> EpochsStudy | None:
     """Return the study of one arm's epochs, over all label counts unless one is given."""
     for study in findings.epochs:
         if (study.arm, study.measure, study.label_count) == (arm, measure, label_count):
@@ -218,9 +243,7 @@ def epochs_study(
 def _caveats(findings: Findings) -> tuple[str, ...]:
     caveats, num_seeds = [], len(findings.seeds)
     if num_seeds == 1:
-        caveats.append(
-            "One seed: there are no intervals, and no difference between arms can be told from chance."
-        )
+        caveats.append("One seed: there are no intervals, and no difference between arms can be told from chance.")
     elif num_seeds < FEW_SEEDS:
         factor = {2: 12.7, 3: 4.3, 4: 3.2}[num_seeds]
         caveats.append(
@@ -234,7 +257,9 @@ def _caveats(findings: Findings) -> tuple[str, ...]:
             "fine-tuning, not what another pretraining run would have given."
         )
     if len(findings.results.missing):
-        caveats.append(
-            f"{len(findings.results.missing)} of {len(findings.results.planned)} planned cells are missing."
+        num_missing, num_planned = len(findings.results.missing), len(findings.results.planned)
+        unfinished = (
+            " Until they are there, arms may stand on different seeds." if num_missing > 0.1 * num_planned else ""
         )
+        caveats.append(f"{num_missing} of {num_planned} planned cells are missing.{unfinished}")
     return tuple(caveats)

@@ -26,11 +26,9 @@ from analysis.uncertainty import Floats, t_interval
 
 MARKERS = "osD^vPX*<>"
 STYLE: dict[Any, Any] = {
-    "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "grid.color": "0.9",
-    "axes.edgecolor": "0.4",
     "svg.fonttype": "none",
     "svg.hashsalt": "labelcurve",
     "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
@@ -128,13 +126,9 @@ def fitted_laws(findings: Findings) -> Drawing | None:
             low, high = fit.band(grid, findings.results.options.confidence)
             panel.fill_between(grid, low, high, color=colour, alpha=0.2, lw=0)
             panel.plot(grid, fit.law.error(grid), color=colour, lw=1.6)
-            panel.text(
-                0.97, 0.95, _law_text(fit), transform=panel.transAxes, ha="right", va="top", fontsize=8.5
-            )
+            panel.text(0.97, 0.95, _law_text(fit), transform=panel.transAxes, ha="right", va="top", fontsize=8.5)
         else:
-            panel.text(
-                0.97, 0.95, "no law fitted", transform=panel.transAxes, ha="right", va="top", fontsize=8.5
-            )
+            panel.text(0.97, 0.95, "no law fitted", transform=panel.transAxes, ha="right", va="top", fontsize=8.5)
         panel.set_title(_wrap(variant), fontsize=9)
         _label_axis(panel, findings)
         _error_axis(panel)
@@ -144,9 +138,7 @@ def fitted_laws(findings: Findings) -> Drawing | None:
 
 def paired_differences(findings: Findings) -> Drawing | None:
     """Draw the mean paired difference to the reference with its t interval, one panel per label count."""
-    items = [
-        d for d in findings.differences if d.variant in findings.headline and d.difference.estimate.num_seeds
-    ]
+    items = [d for d in findings.differences if d.variant in findings.headline and d.difference.estimate.num_seeds]
     counts = sorted({item.label_count for item in items})
     variants = [name for name in findings.headline if name != findings.reference]
     if not items:
@@ -183,8 +175,7 @@ def label_equivalence(findings: Findings) -> Drawing | None:
         items = findings.equivalences[variant]
         x = np.array([item.label_count for item in items]) * shift
         worth, low, high = (
-            np.clip([getattr(item, name) for item in items], edge_low, edge_high)
-            for name in ("labels", "low", "high")
+            np.clip([getattr(item, name) for item in items], edge_low, edge_high) for name in ("labels", "low", "high")
         )
         panel.plot(x, worth, marker=marker, color=colour, ms=5.5, lw=1, label=variant)
         panel.vlines(x, low, high, color=colour, lw=2, alpha=0.5)
@@ -211,9 +202,7 @@ def convergence_curves(findings: Findings) -> Drawing | None:
     """
     counts = [int(count) for count in findings.label_counts]
     chosen = sorted({counts[0], counts[len(counts) // 2], counts[-1]})
-    curves = findings.results.curves.merge(
-        findings.results.cells[["cell_id", "variant", "label_count", "seed"]]
-    )
+    curves = findings.results.curves.merge(findings.results.cells[["cell_id", "variant", "label_count", "seed"]])
     if curves.empty:
         return None
     figure, axes = _panels(len(chosen), 3, 3.1, 3.3)
@@ -273,9 +262,7 @@ def speed_ups(findings: Findings) -> Drawing | None:
 
 def pretraining_epochs(findings: Findings) -> Drawing | None:
     """Draw test error against pretraining epochs, one panel per arm with epochs, one line per label count."""
-    arms = [
-        str(arm) for arm in findings.variants.loc[findings.variants["pretraining_epochs"] > 0, "arm"].unique()
-    ]
+    arms = [str(arm) for arm in findings.variants.loc[findings.variants["pretraining_epochs"] > 0, "arm"].unique()]
     if not arms:
         return None
     figure, axes = _panels(len(arms), 3, 3.1, 3.0)
@@ -285,9 +272,7 @@ def pretraining_epochs(findings: Findings) -> Drawing | None:
         places = list(range(len(ladder)))
         medians = np.stack([findings.medians(variant) for variant in ladder.values()])
         for index, count in enumerate(findings.label_counts):
-            panel.plot(
-                places, medians[:, index], marker="o", ms=5, color=shades[index], lw=1.5, label=f"{count:.0f}"
-            )
+            panel.plot(places, medians[:, index], marker="o", ms=5, color=shades[index], lw=1.5, label=f"{count:.0f}")
         panel.xaxis.set_major_locator(FixedLocator(places))
         panel.xaxis.set_major_formatter(FixedFormatter([str(number) for number in ladder]))
         panel.set_xlim(-0.4, len(places) - 0.6)
@@ -304,9 +289,7 @@ def _drawing(name: str, findings: Findings, figure: Figure) -> Drawing:
     return Drawing(name, text, alt, figure)
 
 
-def _panels(
-    count: int, columns: int, width: float, height: float, left: float = 0.0
-) -> tuple[Figure, list[Axes]]:
+def _panels(count: int, columns: int, width: float, height: float, left: float = 0.0) -> tuple[Figure, list[Axes]]:
     columns = min(count, columns)
     rows = -(-count // columns)
     figure = Figure(figsize=(left + width * columns, height * rows + 0.3), layout="constrained")
@@ -359,9 +342,7 @@ def _share_limits(axes: list[Axes]) -> None:
 def _limit_ratio(panel: Axes, findings: Findings) -> None:
     """Keep wide intervals from hiding the points: show at most a factor 5 beyond the most extreme ratio."""
     study = findings.convergence
-    values = [
-        study.speed_up(name, count).ratio.value for name in findings.headline for count in study.targets
-    ]
+    values = [study.speed_up(name, count).ratio.value for name in findings.headline for count in study.targets]
     known = [value for value in values if not np.isnan(value)] or [1.0]
     low, high = panel.get_ylim()
     panel.set_ylim(max(low, min(known) / 5), min(high, max(known) * 5))
@@ -388,9 +369,7 @@ def _band(panel: Axes, steps: Floats, values: Floats, findings: Findings, varian
 def _legend(figure: Figure, panel: Axes, columns: int, title: str | None = None) -> None:
     """Place the legend below the panels, where it covers no data."""
     handles, labels = panel.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9, title=title
-    )
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9, title=title)
 
 
 def _law_text(fit: LawFit) -> str:

@@ -101,9 +101,7 @@ def find(results: ExperimentResults) -> Findings:
 
     def needed(target: float | Floats | None) -> dict[str, LabelsNeeded | None]:
         return {
-            name: labels_needed(
-                label_counts, errors[name], draws, target, options.near_minimum, options.confidence
-            )
+            name: labels_needed(label_counts, errors[name], draws, target, options.near_minimum, options.confidence)
             for name in names
         }
 
@@ -132,12 +130,7 @@ def find(results: ExperimentResults) -> Findings:
 
 def _variants(cells: pd.DataFrame) -> pd.DataFrame:
     columns = ["variant", "arm", "base_arm", "pretraining_epochs"]
-    return (
-        cells[columns]
-        .drop_duplicates("variant")
-        .sort_values(["arm", "pretraining_epochs"])
-        .reset_index(drop=True)
-    )
+    return cells[columns].drop_duplicates("variant").sort_values(["arm", "pretraining_epochs"]).reset_index(drop=True)
 
 
 def _reference_and_headline(
@@ -186,28 +179,35 @@ def _study_epochs(
     results: ExperimentResults,
 ) -> list[EpochsStudy]:
     studies = []
+    options = results.options
     for arm in variants.loc[variants["pretraining_epochs"] > 0, "arm"].unique():
-        steps = epoch_ladder(variants, str(arm))
-        for measure in ("error", "steps"):
-            layers = [
-                errors[name]
-                if measure == "error"
-                else np.stack([convergence.steps(name, int(count)) for count in label_counts], axis=1)
-                for name in steps.values()
-            ]
-            values = np.stack(layers, axis=-1)  # (seed, label count, epochs)
-            for count, slab in [
-                *zip(label_counts, values.swapaxes(0, 1), strict=True),
+        ladder = epoch_ladder(variants, str(arm))
+        measured = {
+            "error": np.stack([errors[name] for name in ladder.values()], axis=-1),
+            "steps": _steps_by_epochs(convergence, list(ladder.values()), label_counts),
+        }
+        for measure, values in measured.items():  # (seed, label count, epochs)
+            parts = [
+                *zip(map(int, label_counts), values.swapaxes(0, 1), strict=True),
                 (None, _over_labels(values)),
-            ]:
-                result = saturation(
-                    list(steps), slab, results.options.near_minimum, results.options.confidence
-                )
+            ]
+            for count, slab in parts:
+                result = saturation(list(ladder), slab, options.near_minimum, options.confidence)
                 if result:
-                    studies.append(
-                        EpochsStudy(str(arm), measure, None if count is None else int(count), result)
-                    )
+                    studies.append(EpochsStudy(str(arm), measure, count, result))
     return studies
+
+
+def _steps_by_epochs(convergence: ConvergenceStudy, variants: list[str], label_counts: Floats) -> Floats:
+    """Return steps to the target as (seed, label count, epochs); NaN for a seed that never got there.
+
+    Runs that all ended at the horizon would look equal, though nothing is known of how they compare.
+    """
+    counts = [int(count) for count in label_counts]
+    steps = np.array([[convergence.steps(name, count) for name in variants] for count in counts])
+    reached = np.array([[convergence.is_reached(name, count) for name in variants] for count in counts])
+    known = np.where(reached.any(axis=1, keepdims=True), steps, np.nan)  # (label count, epochs, seed)
+    return np.asarray(known.transpose(2, 0, 1), dtype=np.float64)
 
 
 def epoch_ladder(variants: pd.DataFrame, arm: str) -> dict[int, str]:

@@ -74,6 +74,8 @@ def load_results(root: Path) -> ExperimentResults:
         )
     cells = _describe_cells(cells)
     kept = set(cells["cell_id"])
+    data = _read_json(root / "data.json", warnings)
+    warnings += [f"Data: {warning}" for warning in data.get("warnings") or []]
     failures = tables["failures"]
     return ExperimentResults(
         root=root,
@@ -88,7 +90,7 @@ def load_results(root: Path) -> ExperimentResults:
         missing=_missing_cells(planned, kept, failures),
         failures=failures.reset_index(drop=True),
         num_other_protocol=len(tables["cells"]) - len(cells),
-        data=_read_json(root / "data.json", warnings),
+        data=data,
         versions=_read_json(root / "versions.json", warnings),
         warnings=warnings,
     )
@@ -119,16 +121,21 @@ def _read_tables(root: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
 
 
 def _select_design(planned: pd.DataFrame, cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the planned rows and the finished cells of the latest plan's protocol."""
+    """Return the planned rows and the finished cells of the latest plan's protocol.
+
+    Plans of one protocol add up (more seeds, counts or arms). Where a later plan asks for the same point of the
+    grid with another pretraining recipe, the later one stands: a point never mixes two encoders.
+    """
     cells = cells.drop_duplicates("cell_id", keep="last")
     if planned.empty and cells.empty:
         return planned, cells
     if planned.empty:  # results copied without their plans: the protocol with the most cells stands
         protocol = cells["protocol_id"].value_counts().index[0]
-    else:
-        protocol = planned.sort_values("plan_number")["protocol_id"].iloc[-1]
-    planned = planned[planned["protocol_id"] == protocol].drop_duplicates("cell_id")
-    return planned.reset_index(drop=True), cells[cells["protocol_id"] == protocol].reset_index(drop=True)
+        return planned, cells[cells["protocol_id"] == protocol].reset_index(drop=True)
+    planned = planned.sort_values("plan_number", kind="stable")
+    planned = planned[planned["protocol_id"] == planned["protocol_id"].iloc[-1]]
+    planned = planned.drop_duplicates(DESIGN_AXES, keep="last")
+    return planned.reset_index(drop=True), cells[cells["cell_id"].isin(planned["cell_id"])].reset_index(drop=True)
 
 
 def _describe_cells(cells: pd.DataFrame) -> pd.DataFrame:

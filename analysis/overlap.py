@@ -34,9 +34,7 @@ def dice_by_class(cases: pd.DataFrame) -> pd.DataFrame:
     Note: ``undefined`` counts the cases left out because the structure is neither there nor predicted.
     """
     counts = (cases["true_positives"], cases["false_positives"], cases["false_negatives"])
-    scored = cases[["cell_id", "class_index", "class_name", "patient"]].assign(
-        dice=dice(*counts), iou=iou(*counts)
-    )
+    scored = cases[["cell_id", "class_index", "class_name", "patient"]].assign(dice=dice(*counts), iou=iou(*counts))
     scored["undefined"] = scored["dice"].isna().astype(int)
     keys = ["cell_id", "class_index", "class_name"]
     sums = {"dice": ("dice", "mean"), "iou": ("iou", "mean"), "undefined": ("undefined", "sum")}

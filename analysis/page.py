@@ -107,17 +107,14 @@ def _with_label_words(name: str, table: pd.DataFrame, findings: Findings) -> pd.
     counts = findings.label_counts
     words = {column: [describe_labels(value, counts, fewest) for value in table[column]]}
     intervals = [
-        describe_labels_interval(*ends, counts, fewest)
-        for ends in zip(table["low"], table["high"], strict=True)
+        describe_labels_interval(*ends, counts, fewest) for ends in zip(table["low"], table["high"], strict=True)
     ]
     return table.assign(**words, interval=intervals).drop(columns=["low", "high"])
 
 
 def _join_intervals(table: pd.DataFrame) -> pd.DataFrame:
     """Replace each pair of columns low and high, or x_low and x_high, by one column of text."""
-    for low in [
-        str(column) for column in table.columns if str(column) == "low" or str(column).endswith("_low")
-    ]:
+    for low in [str(column) for column in table.columns if str(column) == "low" or str(column).endswith("_low")]:
         high = low[: -len("low")] + "high"
         joined = [_interval(*ends) for ends in zip(table[low], table[high], strict=True)]
         place = table.columns.get_loc(low)
@@ -148,7 +145,7 @@ def _text(column: str, value: object) -> str:
 def _number(value: float) -> str:
     if np.isnan(value):
         return "n/a"
-    if value == 0 or abs(value) >= 100 or value == int(value):
+    if value == 0 or abs(value) >= 100 or abs(value - round(value)) < 1e-9:
         return f"{value:.0f}"
     return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
 

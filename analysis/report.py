@@ -43,17 +43,13 @@ def write_report(results: Path, output: Path | None = None) -> Report:
     try:
         page = _write(output, findings, answer, claims, drawings)
     except OSError as error:
-        raise ReportError(
-            f"the report cannot be written to {output} ({error}); choose another --output"
-        ) from error
+        raise ReportError(f"the report cannot be written to {output} ({error}); choose another --output") from error
     return Report(" ".join([answer.text, *answer.caveats]), page)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis.report", description="Write the report of a sweep."
-    )
+    parser = argparse.ArgumentParser(prog="python -m analysis.report", description="Write the report of a sweep.")
     parser.add_argument("results", type=Path, help="the results folder of a sweep")
     parser.add_argument("--output", type=Path, help="where the report goes (default: RESULTS/report)")
     chosen = parser.parse_args(arguments)
@@ -67,9 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _write(
-    output: Path, findings: Findings, answer: Answer, claims: list[Claim], drawings: list[Drawing]
-) -> Path:
+def _write(output: Path, findings: Findings, answer: Answer, claims: list[Claim], drawings: list[Drawing]) -> Path:
     tables = all_tables(findings)
     (output / "tables").mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():

@@ -22,9 +22,7 @@ SMALLEST_ERROR = 1e-4  # a perfect score has no logarithm
 NUM_STARTS = 5
 ZOOMS = 5  # refinements of the grid, each three times finer
 EXPONENTS = np.geomspace(0.02, 4.0, 70)
-FLOOR_SHARES = np.concatenate(
-    [np.linspace(0.0, 0.95, 60), [0.97, 0.98, 0.99, 0.995]]
-)  # of the error at most labels
+FLOOR_SHARES = np.concatenate([np.linspace(0.0, 0.95, 60), [0.97, 0.98, 0.99, 0.995]])  # of the error at most labels
 GRID = np.array([(exponent, share) for exponent in EXPONENTS for share in FLOOR_SHARES])
 
 
@@ -148,9 +146,7 @@ def fit_law(label_counts: Floats, errors: Floats) -> tuple[PowerLaw, float]:
         start = [scales[0, index] * shapes[index], np.log(scales[0, index]), GRID[index, 0]]
         start[0] = float(np.clip(start[0], 1e-9 * lowest, lowest * (1 - 1e-9)))
         bounds = ([0.0, -30.0, 1e-3], [lowest, 30.0, 6.0])
-        fits.append(
-            least_squares(residuals, start, bounds=bounds, x_scale=[lowest, 1.0, 1.0], xtol=1e-12, ftol=1e-12)
-        )
+        fits.append(least_squares(residuals, start, bounds=bounds, x_scale=[lowest, 1.0, 1.0], xtol=1e-12, ftol=1e-12))
     best = min(fits, key=lambda fit: float(fit.cost))
     law = PowerLaw(float(best.x[0]), float(np.exp(best.x[1])), float(best.x[2]))
     return law, float(np.sqrt(2 * best.cost / len(logs)))

@@ -40,9 +40,7 @@ def saturation(epochs: list[int], values: Floats, margin: float, confidence: flo
     if len(complete) == 0:
         return None
     best = int(np.argmin(complete.mean(axis=0)))
-    ratios = tuple(
-        t_interval(complete[:, i] - complete[:, best], confidence).exponential() for i in range(len(epochs))
-    )
+    ratios = tuple(t_interval(complete[:, i] - complete[:, best], confidence).exponential() for i in range(len(epochs)))
     verdicts = tuple(_verdict(ratio, margin, i == best) for i, ratio in enumerate(ratios))
     enough = [number for number, verdict in zip(epochs, verdicts, strict=True) if verdict == "enough"]
     return Saturation(

@@ -68,6 +68,8 @@ def differences(findings: Findings) -> pd.DataFrame:
     rows = []
     for item in findings.differences:
         estimate = item.difference.estimate
+        if estimate.num_seeds == 0:  # not every number of epochs is run at every label count
+            continue
         rows.append(
             (
                 item.variant,
@@ -193,12 +195,8 @@ def class_dice(findings: Findings) -> pd.DataFrame:
     """Summarise Dice per class, variant and label count: median over seeds of the mean over patients."""
     scores = dice_by_class(findings.results.cases)
     cells = findings.results.cells[["cell_id", "variant", "label_count"]]
-    grouped = scores.merge(cells, on="cell_id").groupby(
-        ["variant", "label_count", "class_index", "class_name"]
-    )
-    table = grouped.agg(
-        median_dice=("dice", "median"), median_iou=("iou", "median"), left_out=("undefined", "sum")
-    )
+    grouped = scores.merge(cells, on="cell_id").groupby(["variant", "label_count", "class_index", "class_name"])
+    table = grouped.agg(median_dice=("dice", "median"), median_iou=("iou", "median"), left_out=("undefined", "sum"))
     return table.reset_index().drop(columns="class_index")
 
 
@@ -232,18 +230,14 @@ def cost(findings: Findings) -> pd.DataFrame:
     """
     rows = []
     chains = dict(zip(findings.variants["arm"], findings.variants["base_arm"], strict=False))
-    for variant, arm, epochs in findings.variants[["variant", "arm", "pretraining_epochs"]].itertuples(
-        index=False
-    ):
+    for variant, arm, epochs in findings.variants[["variant", "arm", "pretraining_epochs"]].itertuples(index=False):
         seconds = findings.results.cells.loc[findings.results.cells["variant"] == variant, "train_seconds"]
         rows.append(
             {
                 "variant": variant,
                 "finetune_seconds_per_cell": seconds.median(),
                 "finetune_seconds_total": seconds.sum(),
-                "pretraining_seconds": _chain_seconds(
-                    findings.results.pretraining, str(arm), int(epochs), chains
-                ),
+                "pretraining_seconds": _chain_seconds(findings.results.pretraining, str(arm), int(epochs), chains),
             }
         )
     return pd.DataFrame(rows)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.convergence import (
     SpeedUp,
@@ -46,9 +47,7 @@ class ConvergenceStudy:
         if not runs:
             return float("nan")
         reached = np.array([run.is_reached for run in runs])
-        return restricted_mean_steps(
-            np.array([run.steps for run in runs]), reached, self.horizons[label_count]
-        )
+        return restricted_mean_steps(np.array([run.steps for run in runs]), reached, self.horizons[label_count])
 
     def num_censored(self, variant: str, label_count: int) -> tuple[int, int]:
         """Return how many runs never reached the target, and how many runs there are."""
@@ -72,14 +71,10 @@ class ConvergenceStudy:
         counts = list(self.targets)
         if not counts:
             return combined_speed_up([], self.confidence)
-        ratios = np.stack(
-            [self._log_ratios(variant, count) for count in counts], axis=1
-        )  # (seed, label count)
+        ratios = np.stack([self._log_ratios(variant, count) for count in counts], axis=1)  # (seed, label count)
         parts = []
         for index in np.flatnonzero(complete_counts(~np.isnan(ratios))):
-            censored, reference = (
-                self.num_censored(name, counts[index])[0] for name in (variant, self.reference)
-            )
+            censored, reference = (self.num_censored(name, counts[index])[0] for name in (variant, self.reference))
             parts.append((ratios[:, index], censored, reference))
         return combined_speed_up(parts, self.confidence)
 
@@ -88,6 +83,11 @@ class ConvergenceStudy:
         times = self.times.get((variant, label_count), [None] * len(self.seeds))
         steps = np.array([time.steps if time else np.nan for time in times], dtype=np.float64)
         return np.minimum(steps, self.horizons.get(label_count, np.nan))
+
+    def is_reached(self, variant: str, label_count: int) -> NDArray[np.bool_]:
+        """Return per seed whether there is a run and it reached the target."""
+        times = self.times.get((variant, label_count), [None] * len(self.seeds))
+        return np.array([time is not None and time.is_reached for time in times], dtype=np.bool_)
 
     def _log_ratios(self, variant: str, label_count: int) -> Floats:
         reference, arm = self.steps(self.reference, label_count), self.steps(variant, label_count)
@@ -99,9 +99,7 @@ def study_convergence(
 ) -> ConvergenceStudy:
     """Measure every run's time to the target of its label count."""
     finals = cells[cells["variant"] == reference].groupby("label_count")["val_dice"].median()
-    targets = {
-        int(str(count)): options.convergence_fraction * float(value) for count, value in finals.items()
-    }
+    targets = {int(str(count)): options.convergence_fraction * float(value) for count, value in finals.items()}
     runs = {
         str(cell_id): (curve["step"].to_numpy(dtype=np.float64), curve["val_dice"].to_numpy(dtype=np.float64))
         for cell_id, curve in curves.sort_values("step").groupby("cell_id")
@@ -127,6 +125,4 @@ def _combine(times: list[TimeToTarget]) -> TimeToTarget | None:
     """Average the runs of one seed, which differ in the pretraining seed alone."""
     if not times:
         return None
-    return TimeToTarget(
-        float(np.mean([time.steps for time in times])), all(time.is_reached for time in times)
-    )
+    return TimeToTarget(float(np.mean([time.steps for time in times])), all(time.is_reached for time in times))

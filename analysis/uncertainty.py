@@ -115,9 +115,7 @@ def median_over_seeds(errors: Floats) -> Floats:
     ordered = np.sort(errors, axis=-2)  # NaN sorts last
     count = np.sum(~np.isnan(ordered), axis=-2)
     low = np.take_along_axis(ordered, np.maximum((count - 1) // 2, 0)[..., None, :], axis=-2)
-    high = np.take_along_axis(
-        ordered, np.maximum(count // 2, 0).clip(max=errors.shape[-2] - 1)[..., None, :], axis=-2
-    )
+    high = np.take_along_axis(ordered, np.maximum(count // 2, 0).clip(max=errors.shape[-2] - 1)[..., None, :], axis=-2)
     median: Floats = np.where(count > 0, (low + high)[..., 0, :] / 2, np.nan)
     return median
 

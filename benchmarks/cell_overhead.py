@@ -2,9 +2,10 @@
 
     python -m benchmarks.cell_overhead
 
-The cell opens its data, builds its network, trains with augmentation, validates, tests, scores and writes its Parquet rows. The
-bare loop takes the same number of optimiser steps on one ready batch and runs the network forward on as many validation and
-test slices. Both run by turns in one process that has its libraries loaded, as a worker has after its first cell.
+The cell opens its data, builds its network, trains with augmentation, validates, tests, scores and writes its
+Parquet rows. The bare loop takes the same number of optimiser steps on one ready batch and runs the network forward
+on as many validation and test slices. Both run by turns in one process that has its libraries loaded, as a worker
+has after its first cell.
 """
 
 import statistics

@@ -2,8 +2,8 @@
 
     python -m benchmarks.input_pipeline
 
-Both are timed by turns in one process: batches from the memory-mapped store (random resized crop, flip, colour), and forward,
-loss, backward, clipping and Adam on a ready batch.
+Both are timed by turns in one process: batches from the memory-mapped store (random resized crop, flip, colour),
+and forward, loss, backward, clipping and Adam on a ready batch.
 """
 
 import statistics

@@ -126,3 +126,19 @@ def test_a_stopped_run_says_so_and_the_same_command_goes_on(
     assert not list((tmp_path / "results" / "failures").glob("*"))
     subprocess.run(command(tmp_path / "results", cache, "--launcher", "serial"), check=True, capture_output=True)
     assert_same_numbers(serial, tmp_path / "results")
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_stage_on_two_workers_sees_every_sample_once_an_epoch(serial: Path, tmp_path: Path, cache: Path) -> None:
+    only = ["grid.arms=[random,byol-domain]", "report.reference_arm=random", "grid.label_counts=[2]"]
+    results = tmp_path / "results"
+    done = subprocess.run(
+        command(results, cache, *only, "compute.pretraining_workers=2"), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    alone = numbers(serial, "pretraining").query("stage == 'byol-domain'").reset_index(drop=True)
+    shared = numbers(results, "pretraining")
+    assert shared.num_workers.tolist() == [2, 2]
+    assert shared.samples.tolist() == alone.samples.tolist()
+    assert (shared.loss - alone.loss).abs().max() < 0.2  # batch norm sees half a batch, so not the same number

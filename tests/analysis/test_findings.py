@@ -1,10 +1,13 @@
 """A simulated sweep with known truth: the findings recover it, and the conclusions stay within it."""
 
+import dataclasses
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from analysis.claims import CANNOT_TELL, NOT_SUPPORTED, SUPPORTED, check_claims
-from analysis.conclusions import best_variant, conclude
+from analysis.conclusions import best_variant, conclude, gain_over_random
 from analysis.findings import epoch_ladder, find
 from analysis.load import load_results
 from analysis.tables import all_tables
@@ -63,6 +66,12 @@ def test_runs_that_never_reach_the_target_are_counted(findings):
     assert findings.convergence.restricted_mean("random", 4) == pytest.approx(400.0)
 
 
+def test_runs_that_never_reach_the_target_say_nothing_on_epochs(findings):
+    studied = {(study.arm, study.label_count) for study in findings.epochs if study.measure == "steps"}
+    assert ("byol-domain", 4) not in studied  # at 4 labels none of its runs gets to the reference's target
+    assert ("byol-natural+byol-domain", 4) in studied
+
+
 def test_zero_epochs_is_the_arm_it_starts_from(findings):
     assert epoch_ladder(findings.variants, "byol-domain") == {
         0: "random",
@@ -76,6 +85,17 @@ def test_the_best_arm_at_the_fewest_labels_is_the_true_one(many_seeds):
     assert best is not None
     assert best.variant == "supervised-natural"
     assert best.ties == ()
+
+
+def test_arms_are_ranked_on_seeds_that_all_of_them_have(findings):
+    errors = {name: values.copy() for name, values in findings.errors.items()}
+    easy, hard = np.array([0.1, 0.5, 0.5]), np.array([np.nan, 0.4, 0.4])
+    for name in errors:
+        errors[name][:, 0] = 0.9
+    errors[findings.reference][:, 0], errors["byol-natural"][:, 0] = easy, hard
+    best = best_variant(replace(findings, errors=errors), 4)
+    assert best is not None
+    assert best.variant == "byol-natural"
 
 
 def test_claims_follow_the_simulated_truth(many_seeds):
@@ -128,3 +148,14 @@ def test_dice_by_class_agrees_with_the_test_dice_of_the_cells(findings):
     classes = tables["dice_by_class"].groupby(["variant", "label_count"])["median_dice"].mean()
     whole = tables["errors"].set_index(["variant", "label_count"])["median_test_dice"]
     np.testing.assert_allclose(classes, whole.loc[classes.index], atol=1e-5)
+
+
+def test_the_gain_over_no_pretraining_is_told_where_it_is_there(many_seeds):
+    said = gain_over_random(many_seeds, 4)
+    assert "5 of 5 pretrained arms have a lower mean error, 5 of them told apart" in said  # as the simulated laws say
+
+
+def test_no_gain_is_claimed_where_random_is_the_reference_or_absent(many_seeds):
+    assert gain_over_random(dataclasses.replace(many_seeds, reference="random"), 4) == ""
+    without = [name for name in many_seeds.headline if name != "random"]
+    assert gain_over_random(dataclasses.replace(many_seeds, headline=without), 4) == ""

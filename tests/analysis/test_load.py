@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from analysis.load import ReportError, load_results, variant_label
-from trainables.results import ResultsError
+from trainables.results import ResultsError, record_plan
 
 
 def test_cells_of_other_protocols_are_counted_and_left_out(results):
@@ -61,3 +61,15 @@ def test_an_unreadable_file_is_left_out_with_a_warning(simulated, tmp_path):
     root = simulated.write_results(tmp_path / "sweep", seeds=simulated.SEEDS[:1])
     (root / "cells" / "torn.parquet").write_text("torn")
     assert any("torn.parquet" in warning for warning in load_results(root).warnings)
+
+
+def test_a_point_that_a_later_plan_asks_for_with_another_recipe_shows_the_later_one(simulated, tmp_path):
+    root = simulated.write_results(tmp_path / "results")
+    before = load_results(root)
+    changed = before.planned[before.planned["arm"] == "byol-domain"].drop(columns="plan_number")
+    changed = changed.assign(cell_id="new-" + changed["cell_id"])
+    record_plan(root, changed.to_dict("records"))
+    after = load_results(root)
+    assert len(after.planned) == len(before.planned)
+    assert "byol-domain" not in set(after.cells["arm"])  # the old encoder's cells are not shown as the new one's
+    assert set(after.cells["arm"]) == set(before.cells["arm"]) - {"byol-domain"}
