@@ -95,7 +95,7 @@ def _checked_run(experiment: "Experiment", options: argparse.Namespace) -> int:
 def _run(experiment: "Experiment", results: Path, options: argparse.Namespace, console: "Console") -> int:
     from sweep.inputs import read_inputs
     from sweep.plan import build_plan
-    from trainables.results import check_results, open_results
+    from trainables.results import check_results, exclusive, open_results
 
     if options.dry_run and not results.exists():
         folder = results.absolute()
@@ -112,8 +112,9 @@ def _run(experiment: "Experiment", results: Path, options: argparse.Namespace, c
 
         console.print(forecast(experiment, plan, inputs), highlight=False, soft_wrap=True)
         return DONE
-    _store_design(experiment, inputs, plan, folder)
-    return _launch(experiment, plan, folder, options, console)
+    with exclusive(folder):
+        _store_design(experiment, inputs, plan, folder)
+        return _launch(experiment, plan, folder, options, console)
 
 
 def _describe(plan: "Plan", folder: Path, console: "Console") -> None:

@@ -121,6 +121,7 @@ def _planned_stage(
         model=experiment.model,
         data=experiment.data,
         natural=experiment.natural,
+        data_id=inputs.data_id,
         compute=experiment.compute,
     )
     return PlannedStage(stage_id, job.name, config, source, job)
@@ -153,6 +154,7 @@ def _planned_cell(
         encoder_id=source.encoder_id,
         model=experiment.model,
         data=experiment.data,
+        data_id=inputs.data_id,
         finetune=experiment.finetune,
         compute=experiment.compute,
     )

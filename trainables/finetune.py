@@ -12,13 +12,14 @@ import importlib.metadata
 import math
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.config import FinetuneConfig, content_hash
+from trainables.config import DataConfig, FinetuneConfig, content_hash
 from trainables.data.batches import Samples, finetune_batch, from_slices
 from trainables.data.slices import NUM_CLASSES, SliceStore, open_store
 from trainables.data.splits import LabelSubset, draw_subset
@@ -65,7 +66,7 @@ def run_cell(job: CellJob) -> CellResult:
     """Fine-tune, validate and test one cell. Raises FinetuningError when the loss is no longer finite."""
     started = time.perf_counter()
     device = this_worker(job.compute).device
-    store = open_store(job.data, job.compute.cache)
+    store = shared_store(job.data, job.compute.cache, job.data_id)
     subset = _labelled_subset(job, store)
     data = load_parts(store, device)
     train = Samples(data["train"].images[list(subset.slices)], _rows(data["train"].targets, subset))
@@ -109,6 +110,12 @@ def _labelled_subset(job: CellJob, store: SliceStore) -> LabelSubset:
 def _rows(targets: Tensor | None, subset: LabelSubset) -> Tensor:
     assert targets is not None
     return targets[list(subset.slices)]
+
+
+@functools.lru_cache(maxsize=2)
+def shared_store(config: DataConfig, cache: Path | None, data_id: str) -> SliceStore:
+    """Open the store; a worker that runs many cells looks at the files once."""
+    return open_store(config, cache, data_id)
 
 
 @functools.lru_cache(maxsize=2)

@@ -32,6 +32,7 @@ class StageJob(Section):
     model: ModelConfig
     data: DataConfig
     natural: NaturalConfig
+    data_id: str  # of the target domain's slices, checked where the job runs
     compute: ComputeConfig
 
     def failure(self, error: BaseException) -> dict[str, Any]:
@@ -48,6 +49,7 @@ class CellJob(Section):
     encoder_id: str
     model: ModelConfig
     data: DataConfig
+    data_id: str
     finetune: FinetuneConfig
     compute: ComputeConfig
 

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -62,7 +63,7 @@ def _load_samples(job: StageJob, device: torch.device) -> tuple[Samples, int]:
     if job.stage.data == "natural":
         natural = open_natural(job.natural, job.compute.cache)
         return from_natural(natural.images(), natural.labels(), device), natural.num_classes
-    store = open_store(job.data, job.compute.cache)
+    store = open_store(job.data, job.compute.cache, job.data_id)
     return from_slices(store.images("pool"), None, device), 0
 
 
@@ -195,7 +196,7 @@ class _Loop:
 
     def resume(self) -> None:
         """Load the last saved epoch, if there is one that can be read; otherwise start from the beginning."""
-        with contextlib.suppress(FileNotFoundError, RuntimeError, EOFError):
+        with contextlib.suppress(FileNotFoundError, RuntimeError, EOFError, UnpicklingError):
             state = torch.load(self.state_path, map_location=self.worker.device, weights_only=True)
             self.objective.load_state_dict(state["objective"], strict=False)
             self.optimizer.load_state_dict(state["optimizer"])

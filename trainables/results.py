@@ -19,6 +19,7 @@ Layout of a results folder::
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -187,6 +188,17 @@ def check_results(root: Path) -> Path:
             "use another --results folder, or the program version that wrote it"
         )
     return root
+
+
+@contextlib.contextmanager
+def exclusive(root: Path) -> Iterator[None]:
+    """Hold the results folder for one run; raise ResultsError if another run holds it."""
+    with (root / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ResultsError(f"another run is writing to {root}; wait for it, or choose another --results") from error
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

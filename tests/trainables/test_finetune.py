@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from trainables.config import ComputeConfig, DataConfig, FinetuneConfig, ModelConfig, PhantomConfig
+from trainables.data.acdc import DataError
+from trainables.data.slices import open_store
 from trainables.finetune import FinetuningError, run_and_commit, run_cell, validation_slices
 from trainables.jobs import CellJob
 from trainables.metrics import dice, patient_mean
 from trainables.results import finished_cells, open_results, read_table
 
+DATA = DataConfig(image_size=32, spacing_mm=4, phantom=PhantomConfig(num_patients=12, num_slices=3, num_frames=2))
 TIMES = ("train_seconds", "validation_seconds", "test_seconds", "wall_seconds", "finished_at")
 
 
@@ -25,10 +28,9 @@ def job(root: Path, cache: Path, label_count: int = 8, train_seed: int = 0, **fi
         encoder="random",
         encoder_id="random",
         model=ModelConfig(encoder="resnet10", width=8, decoder_channels=(8, 8, 8, 8, 8)),
-        data=DataConfig(
-            image_size=32, spacing_mm=4, phantom=PhantomConfig(num_patients=12, num_slices=3, num_frames=2)
-        ),
+        data=DATA,
         finetune=FinetuneConfig.model_validate(recipe | finetune),
+        data_id=open_store(DATA, cache).data_id,
         compute=ComputeConfig(cache=cache, device="cpu"),
     )
 
@@ -94,3 +96,8 @@ def test_a_loss_that_is_not_finite_fails_the_cell_and_writes_nothing(tmp_path: P
 def test_validation_slices_are_spread_evenly_over_all_patients() -> None:
     assert validation_slices(10, 4) == [0, 3, 6, 9]
     assert validation_slices(10, None) == validation_slices(10, 99) == list(range(10))
+
+
+def test_data_that_are_not_those_of_the_plan_fail_the_cell(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(DataError, match="but the run was planned with other"):
+        run_cell(job(tmp_path, cache).model_copy(update={"data_id": "other"}))

@@ -8,9 +8,12 @@ import torch
 from safetensors.torch import load_file
 
 from trainables.config import ComputeConfig, DataConfig, ModelConfig, NaturalConfig, PhantomConfig, StageConfig
+from trainables.data.slices import open_store
 from trainables.jobs import StageJob
 from trainables.pretrain import PretrainingError, measure_collapse, run_stage
 from trainables.results import encoder_path, open_results, read_table
+
+DATA = DataConfig(image_size=32, spacing_mm=4, phantom=PhantomConfig(num_patients=12, num_slices=3, num_frames=2))
 
 
 def job(root: Path, cache: Path, objective: str = "byol", data: str = "domain", **stage: Any) -> StageJob:
@@ -25,10 +28,9 @@ def job(root: Path, cache: Path, objective: str = "byol", data: str = "domain", 
         seed=0,
         stage=StageConfig.model_validate(recipe | stage),
         model=ModelConfig(encoder="resnet10", width=8),
-        data=DataConfig(
-            image_size=32, spacing_mm=4, phantom=PhantomConfig(num_patients=12, num_slices=3, num_frames=2)
-        ),
+        data=DATA,
         natural=NaturalConfig(num_images=48, num_classes=2, image_size=32),
+        data_id=open_store(DATA, cache).data_id,
         compute=ComputeConfig(cache=cache, device="cpu"),
     )
 

@@ -16,6 +16,7 @@ from trainables.results import (
     ResultsError,
     check_results,
     commit_cell,
+    exclusive,
     finished_cells,
     open_results,
     read_table,
@@ -131,3 +132,10 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ResultsError, match="cannot be written"):
         open_results(tmp_path / "file" / "results")
+
+
+def test_a_folder_that_another_run_writes_to_is_refused(tmp_path: Path) -> None:
+    with exclusive(tmp_path), pytest.raises(ResultsError, match="another run is writing to"), exclusive(tmp_path):
+        pass
+    with exclusive(tmp_path):
+        pass

@@ -77,11 +77,22 @@ class SliceStore:
         return [volume.patient for volume in self.volumes(part) for _ in range(volume.start, volume.stop)]
 
 
-def open_store(config: DataConfig, cache: Path | None) -> SliceStore:
+def open_store(config: DataConfig, cache: Path | None, expected_id: str | None = None) -> SliceStore:
     """Decode the data if this node has not done so yet, and open the store.
 
-    Raises DataError for any input that cannot be used: every volume is read before anything is trained.
+    Raises DataError for any input that cannot be used (every volume is read before anything is trained), and where the
+    content is not that of ``expected_id``, which was planned with.
     """
+    store = _open(config, cache)
+    if expected_id is not None and store.data_id != expected_id:
+        raise DataError(
+            f"the data in {config.root or 'the phantom'} have id {store.data_id} on this node, but the run was planned "
+            f"with {expected_id}: the files differ or have changed; make them equal on all nodes and run again"
+        )
+    return store
+
+
+def _open(config: DataConfig, cache: Path | None) -> SliceStore:
     root = cache_root(cache)
     if config.format == "phantom":
         key = f"phantom-{content_hash(config.phantom, RECIPE_VERSION)}"
