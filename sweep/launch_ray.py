@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -32,6 +33,7 @@ ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # paces reports: 2 s otherwise
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "120",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without a GPU sees none
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "3",  # after Ctrl-C a running cell is abandoned, not waited for
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # six files a trial
     "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints a table even when asked for silence
 }
@@ -117,8 +119,9 @@ def _connected(compute: ComputeConfig) -> Iterator[dict[str, float]]:
     address = compute.address or os.environ.get("RAY_ADDRESS") or "local"
     local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
+        _reach(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise LaunchError(
             f"no Ray cluster at {address} ({str(error).splitlines()[0]}); start it, or unset RAY_ADDRESS"
         ) from error
@@ -126,6 +129,13 @@ def _connected(compute: ComputeConfig) -> Iterator[dict[str, float]]:
         yield ray.cluster_resources()
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Raise OSError at once where nobody listens at host:port: Ray itself would try for many minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 @contextlib.contextmanager

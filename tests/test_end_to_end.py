@@ -142,3 +142,35 @@ def test_a_stage_on_two_workers_sees_every_sample_once_an_epoch(serial: Path, tm
     assert shared.num_workers.tolist() == [2, 2]
     assert shared.samples.tolist() == alone.samples.tolist()
     assert (shared.loss - alone.loss).abs().max() < 0.2  # batch norm sees half a batch, so not the same number
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_running_cluster_is_joined_and_left_running(serial: Path, tmp_path: Path, cache: Path) -> None:
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=2)
+        only = ["grid.arms=[random]", "report.reference_arm=random"]
+        environment = {**os.environ, "RAY_ADDRESS": cluster.address}
+        done = subprocess.run(
+            command(tmp_path / "results", cache, *only), capture_output=True, text=True, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        assert len(cluster.list_all_nodes()) == 2
+    finally:
+        cluster.shutdown()
+    mine = numbers(tmp_path / "results", "cells")
+    everyones = numbers(serial, "cells").query("arm == 'random'").reset_index(drop=True)
+    pd.testing.assert_frame_equal(mine, everyones, check_exact=True)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_cluster_that_is_not_there_is_a_clear_error(tmp_path: Path, cache: Path) -> None:
+    only = ["grid.arms=[random]", "report.reference_arm=random", "--address", "127.0.0.1:1"]
+    done = subprocess.run(command(tmp_path / "results", cache, *only), capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "no Ray cluster at 127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr

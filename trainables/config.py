@@ -87,8 +87,8 @@ class NaturalConfig(Section):
 class ModelConfig(Section):
     """A U-Net on a ResNet encoder.
 
-    Channel counts below 8 are refused: the channels-last backward convolution of oneDNN wrote outside its memory
-    at width 4 with torch 2.14.1 on a CPU (heap corruption), and such nets serve no study.
+    Channel counts below 8 are refused: at width 4 the channels-last backward convolution corrupted the heap on one
+    machine (torch 2.14.1, CPU without AVX-512; another machine ran clean), and such nets serve no study.
     """
 
     encoder: Literal["resnet10", "resnet18", "resnet34", "resnet50"] = "resnet18"

@@ -1,0 +1,56 @@
+"""Batches: every sample once an epoch, masks that stay with their images, nothing written to the store."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainables.config import ViewConfig
+from trainables.data.batches import epoch_batches, finetune_batch, from_natural, from_slices
+
+CPU = torch.device("cpu")
+STILL = ViewConfig(crop_scale=(1, 1), crop_ratio=(1, 1), flip_probability=0, colour_probability=0)
+
+
+@given(num_samples=st.integers(2, 50), batch_size=st.integers(2, 60), seed=st.integers(0, 3))
+def test_an_epoch_takes_no_sample_twice_and_only_full_batches(num_samples: int, batch_size: int, seed: int) -> None:
+    batches = list(epoch_batches(num_samples, batch_size, torch.Generator().manual_seed(seed)))
+    size = min(batch_size, num_samples)
+    taken = torch.cat(batches).tolist()
+    assert {len(batch) for batch in batches} == {size}
+    assert len(set(taken)) == len(taken) == num_samples // size * size
+
+
+def test_a_mask_stays_with_its_image() -> None:
+    labels = np.repeat(np.arange(4, dtype=np.uint8), 64).reshape(4, 8, 8)
+    samples = from_slices(labels.astype(np.float16), labels, CPU)
+    images, masks = finetune_batch(samples, 16, STILL, torch.Generator().manual_seed(0))
+    assert images.shape == (16, 1, 8, 8)
+    assert torch.allclose(images[:, 0] * 0.25 + 0.25, masks.float(), atol=1e-3)  # the fixed scaling, undone
+    assert len(masks.unique()) == 4
+
+
+def test_few_labels_still_fill_a_batch() -> None:
+    one = np.zeros((1, 8, 8))
+    images, _ = finetune_batch(
+        from_slices(one.astype(np.float16), one.astype(np.uint8), CPU), 8, STILL, torch.Generator()
+    )
+    assert len(images) == 8
+
+
+def test_photographs_become_channels_first_and_share_the_scale_of_slices() -> None:
+    white = np.full((2, 4, 4, 3), 255, np.uint8)
+    samples = from_natural(white, np.array([0, 1]), CPU)
+    slices = from_slices(np.ones((1, 4, 4), np.float16), None, CPU)
+    assert samples.take(torch.tensor([1])).shape == (1, 3, 4, 4)
+    assert samples.take(torch.tensor([1])).mean() == slices.take(torch.tensor([0])).mean()
+
+
+def test_a_memory_mapped_store_is_shared_and_stays_as_it_is(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    np.save(tmp_path / "images.npy", np.random.default_rng(0).random((4, 8, 8)).astype(np.float16))
+    before = (tmp_path / "images.npy").read_bytes()
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    samples = from_slices(mapped, (mapped > 0.5).astype(np.uint8), CPU)
+    assert samples.images.data_ptr() == mapped.ctypes.data
+    finetune_batch(samples, 8, ViewConfig(colour_probability=1), torch.Generator().manual_seed(0))
+    assert (tmp_path / "images.npy").read_bytes() == before
