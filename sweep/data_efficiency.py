@@ -7,6 +7,7 @@ Exit codes: 0 all cells finished, 1 error, 2 usage, 3 finished with failed cells
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:  # imported late: --help must not wait for torch and ray
 
     from sweep.experiment import Experiment
     from sweep.inputs import Inputs
-    from sweep.plan import Plan
+    from sweep.plan import Plan, PlannedCell
 
 DONE, ERROR, USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -71,6 +72,7 @@ def _checked_run(experiment: "Experiment", options: argparse.Namespace) -> int:
 
     from sweep.launch_ray import LaunchError
     from trainables.data.acdc import DataError
+    from trainables.processes import DeviceError
     from trainables.results import ResultsError
     from trainables.weights import WeightsError
 
@@ -78,7 +80,7 @@ def _checked_run(experiment: "Experiment", options: argparse.Namespace) -> int:
     results = options.results or Path("results") / experiment.name
     try:
         return _run(experiment, results, options, console)
-    except (DataError, WeightsError, ResultsError, LaunchError) as error:
+    except (DataError, DeviceError, WeightsError, ResultsError, LaunchError) as error:
         print(f"error: {error}", file=sys.stderr)
         return ERROR
     except KeyboardInterrupt:
@@ -92,15 +94,27 @@ def _checked_run(experiment: "Experiment", options: argparse.Namespace) -> int:
         return ERROR
 
 
+def _interrupt(*_: object) -> None:
+    """Treat SIGTERM (Slurm, Kubernetes, a closing terminal) like Ctrl-C."""
+    raise KeyboardInterrupt
+
+
 def _run(experiment: "Experiment", results: Path, options: argparse.Namespace, console: "Console") -> int:
-    from sweep.inputs import read_inputs
-    from sweep.plan import build_plan
     from trainables.results import check_results, exclusive, open_results
 
-    if options.dry_run and not results.exists():
-        folder = results.absolute()
-    else:
-        folder = check_results(results) if options.dry_run else open_results(results)
+    if not options.dry_run:
+        folder = open_results(results)
+        with exclusive(folder):
+            return _plan_and_run(experiment, folder, options, console)
+    is_new = not results.exists() or not any(results.iterdir())
+    return _plan_and_run(experiment, results.absolute() if is_new else check_results(results), options, console)
+
+
+def _plan_and_run(experiment: "Experiment", folder: Path, options: argparse.Namespace, console: "Console") -> int:
+    """Read the inputs, plan, and forecast or run."""
+    from sweep.inputs import read_inputs
+    from sweep.plan import build_plan
+
     with console.status("reading and checking data and weights"):
         inputs = read_inputs(experiment)
     for warning in inputs.summary["warnings"]:
@@ -110,11 +124,11 @@ def _run(experiment: "Experiment", results: Path, options: argparse.Namespace, c
     if options.dry_run:
         from sweep.forecast import forecast
 
+        _describe_cells(plan, console)
         console.print(forecast(experiment, plan, inputs), highlight=False, soft_wrap=True)
         return DONE
-    with exclusive(folder):
-        _store_design(experiment, inputs, plan, folder)
-        return _launch(experiment, plan, folder, options, console)
+    _store_design(experiment, inputs, plan, folder)
+    return _launch(experiment, plan, folder, options, console)
 
 
 def _describe(plan: "Plan", folder: Path, console: "Console") -> None:
@@ -129,6 +143,23 @@ def _describe(plan: "Plan", folder: Path, console: "Console") -> None:
         kept = ", ".join(map(str, stage.config.kept_epochs))
         console.print(
             f"  stage {stage.name}: {stage.config.epochs} epochs from {stage.source.name}, encoder kept after {kept}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _describe_cells(plan: "Plan", console: "Console") -> None:
+    """List the cells to run, one line for each arm and number of pretraining epochs."""
+    groups: dict[tuple[str, int], list[PlannedCell]] = {}
+    for cell in plan.missing:
+        groups.setdefault((cell.point.arm, cell.point.pretraining_epochs), []).append(cell)
+    for (arm, epochs), cells in groups.items():
+        counts = sorted({cell.point.label_count for cell in cells})
+        seeds = sorted({cell.point.subset_seed for cell in cells})
+        name = f"{arm} after {epochs} epochs" if epochs else arm
+        at = f"{', '.join(map(str, counts))} labels, seeds {', '.join(map(str, seeds))}"
+        console.print(
+            f"  cells of {name}: {len(cells)} at {at}",
             highlight=False,
             soft_wrap=True,
         )
@@ -187,4 +218,5 @@ def _launch(
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(main())

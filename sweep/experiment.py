@@ -53,6 +53,11 @@ class GridConfig(Section):
                 raise ValueError(f"{name}: expected each value once, found {list(values)}")
         if min(self.label_counts) < 1:
             raise ValueError(f"label_counts: expected at least 1, found {min(self.label_counts)}")
+        if min(*self.subset_seeds, *(self.train_seeds or ()), 0) < 0:
+            raise ValueError("subset_seeds and train_seeds: expected 0 or above")
+        for name, all_of in (("label_counts", self.label_counts), ("subset_seeds", self.subset_seeds)):
+            if strangers := set(getattr(self, f"intermediate_{name}") or ()) - set(all_of):
+                raise ValueError(f"intermediate_{name}: expected some of {name}, found also {sorted(strangers)}")
         return self
 
 
@@ -128,8 +133,8 @@ def load_file(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     """Build the experiment of a YAML file. Raises ExperimentError."""
     try:
         text = path.read_text()
-    except OSError as error:
-        raise ExperimentError(f"config file {path} cannot be read: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExperimentError(f"config file {path} cannot be read: {error}") from error
     return _build(text, str(path), overrides)
 
 
@@ -143,9 +148,33 @@ def _build(text: str, source: str, overrides: Sequence[str]) -> Experiment:
     for override in overrides:
         _apply(tree, override)
     try:
-        return Experiment.model_validate(tree)
+        return _with_absolute_paths(Experiment.model_validate(tree))
     except ValidationError as error:
         raise ExperimentError("\n".join(_explain(each, source) for each in error.errors())) from error
+
+
+def _with_absolute_paths(experiment: Experiment) -> Experiment:
+    """Resolve relative paths here, where they were meant: a worker runs in another folder."""
+
+    def absolute(path: Path | None) -> Path | None:
+        return path.absolute() if path else None
+
+    data, natural, compute = experiment.data, experiment.natural, experiment.compute
+    paths = {"root": absolute(data.root), "unlabelled_root": absolute(data.unlabelled_root)}
+    arms = {
+        name: arm.model_copy(update={"weights": f"file:{Path(arm.weights.removeprefix('file:')).absolute()}"})
+        if arm.weights.startswith("file:")
+        else arm
+        for name, arm in experiment.arms.items()
+    }
+    return experiment.model_copy(
+        update={
+            "data": data.model_copy(update=paths),
+            "natural": natural.model_copy(update={"root": absolute(natural.root)}),
+            "compute": compute.model_copy(update={"cache": absolute(compute.cache)}),
+            "arms": arms,
+        }
+    )
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:

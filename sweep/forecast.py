@@ -89,7 +89,7 @@ def _random_samples(size: int, device: torch.device) -> Samples:
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(8, 1, size, size, generator=generator)
     masks = torch.randint(NUM_CLASSES, (8, size, size), generator=generator)
-    return Samples(images.to(device), masks.to(device))
+    return Samples(images.to(device), masks.to(device), device)
 
 
 def _train_steps(config: FinetuneConfig, network: torch.nn.Module, samples: Samples) -> None:

@@ -19,7 +19,8 @@ from trainables.weights import check_weights
 class Inputs:
     """Content hashes of data and weights, and what the report says of the data."""
 
-    data_id: str
+    data_id: str  # of the labelled slices
+    pool_id: str  # of the unlabelled ones
     natural_id: str | None  # none where no stage uses natural images
     weights_ids: dict[str, str]  # of each initial weights string
     summary: dict[str, Any]
@@ -40,7 +41,7 @@ def read_inputs(experiment: Experiment) -> Inputs:
         natural_id = natural.data_id
         summary["natural"] = natural.summary
     orders = {seed: _order(store, experiment, seed) for seed in experiment.grid.subset_seeds}
-    return Inputs(store.data_id, natural_id, weights, summary, orders)
+    return Inputs(store.data_id, store.pool_id, natural_id, weights, summary, orders)
 
 
 def _check_label_counts(experiment: Experiment, store: SliceStore) -> None:

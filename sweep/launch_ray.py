@@ -15,7 +15,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ ENVIRONMENT = {
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "120",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without a GPU sees none
     "TUNE_FORCE_TRIAL_CLEANUP_S": "3",  # after Ctrl-C a running cell is abandoned, not waited for
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours sees Ctrl-C first
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # six files a trial
     "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints a table even when asked for silence
 }
@@ -63,22 +64,28 @@ class Shares:
         return max(0, self.slots - self.stage * min(self.parallel_stages, stages_pending))
 
 
-def divide(compute: ComputeConfig, resources: dict[str, float]) -> Shares:
-    """Divide a cluster's resources between stages and cells. Raises LaunchError when a stage can never fit."""
+def divide(compute: ComputeConfig, resources: dict[str, float], is_fixed: bool = False) -> Shares:
+    """Divide a cluster's resources between stages and cells.
+
+    ``compute.slots`` may exceed what is there now, for a cluster that grows; not for one that ``is_fixed``. Raises
+    LaunchError when a stage can never fit.
+    """
     num_gpus = resources.get("GPU", 0.0) if compute.device != "cpu" else 0.0
     if compute.device == "cuda" and not num_gpus and compute.slots is None:
         raise LaunchError(
             "compute.device is cuda, but the cluster has no GPU; use compute.device=cpu, "
             "or compute.slots=N for a cluster that grows on demand"
         )
+    cpu_slots = int(resources.get("CPU", 0.0) // compute.threads)
     on_gpu = bool(num_gpus) or compute.device == "cuda"
     if on_gpu:
-        slots = int(num_gpus / compute.gpus_per_cell + 1e-9)
-        stage = max(1, round(compute.pretraining_workers / compute.gpus_per_cell))
+        cells_per_gpu = int(1 / compute.gpus_per_cell + 1e-9)
+        slots = min(int(num_gpus) * cells_per_gpu, cpu_slots)
+        stage = compute.pretraining_workers * cells_per_gpu
     else:
-        slots = int(resources.get("CPU", 0.0) // compute.threads)
+        slots = cpu_slots
         stage = compute.pretraining_workers
-    slots = compute.slots or slots
+    slots = (min(compute.slots, slots) if is_fixed else compute.slots) if compute.slots else slots
     if slots < 1 or (compute.slots is None and stage > slots):
         raise LaunchError(
             f"the cluster has room for {slots} cells at once and a pretraining stage needs {stage}; "
@@ -90,26 +97,31 @@ def divide(compute: ComputeConfig, resources: dict[str, float]) -> Shares:
 
 def launch(plan: Plan, board: Scoreboard, compute: ComputeConfig) -> None:
     """Run everything that is missing. Raises KeyboardInterrupt after an orderly stop on Ctrl-C or SIGTERM."""
-    with _connected(compute) as resources, _scratch(plan) as scratch:
-        shares = divide(compute, resources)
-        stop = threading.Event()
+    stop = threading.Event()
+    with _connected(compute) as shares, _scratch(plan) as scratch, _stopped_by_signals(stop):
+        errors: list[Exception] = []
         threads = [
-            threading.Thread(target=_run_stages, args=(board, shares, compute, scratch, stop), daemon=True)
+            threading.Thread(target=_run_stages, args=(board, shares, compute, scratch, stop, errors), daemon=True)
             for _ in range(min(shares.parallel_stages, len(plan.stages)))
         ]
         for thread in threads:
             thread.start()
         try:
-            _run_cells(plan, board, shares, compute, scratch)
+            _run_cells(plan, board, shares, compute, scratch, stop)
         finally:
+            was_stopped = stop.is_set() or board.cells_pending() or board.cells_running()
             stop.set()
             for thread in threads:
                 thread.join()
+        if errors:
+            raise errors[0]
+        if was_stopped:
+            raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
-def _connected(compute: ComputeConfig) -> Iterator[dict[str, float]]:
-    """Start Ray on this machine, or join a running cluster; yield its resources."""
+def _connected(compute: ComputeConfig) -> Iterator[Shares]:
+    """Start Ray on this machine, or join a running cluster; yield how it is divided."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import ray
@@ -117,16 +129,17 @@ def _connected(compute: ComputeConfig) -> Iterator[dict[str, float]]:
     import trainables.ray_adapters  # noqa: F401  # here, since Ray's modules cannot be imported by two threads at once
 
     address = compute.address or os.environ.get("RAY_ADDRESS") or "local"
-    local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    is_local = address == "local"
+    options: dict[str, Any] = {"include_dashboard": False} if is_local else {"runtime_env": {"env_vars": ENVIRONMENT}}
     try:
         _reach(address)
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (OSError, RuntimeError, ValueError) as error:
         raise LaunchError(
             f"no Ray cluster at {address} ({str(error).splitlines()[0]}); start it, or unset RAY_ADDRESS"
         ) from error
     try:
-        yield ray.cluster_resources()
+        yield divide(compute, ray.cluster_resources(), is_fixed=is_local)
     finally:
         ray.shutdown()
 
@@ -152,7 +165,12 @@ def _scratch(plan: Plan) -> Iterator[Path]:
 
 
 def _run_stages(
-    board: Scoreboard, shares: Shares, compute: ComputeConfig, scratch: Path, stop: threading.Event
+    board: Scoreboard,
+    shares: Shares,
+    compute: ComputeConfig,
+    scratch: Path,
+    stop: threading.Event,
+    errors: list[Exception],
 ) -> None:
     """Train stages one after another until none is left or ``stop`` is set."""
     while board.stages_pending() and not stop.is_set():
@@ -160,12 +178,15 @@ def _run_stages(
         if stage is None:
             time.sleep(POLL_SECONDS)
             continue
+        finished = False
         try:
             finished = _train(stage, shares, compute, scratch, stop)
         except Exception as error:  # the boundary of a unit: recorded with its reason, never passed over
-            record_failure(stage.job.results, stage.job.failure(_cause(error)))
-            board.stage_ended(stage, succeeded=False)
-        else:
+            try:
+                record_failure(stage.job.results, stage.job.failure(_cause(error)))
+            except OSError as full_disk:
+                errors.append(full_disk)
+        finally:
             board.stage_ended(stage, succeeded=finished)
 
 
@@ -182,10 +203,12 @@ def _train(stage: PlannedStage, shares: Shares, compute: ComputeConfig, scratch:
     A task can be cancelled when the run is stopped; a trainer started in a thread of the driver could not.
     """
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from trainables.ray_adapters import train_stage
 
-    task = ray.remote(num_cpus=0, max_retries=0)(train_stage)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)  # not on a spot machine
+    task = ray.remote(num_cpus=0, max_retries=compute.max_retries, scheduling_strategy=here)(train_stage)
     reference = task.remote(
         stage.job.model_dump(mode="json"),
         str(scratch),
@@ -201,49 +224,57 @@ def _train(stage: PlannedStage, shares: Shares, compute: ComputeConfig, scratch:
     return True
 
 
-def _run_cells(plan: Plan, board: Scoreboard, shares: Shares, compute: ComputeConfig, scratch: Path) -> None:
+def _run_cells(
+    plan: Plan, board: Scoreboard, shares: Shares, compute: ComputeConfig, scratch: Path, stop: threading.Event
+) -> None:
     from ray import tune
+    from ray.exceptions import RayError
 
     from sweep.ray_searcher import CellSearcher
     from trainables.ray_adapters import finetune_trial
 
-    if not plan.missing:
-        return
-    with _stopped_by(signal.SIGTERM) as was_stopped:
-        tuner = tune.Tuner(
-            tune.with_resources(finetune_trial, {"cpu": compute.threads, "gpu": shares.gpus_per_cell}),
-            tune_config=tune.TuneConfig(
-                search_alg=CellSearcher(board, shares.cells_allowed),
-                num_samples=len(plan.missing),
-                max_concurrent_trials=shares.slots,
-                reuse_actors=True,  # a fresh process costs as much as a small cell
-            ),
-            run_config=tune.RunConfig(
-                name="cells",
-                storage_path=str(scratch),
-                verbose=0,
-                failure_config=tune.FailureConfig(max_failures=compute.max_retries),
-            ),
-        )
+    tuner = tune.Tuner(
+        tune.with_resources(finetune_trial, {"cpu": compute.threads, "gpu": shares.gpus_per_cell}),
+        tune_config=tune.TuneConfig(
+            search_alg=CellSearcher(board, shares.cells_allowed, stop),
+            num_samples=len(plan.missing),
+            max_concurrent_trials=shares.slots,
+            reuse_actors=True,  # a fresh process costs as much as a small cell
+        ),
+        run_config=tune.RunConfig(
+            name="cells",
+            storage_path=str(scratch),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=compute.max_retries),
+        ),
+    )
+    try:
         tuner.fit()
-        if was_stopped() or board.cells_pending() or board.cells_running():
-            raise KeyboardInterrupt
+    except (RayError, tune.TuneError) as error:
+        raise LaunchError(f"Ray stopped the grid ({str(error).splitlines()[0]}); the same command goes on") from error
 
 
 @contextlib.contextmanager
-def _stopped_by(number: signal.Signals) -> Iterator[Callable[[], bool]]:
-    """Turn a signal into Tune's own orderly stop (SIGINT); yield whether it came."""
-    seen = threading.Event()
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into ``stop``, and into Tune's own orderly stop where it is running trials.
 
-    def forward(*_: Any) -> None:
-        seen.set()
-        os.kill(os.getpid(), signal.SIGINT)
+    Tune alone would look at a signal only between trials that exist, and not while it waits for the first encoder. A
+    second signal raises KeyboardInterrupt at once.
+    """
+
+    def handle(*_: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+        if callable(signal.getsignal(signal.SIGUSR1)):  # Tune listens to it
+            os.kill(os.getpid(), signal.SIGUSR1)
 
     if threading.current_thread() is not threading.main_thread():
-        yield seen.is_set
+        yield
         return
-    before = signal.signal(number, forward)
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield seen.is_set
+        yield
     finally:
-        signal.signal(number, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -107,21 +107,23 @@ def _planned_stage(
     experiment: Experiment, inputs: Inputs, results: Path, name: str, config: StageConfig, source: Source
 ) -> PlannedStage:
     recipe = config.model_dump(mode="json", exclude={"milestones", "schedule"})
-    data_id = inputs.natural_id if config.data == "natural" else inputs.data_id
-    seed = experiment.pretraining_seed
-    stage_id = content_hash(recipe, source.encoder_id, data_id, experiment.model, seed, RECIPE_VERSION)
+    source_id = inputs.natural_id if config.data == "natural" else inputs.pool_id
+    assert source_id is not None
+    seed, workers = experiment.pretraining_seed, experiment.compute.pretraining_workers
+    stage_id = content_hash(recipe, source.encoder_id, source_id, experiment.model, seed, workers, RECIPE_VERSION)
     job = StageJob(
         results=results,
         stage_id=stage_id,
         name=name if source.stage is None else f"{source.stage.name}+{name}",
         initial=source.weights,
+        weights_id=source.weights_id,
         initial_name=source.name,
         seed=seed,
         stage=config,
         model=experiment.model,
         data=experiment.data,
         natural=experiment.natural,
-        data_id=inputs.data_id,
+        source_id=source_id,
         compute=experiment.compute,
     )
     return PlannedStage(stage_id, job.name, config, source, job)
@@ -132,16 +134,17 @@ def _planned_cell(
 ) -> PlannedCell:
     source = _source(experiment, inputs, results, point.arm, point.pretraining_epochs, stages)
     recipe = (inputs.data_id, experiment.data.label_unit, experiment.data.validation_slices, experiment.model)
-    protocol = content_hash(*recipe, experiment.finetune, experiment.pretraining_seed, SCHEMA_VERSION, RECIPE_VERSION)
-    seeds = (point.subset_seed, point.train_seed)
+    protocol = content_hash(*recipe, experiment.finetune, SCHEMA_VERSION, RECIPE_VERSION)
+    schedule = source.stage.config.schedule if source.stage else "none"
+    point_id = (source.encoder_id, schedule, point.arm, point.label_count, point.subset_seed, point.train_seed)
     axes: dict[str, Any] = {
-        "cell_id": content_hash(protocol, source.encoder_id, point.arm, point.label_count, *seeds),
+        "cell_id": content_hash(protocol, *point_id),
         "protocol_id": protocol,
         "arm": point.arm,
         "base_arm": base_arm(experiment, point.arm),
         "pretraining_epochs": point.pretraining_epochs,
-        "pretraining_schedule": source.stage.config.schedule if source.stage else "none",
-        "pretraining_seed": experiment.pretraining_seed,
+        "pretraining_schedule": schedule,
+        "pretraining_seed": experiment.pretraining_seed if source.stage else 0,
         "label_count": point.label_count,
         "label_unit": experiment.data.label_unit,
         "subset_seed": point.subset_seed,
@@ -151,6 +154,7 @@ def _planned_cell(
         results=results,
         axes=axes,
         encoder=source.weights,
+        weights_id=source.weights_id,
         encoder_id=source.encoder_id,
         model=experiment.model,
         data=experiment.data,

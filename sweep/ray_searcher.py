@@ -4,6 +4,7 @@ In: a Scoreboard and how many cells may run beside the stages still to come. Out
 encoder exists.
 """
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -17,8 +18,9 @@ from trainables.results import is_finished, record_failure
 class CellSearcher(Searcher):
     """Cells in the plan's order, each once its encoder exists."""
 
-    def __init__(self, board: Scoreboard, cells_allowed: Callable[[int], int]) -> None:
+    def __init__(self, board: Scoreboard, cells_allowed: Callable[[int], int], stop: threading.Event) -> None:
         super().__init__()
+        self._stop = stop
         self._board = board
         self._cells_allowed = cells_allowed
         self._running: dict[str, PlannedCell] = {}
@@ -30,7 +32,7 @@ class CellSearcher(Searcher):
     def suggest(self, trial_id: str) -> Any:
         """Return the next cell, None while none can start, or FINISHED."""
         board = self._board
-        if not board.cells_pending():
+        if self._stop.is_set() or not board.cells_pending():
             return Searcher.FINISHED
         if board.cells_running() >= self._cells_allowed(board.stages_pending()):
             return None
@@ -47,7 +49,9 @@ class CellSearcher(Searcher):
             return
         finished = is_finished(cell.job.results, cell.job.cell_id)
         if error and not finished:
-            lost = RuntimeError("its worker process died, and its retries too; out of memory is the usual cause")
+            lost = RuntimeError(
+                "its worker process died and it was not retried again; out of memory is the usual cause"
+            )
             record_failure(cell.job.results, cell.job.failure(lost))
         self._board.cell_ended(cell, succeeded=finished)
 

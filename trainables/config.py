@@ -171,13 +171,13 @@ class FinetuneConfig(Section):
 
 
 class ComputeConfig(Section):
-    """Where and with what it runs. Nothing here is part of a cell's identity."""
+    """Where and with what it runs. Only ``pretraining_workers`` enters an identity: batch norm sees their shares."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1)  # CPU threads of each worker
     gpus_per_cell: float = Field(0.25, gt=0, le=1)  # cells share a GPU; without GPUs each cell takes its threads
-    slots: int | None = Field(None, ge=1)  # cells at once; none takes what the cluster has
+    slots: int | None = Field(None, ge=1)  # cells at once; none takes what the cluster has now
     pretraining_workers: int = Field(1, ge=1)  # processes of one pretraining stage
     address: str | None = None  # of a running Ray cluster; RAY_ADDRESS is the usual way
     cache: Path | None = None  # decoded volumes, on a disk of each node; none takes the user's cache folder
-    max_retries: int = Field(1, ge=0)  # of a cell whose worker died
+    max_retries: int = Field(1, ge=0)  # of a cell or stage whose worker died

@@ -17,10 +17,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from trainables.config import DataConfig, FinetuneConfig, content_hash
-from trainables.data.batches import Samples, finetune_batch, from_slices
+from trainables.data.batches import Samples, finetune_batch, from_slices, network_input
 from trainables.data.slices import NUM_CLASSES, SliceStore, open_store
 from trainables.data.splits import LabelSubset, draw_subset
 from trainables.jobs import CellJob
@@ -29,7 +28,7 @@ from trainables.models.segmenter import Segmenter, jaccard_loss
 from trainables.processes import seeded, this_worker
 from trainables.results import commit_cell
 from trainables.schedule import warmup_cosine
-from trainables.weights import build_encoder
+from trainables.weights import build_encoder, check_unchanged
 
 Row = dict[str, Any]
 
@@ -66,12 +65,14 @@ def run_cell(job: CellJob) -> CellResult:
     """Fine-tune, validate and test one cell. Raises FinetuningError when the loss is no longer finite."""
     started = time.perf_counter()
     device = this_worker(job.compute).device
+    check_unchanged(job.encoder, job.weights_id)
     store = shared_store(job.data, job.compute.cache, job.data_id)
     subset = _labelled_subset(job, store)
     data = load_parts(store, device)
-    train = Samples(data["train"].images[list(subset.slices)], _rows(data["train"].targets, subset))
+    train = data["train"].subset(subset.slices)
     network = build_network(job, device)
-    validation = _chosen(data["validation"], validation_slices(len(data["validation"]), job.data.validation_slices))
+    chosen = validation_slices(len(data["validation"]), job.data.validation_slices)
+    validation = data["validation"].subset(chosen)
     fit = _fit(job, network, train, validation)
     tested = time.perf_counter()
     test = evaluate(network, data["test"], job.finetune)
@@ -96,7 +97,7 @@ def run_cell(job: CellJob) -> CellResult:
         "wall_seconds": now - started,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
-        "code_version": importlib.metadata.version("labelcurve"),
+        "code_version": f"labelcurve {importlib.metadata.version('labelcurve')}, torch {torch.__version__}",
         "finished_at": datetime.now(UTC),
     }
     return CellResult(cell, fit.curves, cases)
@@ -105,11 +106,6 @@ def run_cell(job: CellJob) -> CellResult:
 def _labelled_subset(job: CellJob, store: SliceStore) -> LabelSubset:
     patients = store.patient_of_slice("train")
     return draw_subset(patients, job.data.label_unit, job.axes["label_count"], job.axes["subset_seed"])
-
-
-def _rows(targets: Tensor | None, subset: LabelSubset) -> Tensor:
-    assert targets is not None
-    return targets[list(subset.slices)]
 
 
 @functools.lru_cache(maxsize=2)
@@ -131,11 +127,6 @@ def validation_slices(available: int, wanted: int | None) -> list[int]:
     if wanted is None or wanted >= available:
         return list(range(available))
     return [int(index) for index in np.linspace(0, available - 1, wanted).round()]
-
-
-def _chosen(samples: Samples, positions: list[int]) -> Samples:
-    assert samples.targets is not None
-    return Samples(samples.images[positions], samples.targets[positions])
 
 
 def build_network(job: CellJob, device: torch.device) -> Segmenter:
@@ -188,7 +179,7 @@ def train_block(
     """Take ``num_steps`` optimiser steps and return their mean loss; waits for the device once, at the end."""
     network.train()
     criterion = jaccard_loss()
-    device = train.images.device
+    device = train.device
     total = torch.zeros((), device=device)
     for step in range(first_step, first_step + num_steps):
         factor = warmup_cosine(step, config.steps, config.warmup_fraction * config.steps)
@@ -196,7 +187,7 @@ def train_block(
             group["lr"] = config.learning_rate * factor
         images, masks = finetune_batch(train, config.batch_size, config.views, generator)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            logits = network(images.contiguous(memory_format=torch.channels_last))
+            logits = network(images)
         loss = criterion(logits.float(), masks)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -228,12 +219,12 @@ def _validate(
 def evaluate(network: torch.nn.Module, samples: Samples, config: FinetuneConfig) -> Evaluation:
     """Score every slice whole, without augmentation; the result does not depend on the batch size."""
     network.eval()
-    device = samples.images.device
+    device = samples.device
     loss, counts = SoftJaccard(NUM_CLASSES, device), []
     for indices in torch.split(torch.arange(len(samples)), config.evaluation_batch_size):
-        images, masks = samples.take(indices), samples.take_targets(indices)
+        images, masks = network_input(samples.take(indices)), samples.take_targets(indices)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            logits = network(images.contiguous(memory_format=torch.channels_last))
+            logits = network(images)
         loss.add(logits, masks)
         counts.append(slice_counts(logits.argmax(1), masks, NUM_CLASSES))
     return Evaluation(loss.loss(), torch.cat(counts).cpu().numpy())

@@ -26,13 +26,14 @@ class StageJob(Section):
     stage_id: str
     name: str
     initial: str
+    weights_id: str  # of a weights file from outside, checked where the job runs; of a stage's encoder its id
     initial_name: str
     seed: int
     stage: StageConfig
     model: ModelConfig
     data: DataConfig
     natural: NaturalConfig
-    data_id: str  # of the target domain's slices, checked where the job runs
+    source_id: str  # of the images that the stage learns from, checked where it runs
     compute: ComputeConfig
 
     def failure(self, error: BaseException) -> dict[str, Any]:
@@ -46,6 +47,7 @@ class CellJob(Section):
     results: Path
     axes: dict[str, Any]
     encoder: str
+    weights_id: str
     encoder_id: str
     model: ModelConfig
     data: DataConfig

@@ -24,10 +24,18 @@ from trainables.data.slices import open_store
 from trainables.jobs import StageJob
 from trainables.objectives import OBJECTIVES, Objective
 from trainables.objectives.optimizer import build_optimizer
-from trainables.processes import Worker, seeded, this_worker, wait_for_siblings, wrap
+from trainables.processes import (
+    Worker,
+    mean_over_siblings,
+    seeded,
+    synchronise_norms,
+    this_worker,
+    wait_for_siblings,
+    wrap,
+)
 from trainables.results import clear_failure, encoder_path, replacing, write_rows
 from trainables.schedule import warmup_cosine
-from trainables.weights import build_encoder, save_encoder
+from trainables.weights import build_encoder, check_unchanged, save_encoder
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -42,6 +50,7 @@ def run_stage(job: StageJob, report: Report = lambda row: None) -> None:
     Raises PretrainingError when the loss is no longer finite.
     """
     worker = this_worker(job.compute)
+    check_unchanged(job.initial, job.weights_id)
     samples, num_classes = _load_samples(job, worker.device)
     loop = _Loop(job, worker, samples, num_classes)
     loop.resume()
@@ -61,9 +70,9 @@ def run_stage(job: StageJob, report: Report = lambda row: None) -> None:
 
 def _load_samples(job: StageJob, device: torch.device) -> tuple[Samples, int]:
     if job.stage.data == "natural":
-        natural = open_natural(job.natural, job.compute.cache)
+        natural = open_natural(job.natural, job.compute.cache, job.source_id)
         return from_natural(natural.images(), natural.labels(), device), natural.num_classes
-    store = open_store(job.data, job.compute.cache, job.data_id)
+    store = open_store(job.data, job.compute.cache, expected_pool=job.source_id)
     return from_slices(store.images("pool"), None, device), 0
 
 
@@ -100,6 +109,7 @@ class _Loop:
         with seeded(seed + 1):
             self.objective: Objective = OBJECTIVES[job.stage.objective](encoder, job.stage, num_classes)
         self.objective.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        synchronise_norms(self.objective, worker)
         self.objective.trained = wrap(self.objective.trained, worker)
         self.optimizer = build_optimizer(self.objective.trained, job.stage)
         batch = min(job.stage.batch_size, len(samples))
@@ -121,7 +131,7 @@ class _Loop:
             loss, features = self._train_step(indices, step, generator)
             total += loss
             num_samples += len(indices)
-        mean_loss = float(total) / self.steps_per_epoch
+        mean_loss = float(mean_over_siblings(total, self.worker)) / self.steps_per_epoch
         if not math.isfinite(mean_loss):
             raise PretrainingError(
                 f"stage {self.job.name}: the loss is {mean_loss} in epoch {epoch}; lower learning_rate "
@@ -138,13 +148,10 @@ class _Loop:
         factor = warmup_cosine(step, num_steps, stage.warmup_epochs * self.steps_per_epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = stage.learning_rate * factor
-        size = self.samples.images.shape[-1]
         share = slice(worker.rank, None, worker.world_size)
         views = [
-            random_view(self.samples, indices, size, stage.views, generator)[share]
-            for _ in range(self.objective.num_views)
+            random_view(self.samples, indices, stage.views, generator, share) for _ in range(self.objective.num_views)
         ]
-        views = [view.contiguous(memory_format=torch.channels_last) for view in views]
         targets = None if self.samples.targets is None else self.samples.take_targets(indices[share])
         with _precision(stage.precision, worker.device):
             result = self.objective(views, targets)
@@ -175,8 +182,10 @@ class _Loop:
         }
 
     def keep_encoder(self, epoch: int) -> None:
-        """Save the encoder of this epoch."""
+        """Save the encoder of this epoch; one that exists stays, since finished cells started from it."""
         job = self.job
+        if encoder_path(job.results, job.stage_id, epoch).is_file():
+            return
         card = {"stage": job.name, "stage_id": job.stage_id, "epochs": epoch, "seed": job.seed}
         card |= {"initial_weights": job.initial_name, "recipe": job.stage.model_dump(mode="json")}
         card |= {"model": job.model.model_dump(mode="json"), "in_channels": self.samples.images.shape[1]}
@@ -198,6 +207,9 @@ class _Loop:
         """Load the last saved epoch, if there is one that can be read; otherwise start from the beginning."""
         with contextlib.suppress(FileNotFoundError, RuntimeError, EOFError, UnpicklingError):
             state = torch.load(self.state_path, map_location=self.worker.device, weights_only=True)
+            passed = [epoch for epoch in self.job.stage.kept_epochs if epoch <= state["epoch"]]
+            if not all(encoder_path(self.job.results, self.job.stage_id, epoch).is_file() for epoch in passed):
+                return  # an epoch that is wanted now was passed without keeping it
             self.objective.load_state_dict(state["objective"], strict=False)
             self.optimizer.load_state_dict(state["optimizer"])
             self.epochs_done, self.rows = state["epoch"], state["rows"]

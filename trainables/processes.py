@@ -10,10 +10,14 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from trainables.config import ComputeConfig
+
+
+class DeviceError(Exception):
+    """A device that is asked for and not there."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Worker:
 
 
 def this_worker(compute: ComputeConfig) -> Worker:
-    """Set the number of threads and return this process's place. Raises RuntimeError if CUDA is absent."""
+    """Set the number of threads and return this process's place. Raises DeviceError if CUDA is absent."""
     if torch.get_num_threads() != compute.threads:
         torch.set_num_threads(compute.threads)
     device = pick_device(compute.device)
@@ -43,7 +47,7 @@ def this_worker(compute: ComputeConfig) -> Worker:
 def pick_device(choice: str) -> torch.device:
     """Return the current CUDA device or the CPU."""
     if choice == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError(
+        raise DeviceError(
             "compute.device is cuda, but this process sees no CUDA device; use compute.device=cpu or auto"
         )
     if choice == "cpu" or not torch.cuda.is_available():
@@ -51,16 +55,28 @@ def pick_device(choice: str) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
-def wrap(network: nn.Module, worker: Worker) -> nn.Module:
-    """Wrap a network for gradient averaging over the siblings.
+def synchronise_norms(network: nn.Module, worker: Worker) -> None:
+    """Make every batch norm inside a network normalise over all siblings' samples, in place.
 
-    On CUDA batch norm is synchronised, so that n workers with batch B equal one with batch n*B. On a CPU torch has no
-    synchronised batch norm: each worker normalises its own share.
+    Then n workers with batch B equal one with batch n*B. On a CPU torch has no synchronised batch norm: each worker
+    normalises its own share.
     """
+    if worker.world_size > 1 and worker.device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+
+
+def mean_over_siblings(value: Tensor, worker: Worker) -> Tensor:
+    """Return the mean of a number over the siblings; the shares of a batch are of nearly equal size."""
+    if worker.world_size > 1:
+        dist.all_reduce(value)
+    return value / worker.world_size
+
+
+def wrap(network: nn.Module, worker: Worker) -> nn.Module:
+    """Wrap a network for gradient averaging over the siblings."""
     if worker.world_size == 1:
         return network
     if worker.device.type == "cuda":
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return DistributedDataParallel(network, device_ids=[worker.device.index])
     return DistributedDataParallel(network)
 

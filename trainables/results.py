@@ -13,7 +13,7 @@ Layout of a results folder::
     subsets/            the nested order of labelled slices for each subset seed
     planned/            one file per plan: every cell that the experiment asks for
     cells/ curves/ cases/        one file per finished cell
-    pretraining/        one file per finished pretraining stage
+    pretraining/        one file per pretraining stage, rewritten after each epoch
     failures/           one file per failed cell or stage
     encoders/           pretrained encoders, safetensors with a JSON card
 """
@@ -246,8 +246,11 @@ def finished_cells(root: Path) -> set[str]:
 
 
 def is_finished(root: Path, cell_id: str) -> bool:
-    """Return whether this cell's row exists."""
-    return (root / "cells" / f"{cell_id}.parquet").is_file()
+    """Return whether this cell's row exists and can be read."""
+    try:
+        return bool(pq.read_metadata(root / "cells" / f"{cell_id}.parquet").num_rows == 1)
+    except (pa.ArrowException, OSError):
+        return False
 
 
 def record_plan(root: Path, rows: Iterable[Row]) -> None:
@@ -281,7 +284,7 @@ def read_table(root: Path, table: str) -> tuple[pa.Table, list[str]]:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success flush it to disk and rename it, on error remove it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
     os.close(handle)
     temporary = Path(name)
     try:

@@ -46,8 +46,19 @@ def check_weights(source: str, config: ModelConfig) -> str:
         return source
     build_encoder(config, source, in_channels=1, seed=0)
     if source.startswith("file:"):
-        return "sha256:" + hashlib.sha256(Path(source.removeprefix("file:")).read_bytes()).hexdigest()
+        return _file_id(source)
     return source
+
+
+def check_unchanged(source: str, weights_id: str) -> None:
+    """Raise WeightsError where a weights file is not the one that was planned with."""
+    if weights_id.startswith("sha256:") and _file_id(source) != weights_id:
+        raise WeightsError(f"weights '{source}' differ from those that the run was planned with ({weights_id})")
+
+
+def _file_id(source: str) -> str:
+    with Path(source.removeprefix("file:")).open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def build_encoder(config: ModelConfig, source: str, in_channels: int, seed: int) -> Encoder:

@@ -17,6 +17,7 @@ import nibabel
 import numpy as np
 import numpy.typing as npt
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 
 CLASS_NAMES = ("right ventricle", "myocardium", "left ventricle")
 
@@ -165,7 +166,7 @@ def _load(path: Path) -> tuple[npt.NDArray[np.float32], tuple[float, ...]]:
             raise DataError(f"{path} has shape {shape}; expected a 3D volume or a 4D cine below {MAX_VOXELS} voxels")
         spacing = tuple(float(zoom) for zoom in image.header.get_zooms())
         array = np.asarray(image.dataobj, dtype=np.float32)
-    except (OSError, EOFError, zlib.error, ValueError, ImageFileError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, ImageFileError, HeaderDataError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path} cannot be read as NIfTI ({reason}); is it truncated? Copy it again") from error
     if min(spacing[:2]) <= 0:

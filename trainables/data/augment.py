@@ -8,7 +8,7 @@ mask's picks the nearest pixel. Parameters are drawn per sample. Source of the c
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -27,6 +27,10 @@ class Views:
     flip: Tensor  # bool
     brightness: Tensor  # shift
     contrast: Tensor  # factor about the sample's mean
+
+    def part(self, share: slice) -> "Views":
+        """Return the parameters of some of the samples."""
+        return Views(*(getattr(self, field.name)[share] for field in fields(self)))
 
 
 def draw_views(config: ViewConfig, batch_size: int, rows: int, columns: int, generator: torch.Generator) -> Views:

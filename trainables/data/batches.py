@@ -6,7 +6,7 @@ pretraining.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,62 +20,88 @@ from trainables.data.augment import draw_views, view_images, view_masks
 PIXEL_MEAN, PIXEL_STD = 0.25, 0.25
 """Roughly centre and scale of a percentile-scaled slice; fixed, so that nothing is measured on data."""
 
+DEVICE_SHARE = 0.2
+"""A store that takes less of a GPU's free memory is copied there; several workers may share the GPU."""
+
 
 @dataclass(frozen=True)
 class Samples:
-    """Images (sample, channel, row, column) in a compact type on the device, and their masks or classes if any."""
+    """Images (sample, channel, row, column) in a compact type, their masks or classes if any, and where batches go.
+
+    The store lies on the device where it takes little of its memory, and otherwise stays memory-mapped on the host.
+    """
 
     images: Tensor
     targets: Tensor | None
+    device: torch.device
 
     def __len__(self) -> int:
         return len(self.images)
 
     def take(self, indices: Tensor) -> Tensor:
-        """Return the chosen images as float32, scaled for the network."""
-        chosen = self.images[indices.to(self.images.device)]
-        scaled = chosen.float() / 255 if chosen.dtype == torch.uint8 else chosen.float()
-        return (scaled - PIXEL_MEAN) / PIXEL_STD
+        """Return the chosen images on the device as float32, their range about 0 to 1."""
+        chosen = self.images[indices.to(self.images.device)].to(self.device)
+        return chosen.float() / 255 if chosen.dtype == torch.uint8 else chosen.float()
 
     def take_targets(self, indices: Tensor) -> Tensor:
-        """Return the targets of the chosen images as int64."""
+        """Return the targets of the chosen images on the device as int64."""
         assert self.targets is not None
-        return self.targets[indices.to(self.targets.device)].long()
+        return self.targets[indices.to(self.targets.device)].to(self.device).long()
+
+    def subset(self, positions: Sequence[int]) -> "Samples":
+        """Return the samples at these positions."""
+        chosen = list(positions)
+        return Samples(self.images[chosen], None if self.targets is None else self.targets[chosen], self.device)
+
+
+def network_input(images: Tensor) -> Tensor:
+    """Scale images of range 0 to 1 for the network, in the memory layout that convolutions are fastest in."""
+    return ((images - PIXEL_MEAN) / PIXEL_STD).contiguous(memory_format=torch.channels_last)
 
 
 def from_slices(images: npt.NDArray[np.float16], masks: npt.NDArray[np.uint8] | None, device: torch.device) -> Samples:
-    """Put grey slices (slice, row, column), and masks of the same shape, on the device."""
-    targets = None if masks is None else _tensor(masks, device)
-    return Samples(_tensor(images, device)[:, None], targets)
+    """Take grey slices (slice, row, column), and masks of the same shape."""
+    targets = None if masks is None else _placed(masks, device)
+    return Samples(_placed(images, device)[:, None], targets, device)
 
 
 def from_natural(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], device: torch.device) -> Samples:
-    """Put RGB images (image, row, column, 3) and their classes on the device."""
-    return Samples(_tensor(images, device).permute(0, 3, 1, 2), _tensor(labels, device))
+    """Take RGB images (image, row, column, 3) and their classes."""
+    return Samples(_placed(images, device).permute(0, 3, 1, 2), _placed(labels, device), device)
 
 
-def _tensor(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:
-    """Share a memory-mapped array with torch on a CPU; copy it to any other device. Nothing here writes to it."""
+def _placed(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:
+    """Share a memory-mapped array with torch; copy it to a GPU that has room for it. Nothing here writes to it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.from_numpy(array).to(device)
+        shared = torch.from_numpy(array)
+    if device.type == "cuda" and array.nbytes < DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return shared.to(device)
+    return shared
 
 
 def finetune_batch(
     samples: Samples, batch_size: int, views: ViewConfig, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draw an augmented batch with replacement: images (batch, 1, row, column), masks (batch, row, column)."""
+    """Draw an augmented batch with replacement: input (batch, 1, row, column), masks (batch, row, column)."""
     indices = torch.randint(len(samples), (batch_size,), generator=generator)
     rows, columns = samples.images.shape[-2:]
     drawn = draw_views(views, batch_size, rows, columns, generator)
     masks = view_masks(samples.take_targets(indices), drawn, rows)
-    return view_images(samples.take(indices), drawn, rows), masks
+    return network_input(view_images(samples.take(indices), drawn, rows)), masks
 
 
-def random_view(samples: Samples, indices: Tensor, size: int, views: ViewConfig, generator: torch.Generator) -> Tensor:
-    """Return one augmented view (batch, channel, size, size) of the chosen images."""
+def random_view(
+    samples: Samples, indices: Tensor, views: ViewConfig, generator: torch.Generator, share: slice = slice(None)
+) -> Tensor:
+    """Return one augmented view (batch, channel, row, column) of a share of the chosen images.
+
+    Parameters are drawn for all of ``indices``, whatever the share: the shares of several workers make up the view that
+    one worker would have.
+    """
     rows, columns = samples.images.shape[-2:]
-    return view_images(samples.take(indices), draw_views(views, len(indices), rows, columns, generator), size)
+    drawn = draw_views(views, len(indices), rows, columns, generator).part(share)
+    return network_input(view_images(samples.take(indices[share]), drawn, rows))
 
 
 def epoch_batches(num_samples: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:

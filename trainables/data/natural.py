@@ -56,12 +56,21 @@ class NaturalStore:
         return array
 
 
-def open_natural(config: NaturalConfig, cache: Path | None) -> NaturalStore:
-    """Render or decode the images if this node has not done so yet, and open the store. Raises DataError."""
+def open_natural(config: NaturalConfig, cache: Path | None, expected_id: str | None = None) -> NaturalStore:
+    """Render or decode the images if this node has not done so yet, and open the store.
+
+    Raises DataError for images that cannot be used, and where they are not those of ``expected_id``.
+    """
     listing = _list_images(config) if config.root is not None else []
     stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path, _ in listing]
     key = f"natural-{content_hash(config, stamps, RECIPE_VERSION)}"
-    return NaturalStore(built_once(cache_root(cache), key, partial(_build, config, listing)))
+    store = NaturalStore(built_once(cache_root(cache), key, partial(_build, config, listing)))
+    if expected_id not in (None, store.data_id):
+        raise DataError(
+            f"the images in {config.root or 'the procedural set'} have id {store.data_id} here, but the run was "
+            f"planned with {expected_id}: files differ or have changed; make them equal on all nodes and run again"
+        )
+    return store
 
 
 def _list_images(config: NaturalConfig) -> list[tuple[Path, int]]:
@@ -84,13 +93,18 @@ def _list_images(config: NaturalConfig) -> list[tuple[Path, int]]:
 def _build(config: NaturalConfig, listing: list[tuple[Path, int]], folder: Path) -> None:
     if config.source == "procedural":
         images, labels = render_images(config.num_images, config.image_size, config.seed, config.num_classes)
+        np.save(folder / "images.npy", images)
     else:
-        images = np.stack([_decode(path, config.image_size) for path, _ in listing])
+        shape = (len(listing), config.image_size, config.image_size, 3)
+        mapped = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+        for index, (path, _) in enumerate(listing):  # one by one: a large set does not fit into memory
+            mapped[index] = _decode(path, config.image_size)
+        mapped.flush()
         labels = np.array([label for _, label in listing], dtype=np.int64)
-    np.save(folder / "images.npy", images)
     np.save(folder / "labels.npy", labels)
-    digest = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()[:16]
-    summary = {"data_id": digest, "num_images": len(images), "num_classes": int(labels.max()) + 1}
+    with (folder / "images.npy").open("rb") as file:
+        digest = hashlib.sha256(hashlib.file_digest(file, "sha256").digest() + labels.tobytes()).hexdigest()[:16]
+    summary = {"data_id": digest, "num_images": len(labels), "num_classes": int(labels.max()) + 1}
     (folder / "natural.json").write_text(json.dumps(summary | {"source": config.source}) + "\n")
 
 
@@ -99,6 +113,6 @@ def _decode(path: Path, size: int) -> npt.NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             fitted = ImageOps.fit(image.convert("RGB"), (size, size), method=Image.Resampling.BICUBIC)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
         raise DataError(f"{path} cannot be read as an image ({error}); remove it or copy it again") from error
     return np.asarray(fitted, dtype=np.uint8)

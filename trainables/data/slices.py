@@ -55,8 +55,15 @@ class SliceStore:
 
     @property
     def data_id(self) -> str:
-        """Hash of the decoded slices, masks and split: equal data give equal ids on any machine."""
+        """Hash of the decoded labelled slices, masks and split. Machines of one kind agree on equal data; where slices
+        are resampled, the last bit of a float can differ between kinds of processor, and so can the id.
+        """
         return str(self.summary["data_id"])
+
+    @property
+    def pool_id(self) -> str:
+        """Hash of the decoded unlabelled slices, in the same sense."""
+        return str(self.summary["pool_id"])
 
     def images(self, part: str) -> npt.NDArray[np.float16]:
         """Return the slices of ``train``, ``validation``, ``test`` or the unlabelled ``pool``."""
@@ -77,18 +84,21 @@ class SliceStore:
         return [volume.patient for volume in self.volumes(part) for _ in range(volume.start, volume.stop)]
 
 
-def open_store(config: DataConfig, cache: Path | None, expected_id: str | None = None) -> SliceStore:
+def open_store(
+    config: DataConfig, cache: Path | None, expected_data: str | None = None, expected_pool: str | None = None
+) -> SliceStore:
     """Decode the data if this node has not done so yet, and open the store.
 
     Raises DataError for any input that cannot be used (every volume is read before anything is trained), and where the
-    content is not that of ``expected_id``, which was planned with.
+    labelled slices or the pool are not those of the expected id, which was planned with.
     """
     store = _open(config, cache)
-    if expected_id is not None and store.data_id != expected_id:
-        raise DataError(
-            f"the data in {config.root or 'the phantom'} have id {store.data_id} on this node, but the run was planned "
-            f"with {expected_id}: the files differ or have changed; make them equal on all nodes and run again"
-        )
+    for expected, found in ((expected_data, store.data_id), (expected_pool, store.pool_id)):
+        if expected not in (None, found):
+            raise DataError(
+                f"the data in {config.root or 'the phantom'} have id {found} here, but the run was planned with "
+                f"{expected}: files differ or have changed, or the processor is of another kind; run on equal nodes"
+            )
     return store
 
 
@@ -115,8 +125,9 @@ def _fingerprint(root: Path | None) -> list[tuple[str, int, int]] | None:
 def _build(config: DataConfig, training: Path, folder: Path) -> None:
     patients = acdc.read_patients(training)
     extra = acdc.find_cines(config.unlabelled_root) if config.unlabelled_root else {}
+    warnings = _check_extra(extra, [patient.name for patient in patients], config)
     parts = split_patients([p.name for p in patients], [p.number for p in patients], config)
-    summary: dict[str, Any] = {"num_slices": {}, "num_patients": {}, "warnings": []}
+    summary: dict[str, Any] = {"num_slices": {}, "num_patients": {}, "warnings": warnings}
     lost, total = 0, 0
     for part in ("train", "validation", "test"):
         members = [patient for patient in patients if parts[patient.name] == part]
@@ -134,6 +145,21 @@ def _build(config: DataConfig, training: Path, folder: Path) -> None:
             "scored; enlarge data.image_size or data.spacing_mm"
         )
     _write_summary(config, summary, folder)
+
+
+def _check_extra(extra: dict[str, list[Path]], names: list[str], config: DataConfig) -> list[str]:
+    """Refuse an unlabelled folder of which no patient is known: its split could not be told."""
+    unknown = sorted(set(extra) - set(names))
+    if extra and len(unknown) == len(extra):
+        raise DataError(
+            f"{config.unlabelled_root}: none of its {len(extra)} patients ({', '.join(unknown[:3])}, ...) is in "
+            f"{config.root}; expected folders of the same names, so that no test patient is pretrained on"
+        )
+    return (
+        [f"{len(unknown)} patients of {config.unlabelled_root} are not in {config.root} and left out"]
+        if unknown
+        else []
+    )
 
 
 def _count_groups(patients: list[Patient]) -> dict[str, int]:
@@ -234,17 +260,18 @@ def crop_or_pad(slices: npt.NDArray[Scalar], size: int) -> npt.NDArray[Scalar]:
 
 
 def _write_summary(config: DataConfig, summary: dict[str, Any], folder: Path) -> None:
-    digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*.npy"), *folder.glob("*.json")]):
-        digest.update(path.name.encode())
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    summary["data_id"] = digest.hexdigest()[:16]
-    summary |= {
-        "format": config.format,
-        "class_names": list(acdc.CLASS_NAMES),
-        "image_size": config.image_size,
-    }
+    files = sorted([*folder.glob("*.npy"), *folder.glob("*.json")])
+    summary["data_id"] = _hash_files([path for path in files if not path.name.startswith("pool")])
+    summary["pool_id"] = _hash_files([path for path in files if path.name.startswith("pool")])
+    summary |= {"format": config.format, "class_names": list(acdc.CLASS_NAMES), "image_size": config.image_size}
     summary |= {"spacing_mm": config.spacing_mm, "split": config.split}
     (folder / "data.json").write_text(json.dumps(summary, indent=2) + "\n")
+
+
+def _hash_files(paths: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]

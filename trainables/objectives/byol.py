@@ -19,7 +19,7 @@ from trainables.objectives.contract import Objective, Step
 
 
 class _Online(nn.Module):
-    """Encoder, projection and prediction in one forward call per view, as data-parallel training needs."""
+    """Encoder, projection and prediction in one forward call, as data-parallel training needs."""
 
     def __init__(self, encoder: Encoder, config: StageConfig) -> None:
         super().__init__()
