@@ -73,14 +73,14 @@ def tree_of(document: str) -> dict[str, list[str]]:
     path: list[str] = []
     for line in tree.splitlines():
         name = re.match(r"( *)(\S+)", line)
-        if not name:
+        if not name or not (line.startswith(" ") or name.group(2).endswith("/")):
             continue
         depth = len(name.group(1)) // 2
         if name.group(2).endswith("/"):
             path = [*path[:depth], name.group(2).rstrip("/")]
             folders["/".join(path)] = []
-        elif name.group(2).endswith(".py"):
-            folders["/".join(path[:depth])].append(name.group(2))
+        else:
+            folders["/".join(path[:depth])] += re.findall(r"\b(\w+\.py)\b(?= {2}|$)", line)
     return folders
 
 

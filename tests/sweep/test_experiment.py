@@ -72,6 +72,8 @@ def test_overrides_reach_every_level_and_take_yaml_values() -> None:
         ("finetune.steps=0", r"finetune\.steps: .*greater than or equal to 1, found 0"),
         ("finetune.steps=many", r"finetune\.steps: .*integer.*found 'many'"),
         ("grid.label_counts=[1, 1]", r"label_counts: expected each value once, found \[1, 1\]"),
+        ("grid.subset_seeds=[-1]", r"subset_seeds and train_seeds: expected 0 or above"),
+        ("grid.intermediate_label_counts=[99]", r"expected some of label_counts, found also \[99\]"),
         ("grid.label_counts=[0]", r"label_counts: expected at least 1, found 0"),
         ("stages.byol-domain.milestones=[2, 1]", r"milestones: expected rising epochs from 1"),
         ("stages.byol-domain.objective=supervised", r"a supervised stage needs class labels"),
@@ -114,3 +116,19 @@ def test_a_file_that_is_no_experiment_is_refused(tmp_path: Path, text: str) -> N
         load_file(tmp_path / "mine.yaml")
     with pytest.raises(ExperimentError, match="cannot be read"):
         load_file(tmp_path / "other.yaml")
+
+
+def test_relative_paths_are_resolved_where_they_were_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    overrides = ["data={format: acdc, root: acdc/training, unlabelled_root: cines}", "compute.cache=cache"]
+    experiment = load_preset("smoke", [*overrides, "arms.random.weights=file:w.pth"])
+    assert experiment.data.root == tmp_path / "acdc" / "training"
+    assert experiment.data.unlabelled_root == tmp_path / "cines"
+    assert experiment.compute.cache == tmp_path / "cache"
+    assert experiment.arms["random"].weights == f"file:{tmp_path / 'w.pth'}"
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_bytes(b"name: \xff\xfe")
+    with pytest.raises(ExperimentError, match="cannot be read"):
+        load_file(tmp_path / "mine.yaml")

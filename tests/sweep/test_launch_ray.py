@@ -30,6 +30,23 @@ def test_gpus_are_left_alone_when_the_cpu_is_asked_for() -> None:
     assert divide(ComputeConfig(device="cpu", threads=4), {"CPU": 16.0, "GPU": 8.0}).slots == 4
 
 
+@pytest.mark.parametrize(
+    ("share", "slots", "stage"), [(0.6, 1, 1), (0.4, 2, 2), (0.35, 2, 2), (0.15, 6, 6), (1.0, 1, 1)]
+)
+def test_any_share_of_one_gpu_leaves_room_for_a_stage(share: float, slots: int, stage: int) -> None:
+    shares = divide(ComputeConfig(gpus_per_cell=share), {"CPU": 16.0, "GPU": 1.0})
+    assert (shares.slots, shares.stage) == (slots, stage)
+
+
+def test_cells_on_gpus_need_cpus_too() -> None:
+    assert divide(ComputeConfig(gpus_per_cell=0.25, threads=2), {"CPU": 12.0, "GPU": 8.0}).slots == 6
+
+
+def test_slots_beyond_a_machine_that_cannot_grow_are_not_believed() -> None:
+    assert divide(ComputeConfig(slots=8), {"CPU": 2.0}, is_fixed=True).slots == 2
+    assert divide(ComputeConfig(slots=1), {"CPU": 2.0}, is_fixed=True).slots == 1
+
+
 def test_a_cluster_that_grows_on_demand_takes_its_slots_from_the_config() -> None:
     assert divide(ComputeConfig(device="cuda", slots=24), {"CPU": 0.0}).slots == 24
 

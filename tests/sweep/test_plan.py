@@ -12,7 +12,8 @@ from trainables.results import encoder_path, open_results
 
 
 def inputs(**changes: Any) -> Inputs:
-    values: dict[str, Any] = {"data_id": "data", "natural_id": "natural", "weights_ids": {"random": "random"}}
+    values: dict[str, Any] = {"data_id": "data", "pool_id": "pool", "natural_id": "natural"}
+    values |= {"weights_ids": {"random": "random"}}
     return Inputs(**{**values, "summary": {}, "label_orders": {}, **changes})
 
 
@@ -41,11 +42,21 @@ def test_every_cell_has_its_own_id_and_the_same_one_each_time(tmp_path: Path) ->
         "model.width=12",
         "data.validation_slices=9",
         "finetune.views.flip_probability=0.4",
-        "pretraining_seed=1",
     ],
 )
 def test_whatever_changes_a_number_changes_every_id(tmp_path: Path, override: str) -> None:
     assert not ids(plan(tmp_path)) & ids(plan(tmp_path, override))
+
+
+def test_what_only_pretraining_sees_leaves_the_arms_without_it_alone(tmp_path: Path) -> None:
+    for other in (plan(tmp_path, pool_id="other"), plan(tmp_path, "stages.byol-domain.learning_rate=0.5")):
+        common = ids(plan(tmp_path)) & ids(other)
+        arms = {cell.point.arm for cell in other.cells if cell.job.cell_id in common}
+        assert arms == {"random", "supervised-natural", "byol-natural"}
+    for override in ("pretraining_seed=1", "compute.pretraining_workers=2"):
+        other = plan(tmp_path, override)
+        common = ids(plan(tmp_path)) & ids(other)
+        assert {cell.point.arm for cell in other.cells if cell.job.cell_id in common} == {"random"}
 
 
 def test_other_data_change_every_id_and_other_natural_images_only_those_that_saw_them(tmp_path: Path) -> None:
@@ -58,11 +69,6 @@ def test_other_data_change_every_id_and_other_natural_images_only_those_that_saw
 @pytest.mark.parametrize("override", ["compute.threads=2", "report.near_minimum=0.2", "name=other", "compute.slots=7"])
 def test_what_changes_no_number_changes_no_id(tmp_path: Path, override: str) -> None:
     assert ids(plan(tmp_path)) == ids(plan(tmp_path, override))
-
-
-def test_a_changed_pretraining_recipe_changes_only_the_cells_that_start_from_it(tmp_path: Path) -> None:
-    common = ids(plan(tmp_path)) & ids(plan(tmp_path, "stages.byol-domain.learning_rate=0.5"))
-    assert len(common) == 3 * 2 * 2  # the arms without the domain stage
 
 
 def test_more_seeds_counts_and_arms_extend_a_finished_experiment(

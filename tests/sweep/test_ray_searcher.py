@@ -2,6 +2,7 @@
 
 import pickle
 from pathlib import Path
+from threading import Event
 
 import pytest
 from ray.tune.search import Searcher
@@ -18,20 +19,20 @@ pytestmark = pytest.mark.ray
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    inputs = Inputs("d", "n", {"random": "random"}, {}, {})
+    inputs = Inputs("d", "p", "n", {"random": "random"}, {}, {})
     smoke = load_preset("smoke", ["grid.arms=[random,byol-domain]", "report.reference_arm=random"])
     return build_plan(smoke, inputs, open_results(tmp_path))
 
 
 def test_room_is_left_for_stages_that_are_still_to_come(plan: Plan) -> None:
-    searcher = CellSearcher(Scoreboard(plan), lambda stages_pending: 2 - stages_pending)
+    searcher = CellSearcher(Scoreboard(plan), lambda stages_pending: 2 - stages_pending, Event())
     assert searcher.suggest("first")["cell"]["axes"]["arm"] == "random"
     assert searcher.suggest("second") is None
 
 
 def test_it_waits_while_cells_have_no_encoder_and_stops_when_none_is_left(plan: Plan) -> None:
     board = Scoreboard(plan)
-    searcher = CellSearcher(board, lambda _: 99)
+    searcher = CellSearcher(board, lambda _: 99, Event())
     for number in range(4):  # the random arm
         assert isinstance(searcher.suggest(str(number)), dict)
     assert searcher.suggest("later") is None
@@ -43,7 +44,7 @@ def test_it_waits_while_cells_have_no_encoder_and_stops_when_none_is_left(plan: 
 
 def test_a_cell_whose_worker_died_for_good_is_recorded_as_failed(plan: Plan, tmp_path: Path) -> None:
     board = Scoreboard(plan)
-    searcher = CellSearcher(board, lambda _: 99)
+    searcher = CellSearcher(board, lambda _: 99, Event())
     cell_id = searcher.suggest("trial")["cell"]["axes"]["cell_id"]
     searcher.on_trial_complete("trial", error=True)
     assert board.counts().cells_failed == 1
@@ -53,4 +54,12 @@ def test_a_cell_whose_worker_died_for_good_is_recorded_as_failed(plan: Plan, tmp
 
 
 def test_tune_may_pickle_it_although_the_scoreboard_cannot_be(plan: Plan) -> None:
-    assert pickle.dumps(CellSearcher(Scoreboard(plan), len))  # type: ignore[arg-type]
+    assert pickle.dumps(CellSearcher(Scoreboard(plan), len, Event()))  # type: ignore[arg-type]
+
+
+def test_a_stop_ends_the_search_also_while_no_cell_can_start(plan: Plan) -> None:
+    stop = Event()
+    searcher = CellSearcher(Scoreboard(plan), lambda _: 0, stop)
+    assert searcher.suggest("first") is None
+    stop.set()
+    assert searcher.suggest("second") == Searcher.FINISHED

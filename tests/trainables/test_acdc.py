@@ -117,6 +117,16 @@ def test_a_header_that_claims_an_absurd_size_is_refused_before_memory_is_asked_f
         decode(path)
 
 
+def test_a_damaged_header_is_refused_by_name(root: Path) -> None:
+    path = root / "patient007" / "broken.nii"
+    write(path, np.zeros((5, 6, 3), np.uint8))
+    content = bytearray(path.read_bytes())
+    content[70:72] = np.array([9999], "<i2").tobytes()  # the data type code
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"broken\.nii cannot be read as NIfTI"):
+        decode(path)
+
+
 def test_a_missing_mask_is_refused_by_name(root: Path) -> None:
     (root / "patient007" / "patient007_frame11_gt.nii.gz").unlink()
     with pytest.raises(DataError, match=r"mask .*patient007_frame11_gt\.nii\.gz is missing"):

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainables.config import ViewConfig
-from trainables.data.batches import epoch_batches, finetune_batch, from_natural, from_slices
+from trainables.data.batches import (
+    epoch_batches,
+    finetune_batch,
+    from_natural,
+    from_slices,
+    network_input,
+    random_view,
+)
 
 CPU = torch.device("cpu")
 STILL = ViewConfig(crop_scale=(1, 1), crop_ratio=(1, 1), flip_probability=0, colour_probability=0)
@@ -54,3 +61,28 @@ def test_a_memory_mapped_store_is_shared_and_stays_as_it_is(tmp_path) -> None:  
     assert samples.images.data_ptr() == mapped.ctypes.data
     finetune_batch(samples, 8, ViewConfig(colour_probability=1), torch.Generator().manual_seed(0))
     assert (tmp_path / "images.npy").read_bytes() == before
+
+
+def test_brightness_is_a_share_of_the_images_range() -> None:
+    grey = np.full((1, 8, 8), 0.5, np.float16)
+    bright = ViewConfig(crop_scale=(1, 1), crop_ratio=(1, 1), flip_probability=0, colour_probability=1, brightness=0.2)
+    images, _ = finetune_batch(from_slices(grey, grey.astype(np.uint8), CPU), 4096, bright, torch.Generator())
+    values = images[:, 0, 0, 0] * 0.25 + 0.25  # the fixed scaling, undone
+    assert abs(float(values.min()) - 0.3) < 0.01
+    assert abs(float(values.max()) - 0.7) < 0.01
+
+
+def test_the_shares_of_two_workers_make_up_the_view_of_one() -> None:
+    samples = from_slices(np.random.default_rng(0).random((9, 16, 16)).astype(np.float16), None, CPU)
+    indices = torch.tensor([3, 1, 8, 0, 5])
+    views = [
+        random_view(samples, indices, ViewConfig(), torch.Generator().manual_seed(7), share)
+        for share in (slice(None), slice(0, None, 2), slice(1, None, 2))
+    ]
+    assert torch.equal(views[0][0::2], views[1])
+    assert torch.equal(views[0][1::2], views[2])
+    assert views[0].is_contiguous(memory_format=torch.channels_last) or views[0].shape[1] == 1
+
+
+def test_network_input_is_centred_on_typical_tissue() -> None:
+    assert network_input(torch.full((1, 1, 2, 2), 0.25)).abs().max() == 0

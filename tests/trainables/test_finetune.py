@@ -26,6 +26,7 @@ def job(root: Path, cache: Path, label_count: int = 8, train_seed: int = 0, **fi
         results=open_results(root),
         axes=axes | {"subset_seed": 0, "train_seed": train_seed},
         encoder="random",
+        weights_id="random",
         encoder_id="random",
         model=ModelConfig(encoder="resnet10", width=8, decoder_channels=(8, 8, 8, 8, 8)),
         data=DATA,

@@ -8,11 +8,14 @@ import torch
 from safetensors.torch import load_file
 
 from trainables.config import ComputeConfig, DataConfig, ModelConfig, NaturalConfig, PhantomConfig, StageConfig
+from trainables.data.acdc import DataError
+from trainables.data.natural import open_natural
 from trainables.data.slices import open_store
 from trainables.jobs import StageJob
 from trainables.pretrain import PretrainingError, measure_collapse, run_stage
 from trainables.results import encoder_path, open_results, read_table
 
+NATURAL = NaturalConfig(num_images=48, num_classes=2, image_size=32)
 DATA = DataConfig(image_size=32, spacing_mm=4, phantom=PhantomConfig(num_patients=12, num_slices=3, num_frames=2))
 
 
@@ -24,13 +27,14 @@ def job(root: Path, cache: Path, objective: str = "byol", data: str = "domain", 
         stage_id="stage",
         name="byol-domain",
         initial="random",
+        weights_id="random",
         initial_name="random",
         seed=0,
         stage=StageConfig.model_validate(recipe | stage),
         model=ModelConfig(encoder="resnet10", width=8),
         data=DATA,
-        natural=NaturalConfig(num_images=48, num_classes=2, image_size=32),
-        data_id=open_store(DATA, cache).data_id,
+        natural=NATURAL,
+        source_id=open_store(DATA, cache).pool_id if data == "domain" else open_natural(NATURAL, cache).data_id,
         compute=ComputeConfig(cache=cache, device="cpu"),
     )
 
@@ -103,3 +107,29 @@ def test_collapse_measures_of_known_features() -> None:
     measured = measure_collapse(spread)
     assert measured.std == pytest.approx(1, abs=0.02)  # the closed form for an isotropic cloud
     assert measured.effective_rank == pytest.approx(32, rel=0.02)
+
+
+def test_a_milestone_that_is_added_after_it_was_passed_is_kept_all_the_same(tmp_path: Path, cache: Path) -> None:
+    def kill(row: dict[str, Any]) -> None:
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(job(tmp_path, cache, milestones=(3,)), report=kill)
+    run_stage(job(tmp_path, cache, milestones=(1, 3)))
+    run_stage(job(tmp_path / "whole", cache, milestones=(1, 3)))
+    for epoch in (1, 3):
+        whole, resumed = encoder(tmp_path / "whole", epoch), encoder(tmp_path, epoch)
+        assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_an_encoder_that_exists_is_never_written_again(tmp_path: Path, cache: Path) -> None:
+    run_stage(job(tmp_path, cache))
+    before = encoder_path(tmp_path, "stage", 3).stat().st_mtime_ns
+    run_stage(job(tmp_path, cache))
+    assert encoder_path(tmp_path, "stage", 3).stat().st_mtime_ns == before
+
+
+def test_images_that_are_not_those_of_the_plan_stop_the_stage(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(DataError, match="but the run was planned with other"):
+        run_stage(job(tmp_path, cache).model_copy(update={"source_id": "other"}))

@@ -18,6 +18,7 @@ from trainables.results import (
     commit_cell,
     exclusive,
     finished_cells,
+    is_finished,
     open_results,
     read_table,
     record_failure,
@@ -83,6 +84,8 @@ def test_a_torn_file_is_reported_and_does_not_count_as_finished(tmp_path: Path) 
     torn = tmp_path / "cells" / "b.parquet"
     os.truncate(torn, torn.stat().st_size // 2)
     assert finished_cells(tmp_path) == {"a"}
+    assert is_finished(tmp_path, "a")
+    assert not is_finished(tmp_path, "b")
     _, problems = read_table(tmp_path, "cells")
     assert len(problems) == 1
     assert str(torn) in problems[0]

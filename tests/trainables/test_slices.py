@@ -1,6 +1,7 @@
 """The decoded store: right slices, shared, built once, leak-free."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +108,13 @@ def test_the_real_acdc_splits_into_the_papers_1498_206_and_198_slices(real_acdc:
     assert json.loads((store.folder / "data.json").read_text())["groups"] == dict.fromkeys(
         ["DCM", "HCM", "MINF", "NOR", "RV"], 20
     )
+
+
+def test_an_unlabelled_folder_whose_patients_are_unknown_is_refused(store: SliceStore, tmp_path: Path) -> None:
+    training = sorted(store.folder.parent.glob("phantom-*/training"), key=lambda path: path.stat().st_mtime)[0]
+    for number, patient in enumerate(sorted(training.iterdir())[:2]):
+        (tmp_path / "extra" / f"patient9{number}").mkdir(parents=True)
+        shutil.copy(patient / f"{patient.name}_4d.nii.gz", tmp_path / "extra" / f"patient9{number}")
+    config = DataConfig(format="acdc", root=training, unlabelled_root=tmp_path / "extra", image_size=48)
+    with pytest.raises(DataError, match=r"none of its 2 patients \(patient90, patient91, \.\.\.\) is in"):
+        open_store(config, tmp_path)
