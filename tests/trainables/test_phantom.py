@@ -46,16 +46,16 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_equal_seeds_write_equal_bytes_and_other_seeds_differ(tmp_path: Path) -> None:
     for name, seed in (("first", 3), ("again", 3), ("other", 4)):
-        write_phantom(tmp_path / name, PhantomConfig(num_patients=1, seed=seed))
+        write_phantom(tmp_path / name, PhantomConfig(num_patients=3, seed=seed))
     first = contents(tmp_path / "first")
-    assert len(first) == 6
+    assert len(first) == 3 * 6
     assert first == contents(tmp_path / "again")
     cine = "patient001/patient001_4d.nii.gz"
     assert first[cine] != contents(tmp_path / "other")[cine]
 
 
 def test_a_patient_does_not_depend_on_how_many_there_are() -> None:
-    few, many = (render_patient(PhantomConfig(num_patients=count), 2) for count in (2, 100))
+    few, many = (render_patient(PhantomConfig(num_patients=count), 2) for count in (3, 100))
     np.testing.assert_array_equal(few.images, many.images)
     np.testing.assert_array_equal(few.labels, many.labels)
 

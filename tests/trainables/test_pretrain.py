@@ -85,10 +85,10 @@ def test_a_torn_resume_file_restarts_the_stage_and_ends_with_the_same_weights(tm
 
 
 def test_supervised_pretraining_lowers_its_loss_on_procedural_classes(tmp_path: Path, cache: Path) -> None:
-    run_stage(job(tmp_path, cache, "supervised", "natural", epochs=6, milestones=(), learning_rate=3e-3))
+    run_stage(job(tmp_path, cache, "supervised", "natural", epochs=20, milestones=(), learning_rate=3e-3))
     losses = [row["loss"] for row in read_table(tmp_path, "pretraining")[0].to_pylist()]
-    assert losses[-1] < losses[0]
-    assert encoder(tmp_path, 6)["conv1.weight"].shape[1] == 3
+    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
+    assert encoder(tmp_path, 20)["conv1.weight"].shape[1] == 3
 
 
 def test_a_loss_that_is_not_finite_stops_the_stage_with_a_reason(tmp_path: Path, cache: Path) -> None:
