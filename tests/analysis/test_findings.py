@@ -8,9 +8,11 @@ import pytest
 
 from analysis.claims import CANNOT_TELL, NOT_SUPPORTED, SUPPORTED, check_claims
 from analysis.conclusions import best_variant, conclude, gain_over_random
+from analysis.convergence import SpeedUp
 from analysis.findings import epoch_ladder, find
 from analysis.load import load_results
 from analysis.tables import all_tables
+from analysis.uncertainty import Estimate
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +161,13 @@ def test_no_gain_is_claimed_where_random_is_the_reference_or_absent(many_seeds):
     assert gain_over_random(dataclasses.replace(many_seeds, reference="random"), 4) == ""
     without = [name for name in many_seeds.headline if name != "random"]
     assert gain_over_random(dataclasses.replace(many_seeds, headline=without), 4) == ""
+
+
+def test_a_speed_up_whose_interval_ends_below_the_claim_does_not_support_it_even_if_it_includes_no_difference(
+    many_seeds, monkeypatch
+):
+    said = SpeedUp(Estimate(0.9, 0.5, 1.5, 6), 0, 0)
+    monkeypatch.setattr(type(many_seeds.convergence), "speed_up", lambda *_: said)
+    (speed, *_) = check_claims(many_seeds)
+    assert speed.verdict == NOT_SUPPORTED
+    assert "A factor of four is ruled out; whether there is any difference cannot be told." in speed.evidence
