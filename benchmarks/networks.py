@@ -27,6 +27,7 @@ LARGE = (
 def jobs(root: Path) -> dict[str, CellJob]:
     """Return the two jobs, decoding their data first."""
     common = ("grid.arms=[random]", "report.reference_arm=random", "grid.label_counts=[36]", "grid.subset_seeds=[0]")
+    common += ("grid.intermediate_label_counts=null",)
     result = {}
     for name, overrides in {"demo's model": (), "ResNet-18 at 96 px": LARGE}.items():
         experiment = load_preset("demo", [*common, *overrides, f"compute.cache={root / 'cache'}"])

@@ -90,6 +90,11 @@ class Scoreboard:
         with self._lock:
             return any(self._state_of(cell.source) != "failed" for cell in self._waiting)
 
+    def cells_ready(self) -> int:
+        """How many cells could start now."""
+        with self._lock:
+            return sum(self._state_of(cell.source) == "done" for cell in self._waiting)
+
     def cells_running(self) -> int:
         """How many cells have started and not ended."""
         with self._lock:

@@ -26,7 +26,7 @@ def plan(tmp_path: Path) -> Plan:
 
 def test_room_is_left_for_stages_that_are_still_to_come(plan: Plan) -> None:
     searcher = CellSearcher(Scoreboard(plan), lambda stages_pending: 2 - stages_pending, Event())
-    assert searcher.suggest("first")["cell"]["axes"]["arm"] == "random"
+    assert searcher.suggest("first")["cells"][0]["axes"]["arm"] == "random"
     assert searcher.suggest("second") is None
 
 
@@ -45,7 +45,7 @@ def test_it_waits_while_cells_have_no_encoder_and_stops_when_none_is_left(plan: 
 def test_a_cell_whose_worker_died_for_good_is_recorded_as_failed(plan: Plan, tmp_path: Path) -> None:
     board = Scoreboard(plan)
     searcher = CellSearcher(board, lambda _: 99, Event())
-    cell_id = searcher.suggest("trial")["cell"]["axes"]["cell_id"]
+    cell_id = searcher.suggest("trial")["cells"][0]["axes"]["cell_id"]
     searcher.on_trial_complete("trial", error=True)
     assert board.counts().cells_failed == 1
     (failure,) = read_table(tmp_path, "failures")[0].to_pylist()
@@ -63,3 +63,12 @@ def test_a_stop_ends_the_search_also_while_no_cell_can_start(plan: Plan) -> None
     assert searcher.suggest("first") is None
     stop.set()
     assert searcher.suggest("second") == Searcher.FINISHED
+
+
+def test_short_cells_go_out_several_to_a_trial_and_long_ones_alone(plan: Plan) -> None:
+    searcher = CellSearcher(Scoreboard(plan), lambda _: 2, Event())
+    assert len(searcher.suggest("first")["cells"]) == 1  # nothing is known of their length yet
+    searcher.on_trial_complete("first", {"cell_seconds": 0.5})
+    assert len(searcher.suggest("second")["cells"]) == 2  # 40 would last 20 s; three are ready, for two slots
+    searcher.on_trial_complete("second", {"cell_seconds": 60.0})
+    assert len(searcher.suggest("third")["cells"]) == 1

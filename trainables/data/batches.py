@@ -96,8 +96,8 @@ def random_view(
 ) -> Tensor:
     """Return one augmented view (batch, channel, row, column) of a share of the chosen images.
 
-    Parameters are drawn for all of ``indices``, whatever the share: the shares of several workers make up the view that
-    one worker would have.
+    Parameters are drawn for all of ``indices``, whatever the share: the shares of several workers make up the view
+    that one worker would have.
     """
     rows, columns = samples.images.shape[-2:]
     drawn = draw_views(views, len(indices), rows, columns, generator).part(share)

@@ -26,6 +26,7 @@ from trainables.data.cache import built_once, cache_root
 from trainables.data.phantom import write_phantom
 from trainables.data.splits import split_patients
 
+STORE_VERSION = 2  # of the files in a store's folder: another version is decoded anew
 NUM_CLASSES = len(acdc.CLASS_NAMES) + 1
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -89,8 +90,8 @@ def open_store(
 ) -> SliceStore:
     """Decode the data if this node has not done so yet, and open the store.
 
-    Raises DataError for any input that cannot be used (every volume is read before anything is trained), and where the
-    labelled slices or the pool are not those of the expected id, which was planned with.
+    Raises DataError for any input that cannot be used (every volume is read before anything is trained), and where
+    the labelled slices or the pool are not those of the expected id, which was planned with.
     """
     store = _open(config, cache)
     for expected, found in ((expected_data, store.data_id), (expected_pool, store.pool_id)):
@@ -110,7 +111,8 @@ def _open(config: DataConfig, cache: Path | None) -> SliceStore:
     else:
         assert config.root is not None
         training = config.root.absolute()
-    key = f"slices-{content_hash(config, _fingerprint(training), _fingerprint(config.unlabelled_root), RECIPE_VERSION)}"
+    files = [_fingerprint(training), _fingerprint(config.unlabelled_root)]
+    key = f"slices-{content_hash(config, files, RECIPE_VERSION, STORE_VERSION)}"
     return SliceStore(built_once(root, key, partial(_build, config, training)))
 
 
