@@ -57,9 +57,8 @@ class GridConfig(Section):
             raise ValueError("subset_seeds and train_seeds: expected 0 or above")
         for name, all_of in (("label_counts", self.label_counts), ("subset_seeds", self.subset_seeds)):
             if strangers := set(getattr(self, f"intermediate_{name}") or ()) - set(all_of):
-                raise ValueError(
-                    f"intermediate_{name}: expected some of {name}, found also {sorted(strangers)}; set it to null for all"
-                )
+                found = f"found also {sorted(strangers)}; set it to null for all"
+                raise ValueError(f"intermediate_{name}: expected some of {name}, {found}")
         return self
 
 
