@@ -161,6 +161,8 @@ def _fastest(findings: Findings) -> str:
 def _speed_clause(findings: Findings, variant: str) -> str:
     """Say the speed-up of a variant over all label counts."""
     study = findings.convergence
+    if not findings.results.cells["validation_slices"].any():
+        return "how fast the arms converge was not measured, since no validation slices are labelled"
     if math.isnan(study.overall_speed_up(variant).ratio.value):
         return "how fast the arms converge cannot be compared"
     result = study.overall_speed_up(variant)
@@ -255,6 +257,12 @@ def _caveats(findings: Findings) -> tuple[str, ...]:
         caveats.append(
             "One pretraining run per stage: intervals cover the choice of labelled images and the "
             "fine-tuning, not what another pretraining run would have given."
+        )
+    cells = findings.results.cells
+    if (slices := int(cells["validation_slices"].max())) > 0:
+        caveats.append(
+            f"Beside the labels counted here, {slices} slices of {cells['validation_patients'].max()} patients are "
+            "labelled for the validation curves. They choose nothing: the last network of each run is tested."
         )
     if len(findings.results.missing):
         num_missing, num_planned = len(findings.results.missing), len(findings.results.planned)

@@ -203,7 +203,7 @@ def convergence_curves(findings: Findings) -> Drawing | None:
     counts = [int(count) for count in findings.label_counts]
     chosen = sorted({counts[0], counts[len(counts) // 2], counts[-1]})
     curves = findings.results.curves.merge(findings.results.cells[["cell_id", "variant", "label_count", "seed"]])
-    if curves.empty:
+    if curves["val_dice"].isna().all():
         return None
     figure, axes = _panels(len(chosen), 3, 3.1, 3.3)
     for panel, count in zip(axes, chosen, strict=False):

@@ -81,6 +81,12 @@ class Findings:
         """Return the median error at each label count, NaN where no cell has finished."""
         return median_over_seeds(self.errors[variant])
 
+    def labels_at(self, label_count: float) -> str:
+        """Say a label count in both units: the medians over cells of labelled slices and patients."""
+        rows = self.results.cells[self.results.cells["label_count"] == label_count]
+        slices, patients = rows["labelled_slices"].median(), rows["labelled_patients"].median()
+        return f"{slices:g} slices of {patients:g} patients"
+
     def slices_at(self, label_count: float) -> float:
         """Return the median number of labelled slices behind a label count."""
         cells = self.results.cells

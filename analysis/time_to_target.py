@@ -97,8 +97,9 @@ class ConvergenceStudy:
 def study_convergence(
     cells: pd.DataFrame, curves: pd.DataFrame, reference: str, seeds: list[str], options: ReportOptions
 ) -> ConvergenceStudy:
-    """Measure every run's time to the target of its label count."""
-    finals = cells[cells["variant"] == reference].groupby("label_count")["val_dice"].median()
+    """Measure every run's time to the target of its label count; runs without validation have none."""
+    curves = curves.dropna(subset="val_dice")
+    finals = cells[cells["variant"] == reference].groupby("label_count")["val_dice"].median().dropna()
     targets = {int(str(count)): options.convergence_fraction * float(value) for count, value in finals.items()}
     runs = {
         str(cell_id): (curve["step"].to_numpy(dtype=np.float64), curve["val_dice"].to_numpy(dtype=np.float64))

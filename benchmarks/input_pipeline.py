@@ -52,7 +52,7 @@ class ModelStep:
 
     def __init__(self, job: CellJob, train: Samples) -> None:
         device = train.images.device
-        self.job, self.network = job, build_network(job, device).train()
+        self.job, self.network = job, build_network(job, device, num_channels=1, num_classes=4).train()
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-6, fused=True)
         self.criterion = jaccard_loss()
         generator = torch.Generator().manual_seed(0)

@@ -71,7 +71,7 @@ def _checked_run(experiment: "Experiment", options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from sweep.launch_ray import LaunchError
-    from trainables.data.acdc import DataError
+    from trainables.data.dataset import DataError
     from trainables.processes import DeviceError
     from trainables.results import ResultsError
     from trainables.weights import WeightsError
@@ -114,9 +114,10 @@ def _plan_and_run(experiment: "Experiment", folder: Path, options: argparse.Name
     """Read the inputs, plan, and forecast or run."""
     from sweep.inputs import read_inputs
     from sweep.plan import build_plan
+    from trainables.data.progress import counted
 
-    with console.status("reading and checking data and weights"):
-        inputs = read_inputs(experiment)
+    with counted("reading and checking data and weights", console) as progress:
+        inputs = read_inputs(experiment, progress)
     for warning in inputs.summary["warnings"]:
         console.print(f"warning: {warning}", highlight=False, soft_wrap=True)
     plan = build_plan(experiment, inputs, folder)
@@ -176,10 +177,12 @@ def _store_design(experiment: "Experiment", inputs: "Inputs", plan: "Plan", fold
     write_text(folder / "experiment.yaml", to_yaml(experiment))
     write_text(folder / "data.json", json.dumps(inputs.summary, indent=2) + "\n")
     write_text(folder / "versions.json", json.dumps(library_versions(), indent=2) + "\n")
+    write_text(folder / "splits_final.json", json.dumps(inputs.split, indent=1) + "\n")
     for seed, order in inputs.label_orders.items():
         content = {
-            "data_id": inputs.data_id,
+            "content_id": inputs.summary["content_id"],
             "unit": experiment.data.label_unit,
+            "draw": experiment.data.label_draw,
             "subset_seed": seed,
             "order": order,
         }

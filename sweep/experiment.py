@@ -161,7 +161,8 @@ def _with_absolute_paths(experiment: Experiment) -> Experiment:
         return path.absolute() if path else None
 
     data, natural, compute = experiment.data, experiment.natural, experiment.compute
-    paths = {"root": absolute(data.root), "unlabelled_root": absolute(data.unlabelled_root)}
+    names = ("root", "unlabelled_root", "cases_csv", "split_file", "label_orders")
+    paths = {name: absolute(getattr(data, name)) for name in names}
     arms = {
         name: arm.model_copy(update={"weights": f"file:{Path(arm.weights.removeprefix('file:')).absolute()}"})
         if arm.weights.startswith("file:")

@@ -6,7 +6,6 @@ runs.
 """
 
 import math
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from sweep.plan import Plan, PlannedStage
 from sweep.progress import duration
 from trainables.config import FinetuneConfig
 from trainables.data.batches import Samples
-from trainables.data.slices import NUM_CLASSES
+from trainables.data.decoded import available_cores
 from trainables.finetune import evaluate, train_block
 from trainables.models.encoder import Encoder
 from trainables.models.segmenter import Segmenter
@@ -47,7 +46,7 @@ def forecast(experiment: Experiment, plan: Plan, inputs: Inputs) -> str:
     stages = [(stage, stage_seconds(experiment, stage, inputs)) for stage in plan.stages]
     total_cells = cell.seconds * len(plan.missing)
     total_stages = sum(seconds for _, seconds in stages)
-    cores = len(os.sched_getaffinity(0)) // experiment.compute.threads
+    cores = available_cores() // experiment.compute.threads
     slots = experiment.compute.slots or (
         cores if worker.device.type == "cpu" else round(1 / experiment.compute.gpus_per_cell)
     )
@@ -67,12 +66,14 @@ def _cell_cost(experiment: Experiment, plan: Plan, inputs: Inputs) -> CellCost:
     if seen:
         return CellCost(statistics.median(seen), f"median of {len(seen)} finished cells")
     config, device = experiment.finetune, this_worker(experiment.compute).device
-    num_validation = min(experiment.data.validation_slices or math.inf, inputs.summary["num_slices"]["validation"])
+    wanted, available = experiment.data.validation_slices, inputs.summary["num_slices"]["validation"]
+    num_validation = available if wanted is None else min(wanted, available)
     evaluated = num_validation * (math.ceil(config.steps / config.evaluate_every) + 1)
     evaluated += inputs.summary["num_slices"]["test"]
-    network = Segmenter(Encoder(experiment.model, 1), experiment.model, NUM_CLASSES)
+    num_channels, num_classes = len(inputs.summary["channel_names"]), len(inputs.summary["class_names"]) + 1
+    network = Segmenter(Encoder(experiment.model, num_channels), experiment.model, num_classes)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    samples = _random_samples(experiment.data.image_size, device)
+    samples = _random_samples(experiment.data.image_size, num_channels, num_classes, device)
     batch = _timed_batch(config.batch_size, experiment.data.image_size)
     timed = config.model_copy(update={"batch_size": batch})
     step = _time(lambda: _train_steps(timed, network, samples)) / 2
@@ -85,14 +86,14 @@ def _timed_batch(batch_size: int, image_size: int) -> int:
     return min(batch_size, 16 if image_size <= 96 else 4)
 
 
-def _random_samples(size: int, device: torch.device) -> Samples:
+def _random_samples(size: int, num_channels: int, num_classes: int, device: torch.device) -> Samples:
     generator = torch.Generator().manual_seed(0)
-    images = torch.rand(8, 1, size, size, generator=generator)
-    masks = torch.randint(NUM_CLASSES, (8, size, size), generator=generator)
-    return Samples(images.to(device), masks.to(device), device)
+    images = torch.rand(8, num_channels, size, size, generator=generator)
+    masks = torch.randint(num_classes, (8, size, size), generator=generator)
+    return Samples(images.to(device), masks.to(device), device, torch.arange(8))
 
 
-def _train_steps(config: FinetuneConfig, network: torch.nn.Module, samples: Samples) -> None:
+def _train_steps(config: FinetuneConfig, network: Segmenter, samples: Samples) -> None:
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-6)
     train_block(config, network, optimizer, samples, torch.Generator().manual_seed(0), 0, 2)
 
@@ -112,7 +113,7 @@ def stage_seconds(experiment: Experiment, stage: PlannedStage, inputs: Inputs) -
     summary = inputs.summary["natural"] if is_natural else inputs.summary
     num_samples = summary["num_images"] if is_natural else summary["num_slices"]["pool"]
     size = experiment.natural.image_size if is_natural else experiment.data.image_size
-    encoder = Encoder(experiment.model, 3 if is_natural else 1)
+    encoder = Encoder(experiment.model, 3 if is_natural else len(inputs.summary["channel_names"]))
     objective = OBJECTIVES[config.objective](encoder, config, summary.get("num_classes", 0))
     objective.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = build_optimizer(objective.trained, config)

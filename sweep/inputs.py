@@ -4,15 +4,21 @@ In: an Experiment. Out: what identifies its data and weights. Every volume is de
 every weights file is loaded once, so that bad input is an error now and not an hour later.
 """
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sweep.experiment import Experiment
-from trainables.data.acdc import DataError
+from trainables.config import content_hash
+from trainables.data.dataset import DataError, Problem
+from trainables.data.decoded import Progress
 from trainables.data.natural import open_natural
 from trainables.data.slices import SliceStore, open_store
-from trainables.data.splits import label_order
+from trainables.data.splits import describe_order, label_order
 from trainables.weights import check_weights
+
+SMALLEST_POOL = 2  # slices: batch norm needs two
 
 
 @dataclass(frozen=True)
@@ -25,42 +31,65 @@ class Inputs:
     weights_ids: dict[str, str]  # of each initial weights string
     summary: dict[str, Any]
     label_orders: dict[int, list[dict[str, Any]]]  # of each subset seed, for people who label or repeat
+    order_ids: dict[int, str]  # hash of each of these orders
+    split: list[dict[str, list[str]]]  # as nnU-Net's splits_final.json
 
 
-def read_inputs(experiment: Experiment) -> Inputs:
-    """Read and check everything. Raises DataError or WeightsError."""
+def read_inputs(experiment: Experiment, progress: Progress | None = None) -> Inputs:
+    """Read and check everything. Raises DataError or WeightsError. ``progress``: volumes decoded, and of how many."""
     arms = [experiment.arms[name] for name in experiment.arm_names]
     weights = {arm.weights: check_weights(arm.weights, experiment.model) for arm in arms}
-    store = open_store(experiment.data, experiment.compute.cache)
-    _check_label_counts(experiment, store)
+    store = open_store(experiment.data, experiment.compute.cache, progress=progress)
+    orders = _label_orders(experiment, store)
     used = {stage for arm in arms for stage in arm.stages}
+    if any(experiment.stages[name].data == "domain" for name in used):
+        _check_pool(experiment, store)
     natural_id = None
     summary = {"name": experiment.name, **store.summary}
     if any(experiment.stages[name].data == "natural" for name in used):
-        natural = open_natural(experiment.natural, experiment.compute.cache)
+        natural = open_natural(experiment.natural, experiment.compute.cache, progress=progress)
         natural_id = natural.data_id
         summary["natural"] = natural.summary
-    orders = {seed: _order(store, experiment, seed) for seed in experiment.grid.subset_seeds}
-    return Inputs(store.data_id, store.pool_id, natural_id, weights, summary, orders)
+    origins = store.origins("train")
+    return Inputs(
+        data_id=store.data_id,
+        pool_id=store.pool_id,
+        natural_id=natural_id,
+        weights_ids=weights,
+        summary=summary,
+        label_orders={seed: describe_order(origins, order) for seed, order in orders.items()},
+        order_ids={seed: content_hash(order) for seed, order in orders.items()},
+        split=store.split,
+    )
 
 
-def _check_label_counts(experiment: Experiment, store: SliceStore) -> None:
-    unit = experiment.data.label_unit
-    available = store.summary[f"num_{unit}"]["train"]
-    largest = max(experiment.grid.label_counts)
+def _check_pool(experiment: Experiment, store: SliceStore) -> None:
+    """Refuse a pool that cannot fill one small batch."""
+    if (available := store.summary["num_slices"]["pool"]) < SMALLEST_POOL:
+        found, remedy = f"{available} slices to pretrain on", "give data.unlabelled_root, or choose arms without domain"
+        where = str(experiment.data.root or "the phantom")
+        raise DataError(Problem(where, found, f"at least {SMALLEST_POOL}", remedy))
+
+
+def _label_orders(experiment: Experiment, store: SliceStore) -> dict[int, list[list[int]]]:
+    """The order of labelling of each subset seed, checked to be long enough for the grid and drawn on these data."""
+    data, origins = experiment.data, store.origins("train")
+    orders = {seed: label_order(origins, data, seed) for seed in experiment.grid.subset_seeds}
+    largest, available = max(experiment.grid.label_counts), min(map(len, orders.values()))
     if largest > available:
         raise DataError(
-            f"grid.label_counts asks for {largest} labelled {unit}, but the training split has {available} {unit} "
-            f"({store.summary['num_patients']['train']} patients); lower it to at most {available}"
+            f"grid.label_counts asks for {largest} labelled {data.label_unit}, but the training split has {available} "
+            f"{data.label_unit} ({store.summary['num_patients']['train']} patients, "
+            f"{store.summary['num_slices']['train']} slices); lower it to at most {available}"
         )
+    if data.label_orders is not None:
+        for seed in orders:
+            _check_drawn_here(data.label_orders / f"seed-{seed}.json", store)
+    return orders
 
 
-def _order(store: SliceStore, experiment: Experiment, seed: int) -> list[dict[str, Any]]:
-    """The training slices in the order in which they are labelled, by patient, phase and slice number."""
-    places = [
-        {"patient": volume.patient, "phase": volume.phase, "slice": index}
-        for volume in store.volumes("train")
-        for index in range(volume.stop - volume.start)
-    ]
-    groups = label_order(store.patient_of_slice("train"), experiment.data.label_unit, seed)
-    return [{"unit": unit, **places[index]} for unit, group in enumerate(groups, 1) for index in group]
+def _check_drawn_here(path: Path, store: SliceStore) -> None:
+    found = json.loads(path.read_text()).get("content_id")
+    if found != store.content_id:
+        remedy = "use the data that it was drawn on, or draw anew without data.label_orders"
+        raise DataError(Problem(str(path), f"an order drawn on data {found}", f"data {store.content_id}", remedy))

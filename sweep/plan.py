@@ -136,7 +136,8 @@ def _planned_cell(
     recipe = (inputs.data_id, experiment.data.label_unit, experiment.data.validation_slices, experiment.model)
     protocol = content_hash(*recipe, experiment.finetune, SCHEMA_VERSION, RECIPE_VERSION)
     schedule = source.stage.config.schedule if source.stage else "none"
-    point_id = (source.encoder_id, schedule, point.arm, point.label_count, point.subset_seed, point.train_seed)
+    order = inputs.order_ids[point.subset_seed]
+    point_id = (source.encoder_id, schedule, point.arm, point.label_count, order, point.subset_seed, point.train_seed)
     axes: dict[str, Any] = {
         "cell_id": content_hash(protocol, *point_id),
         "protocol_id": protocol,

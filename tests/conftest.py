@@ -4,7 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("labelcurve", deadline=None)  # the first call of torch on a busy machine takes its time
+settings.load_profile("labelcurve")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the same numbers with and without a GPU in the machine
 
 

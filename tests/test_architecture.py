@@ -13,8 +13,9 @@ FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT 
 
 HOMES = {
     "ray": ("sweep/launch_ray.py", "sweep/ray_searcher.py", "trainables/ray_adapters.py"),
-    "nibabel": ("trainables/data/acdc.py",),
-    "PIL": ("trainables/data/natural.py",),
+    "nibabel": ("trainables/data/nifti.py",),
+    "isal": ("trainables/data/nifti.py",),
+    "PIL": ("trainables/data/natural.py", "trainables/data/raster.py", "trainables/data/contact_sheet.py"),
     "lightly": ("trainables/objectives/",),
     "segmentation_models_pytorch": ("trainables/models/segmenter.py",),
     "safetensors": ("trainables/weights.py",),
@@ -23,7 +24,12 @@ HOMES = {
     "matplotlib": ("analysis/figures.py",),
     "seaborn": ("analysis/figures.py",),
     "jinja2": ("analysis/page.py",),
-    "rich": ("sweep/progress.py", "sweep/data_efficiency.py"),
+    "rich": (
+        "sweep/progress.py",
+        "sweep/data_efficiency.py",
+        "trainables/data/progress.py",
+        "trainables/data/inspection_tables.py",
+    ),
 }
 
 FORBIDDEN = {

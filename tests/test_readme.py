@@ -90,6 +90,7 @@ def test_the_annotated_tree_lists_every_file_of_the_packages() -> None:
         "sweep",
         "trainables",
         "trainables/data",
+        "trainables/data/readers",
         "trainables/models",
         "trainables/objectives",
         "analysis",

@@ -6,12 +6,14 @@ into the identity that cells and pretraining stages are stored under, so only wh
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-RECIPE_VERSION = 1
+MAX_CLASSES = 100  # of a mask, without the background
+RECIPE_VERSION = 2
 """Raised when a change of code changes numbers without a change of config: old cells are then never reused."""
 
 
@@ -41,27 +43,69 @@ class PhantomConfig(Section):
 
 
 class DataConfig(Section):
-    """The target domain: labelled volumes, the unlabelled pool and the split by patient."""
+    """The target domain: labelled images, the unlabelled pool, what is done to them, and the split by patient."""
 
-    format: Literal["phantom", "acdc"] = "phantom"
-    root: Path | None = None  # folder of patientXXX folders; none for the phantom
-    unlabelled_root: Path | None = None  # more cines of the same patients, for the pretraining pool
+    format: Literal["auto", "phantom", "acdc", "nnunet", "decathlon", "folder"] = "auto"
+    root: Path | None = None  # none for the phantom
+    unlabelled_root: Path | None = None  # more images of the same kind, for the pretraining pool
+    cases_csv: Path | None = None  # whose image is whose: case, patient[, phase, group]; none takes root/cases.csv
+    patient_pattern: str | None = None  # regular expression on a case's name: its group, or (?P<patient>...)
+    exclude: tuple[str, ...] = ()  # cases and patients that are left out
+    classes: dict[str, int] | None = None  # of plain folders: name of each foreground class and its value in masks
+    slice_axis: Literal[0, 1, 2] = 2  # of a volume's file, along which it is cut into slices
     spacing_mm: float | None = Field(None, gt=0)  # in-plane resampling; none keeps each volume's own spacing
+    pixel_spacing_mm: float | None = Field(None, gt=0)  # of pictures, whose files hold none
+    longest_side: int | None = Field(None, ge=16)  # in-plane resampling to this many pixels, instead of spacing_mm
     image_size: int = Field(48, ge=32, multiple_of=16)  # centre crop or pad to this square, pixels
-    split: Literal["paper", "fractions"] = "paper"  # paper: patient number ending in 1 tests, in 2 validates
-    validation_fraction: float = Field(0.15, gt=0, lt=0.5)
+    intensity: Literal["volume-percentiles", "volume-zscore", "training-percentiles"] = "volume-percentiles"
+    split: Literal["auto", "paper", "fractions", "file"] = "auto"  # auto: the paper's for ACDC, fractions elsewhere
+    validation_fraction: float = Field(0.15, ge=0, lt=0.5)
     test_fraction: float = Field(0.2, gt=0, lt=0.5)
     split_seed: int = Field(0, ge=0)
-    validation_slices: int | None = Field(None, ge=1)  # evenly spaced; none takes all
+    split_file: Path | None = None  # nnU-Net's splits_final.json, or ours with a test list
+    split_fold: int = Field(0, ge=0)  # of the file
+    validation_slices: int | None = Field(None, ge=0)  # evenly spaced; none takes all, 0 validates nothing
     label_unit: Literal["slices", "patients"] = "slices"
+    label_draw: Literal["uniform", "stratified"] = "uniform"  # stratified: by group, phase and level of the slice
+    label_orders: Path | None = None  # a folder of seed-N.json that say which slices are labelled in which order
     phantom: PhantomConfig = PhantomConfig()
 
     @model_validator(mode="after")
     def _root_fits_format(self) -> "DataConfig":
-        if (self.format == "phantom") != (self.root is None):
-            wanted = "no root" if self.format == "phantom" else "the folder that holds patient001, patient002, ..."
-            raise ValueError(f"data.root: format {self.format} expects {wanted}, found {self.root}")
+        if self.root is None and self.format not in ("auto", "phantom"):
+            raise ValueError(f"data.root: format {self.format} expects the folder that holds the data, found none")
+        if self.root is not None and self.format == "phantom":
+            raise ValueError(f"data.root: format phantom expects no root, found {self.root}")
         return self
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> "DataConfig":
+        if self.spacing_mm is not None and self.longest_side is not None:
+            raise ValueError("data.spacing_mm and data.longest_side: expected one of them, found both")
+        if (self.split == "file") != (self.split_file is not None):
+            raise ValueError(f"data.split_file: expected with split: file and only there, found {self.split_file}")
+        if self.validation_fraction == 0 and self.validation_slices != 0 and self.split == "fractions":
+            raise ValueError("data.validation_fraction: expected above 0, found 0; or set data.validation_slices=0")
+        values = list((self.classes or {}).values())
+        if self.classes is not None and (not values or len(set(values)) < len(values) or min(values) < 1):
+            raise ValueError(f"data.classes: expected different values above 0, found {self.classes}")
+        if len(values) > MAX_CLASSES:
+            raise ValueError(f"data.classes: expected at most {MAX_CLASSES}, found {len(values)}; merge classes")
+        _check_pattern(self.patient_pattern)
+        return self
+
+
+def _check_pattern(pattern: str | None) -> None:
+    if pattern is None:
+        return
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"data.patient_pattern: '{pattern}' is no regular expression ({error})") from error
+    if not groups:
+        raise ValueError(
+            f"data.patient_pattern: expected a group that is the patient, such as '([^_]+)', found '{pattern}'"
+        )
 
 
 class NaturalConfig(Section):

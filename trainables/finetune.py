@@ -20,8 +20,8 @@ import torch
 
 from trainables.config import DataConfig, FinetuneConfig, content_hash
 from trainables.data.batches import Samples, finetune_batch, from_slices, network_input
-from trainables.data.slices import NUM_CLASSES, SliceStore, open_store
-from trainables.data.splits import LabelSubset, draw_subset
+from trainables.data.slices import SliceStore, open_store
+from trainables.data.splits import PARTS, LabelSubset, label_order, take_labels
 from trainables.jobs import CellJob
 from trainables.metrics import Counts, SoftJaccard, dice, iou, patient_mean, slice_counts
 from trainables.models.segmenter import Segmenter, jaccard_loss
@@ -66,12 +66,13 @@ def run_cell(job: CellJob) -> CellResult:
     started = time.perf_counter()
     device = this_worker(job.compute).device
     check_unchanged(job.encoder, job.weights_id)
-    store = shared_store(job.data, job.compute.cache, job.data_id)
+    store = shared_store(job.data.model_dump_json(), job.compute.cache, job.data_id)
     subset = _labelled_subset(job, store)
     data = load_parts(store, device)
     train = data["train"].subset(subset.slices)
-    network = build_network(job, device)
+    network = build_network(job, device, store.num_channels, store.num_classes)
     chosen = validation_slices(len(data["validation"]), job.data.validation_slices)
+    validation_origins = store.origins("validation")
     validation = data["validation"].subset(chosen)
     fit = _fit(job, network, train, validation)
     tested = time.perf_counter()
@@ -84,6 +85,8 @@ def run_cell(job: CellJob) -> CellResult:
         "encoder_id": job.encoder_id,
         "labelled_slices": len(subset.slices),
         "labelled_patients": subset.num_patients,
+        "validation_slices": len(chosen),
+        "validation_patients": len({validation_origins[index].patient for index in chosen}),
         "steps": job.finetune.steps,
         "batch_size": job.finetune.batch_size,
         "num_parameters": sum(parameter.numel() for parameter in network.parameters()),
@@ -104,22 +107,27 @@ def run_cell(job: CellJob) -> CellResult:
 
 
 def _labelled_subset(job: CellJob, store: SliceStore) -> LabelSubset:
-    patients = store.patient_of_slice("train")
-    return draw_subset(patients, job.data.label_unit, job.axes["label_count"], job.axes["subset_seed"])
+    origins = store.origins("train")
+    order = _label_order(store, job.data.model_dump_json(), job.axes["subset_seed"])
+    return take_labels(origins, order, job.axes["label_count"], job.data.label_unit)
+
+
+@functools.lru_cache(maxsize=16)
+def _label_order(store: SliceStore, config: str, subset_seed: int) -> list[list[int]]:
+    """Draw an order of labelling once for all the cells of a worker that share it."""
+    return label_order(store.origins("train"), DataConfig.model_validate_json(config), subset_seed)
 
 
 @functools.lru_cache(maxsize=2)
-def shared_store(config: DataConfig, cache: Path | None, data_id: str) -> SliceStore:
-    """Open the store; a worker that runs many cells looks at the files once."""
-    return open_store(config, cache, data_id)
+def shared_store(config: str, cache: Path | None, data_id: str) -> SliceStore:
+    """Open the store of a DataConfig in JSON; a worker that runs many cells looks at the files once."""
+    return open_store(DataConfig.model_validate_json(config), cache, data_id)
 
 
 @functools.lru_cache(maxsize=2)
 def load_parts(store: SliceStore, device: torch.device) -> dict[str, Samples]:
     """Put the labelled parts on the device; a worker that runs many cells does this once."""
-    return {
-        part: from_slices(store.images(part), store.masks(part), device) for part in ("train", "validation", "test")
-    }
+    return {part: from_slices(store.images, store.masks, store.rows(part), device) for part in PARTS}
 
 
 def validation_slices(available: int, wanted: int | None) -> list[int]:
@@ -129,12 +137,12 @@ def validation_slices(available: int, wanted: int | None) -> list[int]:
     return [int(index) for index in np.linspace(0, available - 1, wanted).round()]
 
 
-def build_network(job: CellJob, device: torch.device) -> Segmenter:
+def build_network(job: CellJob, device: torch.device, num_channels: int, num_classes: int) -> Segmenter:
     """Build the U-Net on the cell's encoder; decoder and head (and a random encoder) come from the training seed."""
     seed = int(content_hash("network", job.axes["train_seed"])[:12], 16)
-    encoder = build_encoder(job.model, job.encoder, 1, seed)
+    encoder = build_encoder(job.model, job.encoder, num_channels, seed)
     with seeded(seed + 1):
-        network = Segmenter(encoder, job.model, NUM_CLASSES)
+        network = Segmenter(encoder, job.model, num_classes)
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
@@ -146,7 +154,10 @@ class _Fit:
 
 
 def _fit(job: CellJob, network: Segmenter, train: Samples, validation: Samples) -> _Fit:
-    """Train for the step budget; validate at step 0, every ``evaluate_every`` steps and at the end."""
+    """Train for the step budget; validate at step 0, every ``evaluate_every`` steps and at the end.
+
+    Without validation slices the curve holds the training loss alone.
+    """
     config, fit = job.finetune, _Fit([])
     optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
     generator = torch.Generator().manual_seed(int(content_hash("batches", job.axes["train_seed"])[:12], 16))
@@ -201,32 +212,38 @@ def _validate(
     job: CellJob, fit: _Fit, network: Segmenter, validation: Samples, step: int, train_loss: float | None
 ) -> None:
     started = time.perf_counter()
-    result = evaluate(network, validation, job.finetune)
+    result = evaluate(network, validation, job.finetune) if len(validation) else None
     fit.validation_seconds += time.perf_counter() - started
     fit.curves.append(
         {
             "cell_id": job.cell_id,
             "step": step,
             "train_loss": train_loss,
-            "val_loss": result.loss,
-            "val_dice": float(np.nanmean(dice(result.counts.sum(0)))),
+            "val_loss": result.loss if result else None,
+            "val_dice": _pooled_dice(result.counts) if result else None,
             "seconds": fit.train_seconds,
         }
     )
 
 
+def _pooled_dice(counts: Counts) -> float | None:
+    """Mean foreground Dice over all slices; None where no structure is there and none is found."""
+    scores = dice(counts.sum(0))
+    return None if np.isnan(scores).all() else float(np.nanmean(scores))
+
+
 @torch.no_grad()
-def evaluate(network: torch.nn.Module, samples: Samples, config: FinetuneConfig) -> Evaluation:
+def evaluate(network: Segmenter, samples: Samples, config: FinetuneConfig) -> Evaluation:
     """Score every slice whole, without augmentation; the result does not depend on the batch size."""
     network.eval()
     device = samples.device
-    loss, counts = SoftJaccard(NUM_CLASSES, device), []
+    loss, counts = SoftJaccard(network.num_classes, device), []
     for indices in torch.split(torch.arange(len(samples)), config.evaluation_batch_size):
         images, masks = network_input(samples.take(indices)), samples.take_targets(indices)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             logits = network(images)
         loss.add(logits, masks)
-        counts.append(slice_counts(logits.argmax(1), masks, NUM_CLASSES))
+        counts.append(slice_counts(logits.argmax(1), masks, network.num_classes))
     return Evaluation(loss.loss(), torch.cat(counts).cpu().numpy())
 
 

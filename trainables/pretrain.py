@@ -73,7 +73,7 @@ def _load_samples(job: StageJob, device: torch.device) -> tuple[Samples, int]:
         natural = open_natural(job.natural, job.compute.cache, job.source_id)
         return from_natural(natural.images(), natural.labels(), device), natural.num_classes
     store = open_store(job.data, job.compute.cache, expected_pool=job.source_id)
-    return from_slices(store.images("pool"), None, device), 0
+    return from_slices(store.images, None, store.rows("pool"), device), 0
 
 
 @dataclass(frozen=True)

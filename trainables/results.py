@@ -31,7 +31,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MARKER = "labelcurve.json"
 
 Row = Mapping[str, Any]
@@ -62,10 +62,12 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("encoder_id", pa.string()),
             ("labelled_slices", pa.int32()),
             ("labelled_patients", pa.int32()),
+            ("validation_slices", pa.int32()),  # labelled too: what a validated study costs in masks
+            ("validation_patients", pa.int32()),
             ("steps", pa.int32()),
             ("batch_size", pa.int32()),
             ("num_parameters", pa.int64()),
-            ("val_loss", pa.float64()),  # Jaccard loss at the last step
+            ("val_loss", pa.float64()),  # Jaccard loss at the last step; null without validation slices
             (
                 "val_dice",
                 pa.float64(),
@@ -102,7 +104,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("patient", pa.string()),
             ("group", pa.string()),
             ("phase", pa.string()),
-            ("class_index", pa.int8()),
+            ("class_index", pa.int16()),
             ("class_name", pa.string()),
             ("true_positives", pa.int64()),  # pixels of the whole volume
             ("false_positives", pa.int64()),

@@ -144,6 +144,8 @@ def _cell(axes: dict[str, Any], error: float, val_dice: float) -> dict[str, Any]
         "encoder_id": "encoder",
         "labelled_slices": axes["label_count"],
         "labelled_patients": min(20, axes["label_count"]),
+        "validation_slices": 50,
+        "validation_patients": 5,
         "steps": STEPS,
         "batch_size": 16,
         "num_parameters": 1000,

@@ -1,9 +1,11 @@
 """A simulated sweep with known truth: the findings recover it, and the conclusions stay within it."""
 
 import dataclasses
+import shutil
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from analysis.claims import CANNOT_TELL, NOT_SUPPORTED, SUPPORTED, check_claims
@@ -11,8 +13,10 @@ from analysis.conclusions import best_variant, conclude, gain_over_random
 from analysis.convergence import SpeedUp
 from analysis.findings import epoch_ladder, find
 from analysis.load import load_results
+from analysis.report import write_report
 from analysis.tables import all_tables
 from analysis.uncertainty import Estimate
+from trainables.results import write_rows
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +175,33 @@ def test_a_speed_up_whose_interval_ends_below_the_claim_does_not_support_it_even
     (speed, *_) = check_claims(many_seeds)
     assert speed.verdict == NOT_SUPPORTED
     assert "A factor of four is ruled out; whether there is any difference cannot be told." in speed.evidence
+
+
+def without_validation(root, copy):
+    """Copy a results folder as a sweep with data.validation_slices=0 would have written it."""
+    shutil.copytree(root, copy)
+    nothing = {"val_loss": None, "val_dice": None, "validation_slices": 0, "validation_patients": 0}
+    for table in ("cells", "curves"):
+        for path in (copy / table).glob("*.parquet"):
+            rows = [
+                row | {key: nothing[key] for key in nothing if key in row} for row in pq.read_table(path).to_pylist()
+            ]
+            write_rows(copy, table, path.stem, rows)
+    return copy
+
+
+def test_without_validation_slices_nothing_is_said_of_convergence_and_the_report_is_whole(results, tmp_path):
+    root = without_validation(results, tmp_path / "unvalidated")
+    findings = find(load_results(root))
+    assert not findings.convergence.targets
+    assert "no validation slices are labelled" in conclude(findings).text
+    page = write_report(root, tmp_path / "report").page.read_text()
+    assert '<figure id="convergence">' not in page
+    assert '<figure id="error_vs_labels">' in page
+
+
+def test_label_counts_are_told_in_slices_and_patients_and_validation_labels_are_not_hidden(results):
+    findings = find(load_results(results))
+    largest = findings.label_counts[-1]
+    assert findings.labels_at(largest) == f"{largest:.0f} slices of 20 patients"  # as the simulated cells say
+    assert any("50 slices of 5 patients are labelled for the validation" in each for each in conclude(findings).caveats)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -81,9 +82,32 @@ def test_config_versions_data_manifest_and_label_order_stand_beside_the_tables(r
     assert yaml.safe_load((root / "experiment.yaml").read_text())["finetune"]["steps"] == 6
     assert json.loads((root / "versions.json").read_text())["torch"] == torch.__version__.split("+")[0]
     data = json.loads((root / "data.json").read_text())
-    assert data["num_patients"] == {"train": 8, "validation": 2, "test": 2}
+    assert data["num_patients"] == {"train": 8, "validation": 2, "test": 2, "pool": 8}
     order = json.loads((root / "subsets" / "seed-0.json").read_text())["order"]
     assert len({(row["patient"], row["phase"], row["slice"]) for row in order}) == data["num_slices"]["train"]
+    (fold,) = json.loads((root / "splits_final.json").read_text())
+    assert {part: len(cases) for part, cases in fold.items()} == {"train": 16, "val": 4, "test": 4}  # ED and ES of each
+
+
+def test_a_run_on_the_orders_and_the_split_of_another_asks_for_the_same_cells(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run("data.label_draw=stratified") == DONE
+    kept = Path(shutil.copytree(tmp_path / "results", tmp_path / "kept"))
+    capsys.readouterr()
+    assert run(f"data.label_orders={kept}/subsets") == DONE
+    assert "nothing to do" in capsys.readouterr().err
+    assert run("data.split=file", f"data.split_file={kept}/splits_final.json", "data.label_draw=stratified") == DONE
+    assert "nothing to do" in capsys.readouterr().err
+
+
+def test_an_order_that_was_drawn_on_other_data_is_refused(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run() == DONE
+    orders = f"data.label_orders={tmp_path}/results/subsets"
+    assert run(orders, "data.phantom.seed=1") == ERROR  # as many patients, phases and slices, but other images
+    assert "seed-0.json: found an order drawn on data" in capsys.readouterr().err
 
 
 def test_a_dry_run_says_what_would_run_and_what_it_costs_and_writes_nothing(
@@ -147,9 +171,9 @@ def remove_patients(root: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (remove_mask, "mask .*patient004_frame.*is missing"),
-        (truncate_image, r"patient004_4d\.nii\.gz cannot be read as NIfTI"),
-        (remove_patients, "holds no ACDC patients"),
+        (remove_mask, r"patient004_frame\d+_gt\.nii\.gz: found no mask"),
+        (truncate_image, r"patient004_4d\.nii\.gz: found a file that cannot be read"),
+        (remove_patients, "expected folders named patient001, patient002"),
     ],
 )
 def test_bad_data_are_refused_before_anything_is_trained(
@@ -172,7 +196,10 @@ def test_bad_data_are_refused_before_anything_is_trained(
 
 def test_a_label_count_above_the_slices_there_are_is_refused(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("grid.label_counts=[2,999]") == ERROR
-    assert "asks for 999 labelled slices, but the training split has 64 slices (8 patients)" in capsys.readouterr().err
+    assert (
+        "asks for 999 labelled slices, but the training split has 64 slices (8 patients, 64 slices)"
+        in capsys.readouterr().err
+    )
 
 
 def test_weights_that_do_not_fit_are_refused_with_their_keys(

@@ -10,11 +10,13 @@ from sweep.inputs import Inputs
 from sweep.plan import Plan, build_plan
 from trainables.results import encoder_path, open_results
 
+ORDERS = {seed: f"order {seed}" for seed in range(3)}
+
 
 def inputs(**changes: Any) -> Inputs:
     values: dict[str, Any] = {"data_id": "data", "pool_id": "pool", "natural_id": "natural"}
-    values |= {"weights_ids": {"random": "random"}}
-    return Inputs(**{**values, "summary": {}, "label_orders": {}, **changes})
+    values |= {"weights_ids": {"random": "random"}, "summary": {}, "label_orders": {}, "order_ids": ORDERS, "split": []}
+    return Inputs(**{**values, **changes})
 
 
 def plan(root: Path, *overrides: str, **changes: Any) -> Plan:
@@ -64,6 +66,13 @@ def test_other_data_change_every_id_and_other_natural_images_only_those_that_saw
     common = ids(plan(tmp_path)) & ids(plan(tmp_path, natural_id="other"))
     arms = {cell.point.arm for cell in plan(tmp_path).cells if cell.job.cell_id in common}
     assert arms == {"random", "byol-domain"}
+
+
+def test_another_order_of_labelling_changes_the_ids_of_its_subset_seed_only(tmp_path: Path) -> None:
+    other = plan(tmp_path, order_ids=ORDERS | {1: "drawn in another way"})
+    common = ids(plan(tmp_path)) & ids(other)
+    assert {cell.point.subset_seed for cell in other.cells if cell.job.cell_id in common} == {0}
+    assert {cell.point.subset_seed for cell in other.cells if cell.job.cell_id not in common} == {1}
 
 
 @pytest.mark.parametrize("override", ["compute.threads=2", "report.near_minimum=0.2", "name=other", "compute.slots=7"])

@@ -14,7 +14,8 @@ from trainables.results import open_results
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    return build_plan(load_preset("smoke"), Inputs("d", "p", "n", {"random": "random"}, {}, {}), open_results(tmp_path))
+    inputs = Inputs("d", "p", "n", {"random": "random"}, {}, {}, {0: "first", 1: "second"}, [])
+    return build_plan(load_preset("smoke"), inputs, open_results(tmp_path))
 
 
 def take_all(board: Scoreboard) -> list[str]:

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from trainables.config import ComputeConfig, DataConfig, FinetuneConfig, ModelConfig, PhantomConfig
-from trainables.data.acdc import DataError
+from trainables.data.dataset import DataError
 from trainables.data.slices import open_store
-from trainables.finetune import FinetuningError, run_and_commit, run_cell, validation_slices
+from trainables.finetune import Evaluation, FinetuningError, run_and_commit, run_cell, validation_slices
 from trainables.jobs import CellJob
 from trainables.metrics import dice, patient_mean
 from trainables.results import finished_cells, open_results, read_table
@@ -18,7 +19,9 @@ DATA = DataConfig(image_size=32, spacing_mm=4, phantom=PhantomConfig(num_patient
 TIMES = ("train_seconds", "validation_seconds", "test_seconds", "wall_seconds", "finished_at")
 
 
-def job(root: Path, cache: Path, label_count: int = 8, train_seed: int = 0, **finetune: Any) -> CellJob:
+def job(
+    root: Path, cache: Path, label_count: int = 8, train_seed: int = 0, data: DataConfig = DATA, **finetune: Any
+) -> CellJob:
     axes = {"cell_id": "cell", "protocol_id": "p", "arm": "random", "base_arm": "random", "pretraining_epochs": 0}
     axes |= {"pretraining_schedule": "none", "pretraining_seed": 0, "label_count": label_count, "label_unit": "slices"}
     recipe = {"steps": 7, "batch_size": 4, "learning_rate": 4e-3, "evaluate_every": 3}
@@ -29,9 +32,9 @@ def job(root: Path, cache: Path, label_count: int = 8, train_seed: int = 0, **fi
         weights_id="random",
         encoder_id="random",
         model=ModelConfig(encoder="resnet10", width=8, decoder_channels=(8, 8, 8, 8, 8)),
-        data=DATA,
+        data=data,
         finetune=FinetuneConfig.model_validate(recipe | finetune),
-        data_id=open_store(DATA, cache).data_id,
+        data_id=open_store(data, cache).data_id,
         compute=ComputeConfig(cache=cache, device="cpu"),
     )
 
@@ -102,3 +105,95 @@ def test_validation_slices_are_spread_evenly_over_all_patients() -> None:
 def test_data_that_are_not_those_of_the_plan_fail_the_cell(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(DataError, match="but the run was planned with other"):
         run_cell(job(tmp_path, cache).model_copy(update={"data_id": "other"}))
+
+
+@pytest.fixture(scope="module")
+def fundus(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
+    """Ten patients with two RGB pictures each, on which patient n has n + 4 rows of disc and n + 1 of cup in it."""
+    root = tmp_path_factory.mktemp("fundus")
+    for kind in ("images", "masks"):
+        (root / kind).mkdir()
+    for patient in range(10):
+        for index in range(2):
+            mask = np.zeros((32, 32), np.uint8)
+            mask[2 : 6 + patient, 4 + index : 24], mask[3 : 4 + patient, 8:16] = 100, 200
+            image = np.random.default_rng([patient, index]).integers(0, 100, (32, 32, 3)) + mask[..., None] // 2
+            Image.fromarray(image.astype(np.uint8)).save(root / "images" / f"p{patient}_{index}.png")
+            Image.fromarray(mask).save(root / "masks" / f"p{patient}_{index}.png")
+    classes = {"cup": 200, "disc": 100}
+    return DataConfig(root=root, image_size=32, patient_pattern=r"(p\d+)_\d+", classes=classes)
+
+
+def test_a_cell_takes_any_number_of_classes_and_channels_and_names_the_classes(
+    tmp_path: Path, cache: Path, fundus: DataConfig
+) -> None:
+    store = open_store(fundus, cache)
+    assert (store.num_classes, store.num_channels) == (3, 3)
+    result = run_cell(job(tmp_path, cache, data=fundus))
+    test = sorted({volume.patient for volume in store.volumes("test")})
+    names = [(row["patient"], row["class_index"], row["class_name"]) for row in result.cases]
+    assert names == [(name, *each) for name in test for each in ((1, "disc"), (2, "cup"))]  # in order of their values
+    assert 0 <= result.cell["test_dice"] <= 1
+    assert (result.cell["validation_slices"], result.cell["validation_patients"]) == (4, 2)
+
+
+def test_the_counts_of_each_volume_add_up_to_the_pixels_of_its_masks(
+    tmp_path: Path, cache: Path, fundus: DataConfig
+) -> None:
+    assert fundus.root is not None
+    result = run_cell(job(tmp_path, cache, data=fundus))
+    for row in result.cases:
+        masks = [np.asarray(Image.open(path)) for path in sorted(fundus.root.glob(f"masks/{row['patient']}_*.png"))]
+        value = {"disc": 100, "cup": 200}[row["class_name"]]
+        assert row["true_positives"] + row["false_negatives"] == sum(int((mask == value).sum()) for mask in masks)
+    assert (
+        len({row["true_positives"] + row["false_negatives"] for row in result.cases}) == 4
+    )  # two patients, two classes
+
+
+def test_a_cell_counts_the_validation_slices_that_it_looks_at(tmp_path: Path, cache: Path) -> None:
+    cell = run_cell(job(tmp_path, cache, data=DATA.model_copy(update={"validation_slices": 2}))).cell
+    assert (cell["validation_slices"], cell["validation_patients"]) == (2, 2)  # the first and the last of all
+    cell = run_cell(job(tmp_path, cache)).cell
+    assert (cell["validation_slices"], cell["validation_patients"]) == (12, 2)  # two patients of two phases of three
+
+
+def test_a_cell_without_validation_slices_has_its_training_losses_and_its_test_alone(
+    tmp_path: Path, cache: Path
+) -> None:
+    unvalidated = job(tmp_path, cache, data=DATA.model_copy(update={"validation_slices": 0}))
+    result = run_and_commit(unvalidated)
+    cell = result.cell
+    assert (cell["val_loss"], cell["val_dice"], cell["validation_slices"], cell["validation_patients"]) == (
+        None,
+        None,
+        0,
+        0,
+    )
+    assert [row["step"] for row in result.curves] == [0, 3, 6, 7]
+    assert [row["train_loss"] is None for row in result.curves] == [True, False, False, False]
+    assert all(row["val_loss"] is None and row["val_dice"] is None for row in result.curves)
+    validated = run_cell(job(tmp_path, cache))
+    assert cell["test_dice"] == validated.cell["test_dice"]  # looking changes nothing
+    assert [row["train_loss"] for row in result.curves] == [row["train_loss"] for row in validated.curves]
+    (stored,) = read_table(tmp_path, "cells")[0].to_pylist()
+    assert (stored["val_loss"], stored["validation_slices"]) == (None, 0)
+
+
+def test_a_cell_may_run_without_validation_patients(tmp_path: Path, cache: Path, fundus: DataConfig) -> None:
+    rules = {"split": "fractions", "validation_fraction": 0, "validation_slices": 0}
+    result = run_cell(job(tmp_path, cache, data=fundus.model_copy(update=rules)))
+    assert result.cell["val_dice"] is None
+    assert {row["patient"] for row in result.cases} < {f"p{number}" for number in range(10)}
+
+
+def test_validation_slices_that_show_nothing_and_in_which_nothing_is_found_have_no_score(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(_: Any, samples: Any, __: Any) -> Evaluation:
+        return Evaluation(0.5, np.zeros((len(samples), 3, 3), np.int64))
+
+    monkeypatch.setattr("trainables.finetune.evaluate", nothing)
+    result = run_cell(job(tmp_path, cache))
+    assert [row["val_dice"] for row in result.curves] == [None] * 4
+    assert result.cell["val_loss"] == 0.5

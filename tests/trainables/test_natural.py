@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from trainables.config import NaturalConfig
-from trainables.data.acdc import DataError
+from trainables.data.dataset import DataError
 from trainables.data.natural import open_natural
 
 
@@ -40,20 +40,20 @@ def test_at_most_num_images_of_each_class_are_taken(folder: Path, cache: Path) -
 
 def test_a_corrupt_image_is_refused_by_name(folder: Path, cache: Path) -> None:
     (folder / "dog" / "1.png").write_bytes(b"\x89PNG broken")
-    with pytest.raises(DataError, match=r"dog/1\.png cannot be read as an image"):
+    with pytest.raises(DataError, match=r"dog/1\.png: found a file that cannot be read"):
         open_natural(config(folder), cache)
 
 
 def test_a_class_without_images_a_single_class_and_a_missing_folder_are_refused(folder: Path, cache: Path) -> None:
-    with pytest.raises(DataError, match="does not exist"):
+    with pytest.raises(DataError, match="nowhere: found no folder"):
         open_natural(config(folder / "nowhere"), cache)
     (folder / "empty").mkdir()
-    with pytest.raises(DataError, match="empty holds no images"):
+    with pytest.raises(DataError, match="empty: found no images"):
         open_natural(config(folder), cache)
     only = folder / "cat" / "only"
     only.mkdir()
     Image.new("RGB", (8, 8)).save(only / "x.png")
-    with pytest.raises(DataError, match="has 1 subfolders"):
+    with pytest.raises(DataError, match="found 1 subfolders; expected at least two"):
         open_natural(config(folder / "cat"), cache)
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from trainables.config import PhantomConfig
-from trainables.data import acdc
+from trainables.config import DataConfig, PhantomConfig
+from trainables.data.decode import decode_volume
 from trainables.data.phantom import Cine, group_of, render_patient, write_phantom
+from trainables.data.readers import read_dataset
 
 SPEC = PhantomConfig()
 BACKGROUND, RIGHT, MYOCARDIUM, LEFT = range(4)
@@ -78,14 +79,17 @@ def test_files_and_info_keys_are_those_of_acdc(root: Path, cines: list[Cine]) ->
 
 
 def test_the_acdc_reader_reads_every_patient(root: Path) -> None:
-    patients = acdc.read_patients(root)
-    assert [patient.number for patient in patients] == [1, 2, 3, 4, 5, 6]
-    for patient in patients:
-        assert patient.cine is not None
-        for frame in patient.frames:
-            slices, labels, spacing = acdc.decode_pair(frame.image, frame.mask)
-            assert slices.shape == labels.shape == (SPEC.num_slices, SPEC.height, SPEC.width)
-            assert spacing == pytest.approx((SPEC.spacing_mm, SPEC.spacing_mm))
+    config = DataConfig(root=root)
+    dataset = read_dataset(config)
+    assert (dataset.format, dataset.problems) == ("acdc", ())
+    names = [f"patient{number:03d}" for number in range(1, 7)]
+    assert [volume.patient for volume in dataset.volumes] == [name for name in names for _ in ("ED", "ES")]
+    assert [volume.patient for volume in dataset.unlabelled] == names
+    for volume in dataset.volumes:
+        (piece,) = decode_volume(volume, dataset, config)
+        assert piece.labels is not None
+        assert piece.images[:, 0].shape == piece.labels.shape == (SPEC.num_slices, SPEC.height, SPEC.width)
+        assert piece.spacing == pytest.approx((SPEC.spacing_mm, SPEC.spacing_mm))
 
 
 def test_a_labelled_frame_is_a_frame_of_the_cine(root: Path, cines: list[Cine]) -> None:

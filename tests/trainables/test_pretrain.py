@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from trainables.config import ComputeConfig, DataConfig, ModelConfig, NaturalConfig, PhantomConfig, StageConfig
-from trainables.data.acdc import DataError
+from trainables.data.dataset import DataError
 from trainables.data.natural import open_natural
 from trainables.data.slices import open_store
 from trainables.jobs import StageJob

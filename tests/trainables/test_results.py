@@ -121,7 +121,7 @@ def test_a_new_folder_is_marked_and_opens_again(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_schema_version_is_refused(tmp_path: Path) -> None:
     (open_results(tmp_path / "r") / "labelcurve.json").write_text(json.dumps({"schema_version": 99}))
-    with pytest.raises(ResultsError, match=r"schema version 99, this program reads and writes version 1"):
+    with pytest.raises(ResultsError, match=r"schema version 99, this program reads and writes version 2"):
         open_results(tmp_path / "r")
 
 

@@ -2,14 +2,17 @@
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from trainables.config import DataConfig, PhantomConfig
-from trainables.data.acdc import DataError
-from trainables.data.slices import SliceStore, crop_or_pad, open_store
+from trainables.data.dataset import DataError
+from trainables.data.phantom import write_phantom
+from trainables.data.slices import SliceStore, open_store
+from trainables.data.splits import PARTS
 
 SMALL = DataConfig(image_size=48, phantom=PhantomConfig(num_patients=12, num_slices=4, num_frames=4))
 
@@ -25,36 +28,54 @@ def store(cache: Path) -> SliceStore:
 
 
 def test_the_parts_hold_every_labelled_slice_of_their_patients(store: SliceStore) -> None:
-    counts = store.summary["num_patients"]
+    counts = {part: store.summary["num_patients"][part] for part in PARTS}
     assert counts == {"train": 8, "validation": 2, "test": 2}  # 12 patients: 1 and 11 test, 2 and 12 validate
     for part, number in counts.items():
-        assert len(store.images(part)) == len(store.masks(part)) == number * 2 * 4  # two phases of four slices
+        assert len(store.rows(part)) == number * 2 * 4  # two phases of four slices
+    assert np.concatenate([store.rows(part) for part in PARTS]).tolist() == list(range(len(store.masks)))
     names = {part: {volume.patient for volume in store.volumes(part)} for part in counts}
     assert names["test"] == {"patient001", "patient011"}
     assert not names["train"] & names["test"]
 
 
+def test_volumes_and_origins_tell_what_each_row_of_a_part_is(store: SliceStore) -> None:
+    for part in PARTS:
+        volumes, origins = store.volumes(part), store.origins(part)
+        assert [volume.start for volume in volumes] == [0, *(volume.stop for volume in volumes[:-1])]
+        assert len(origins) == len(store.rows(part)) == volumes[-1].stop
+        assert all(one.patient <= other.patient for one, other in pairwise(origins))
+        assert [each.index for each in origins] == [0, 1, 2, 3] * len(volumes)
+    assert store.volumes("test")[0].name.startswith("patient001_frame")
+    assert [volume.phase for volume in store.volumes("test")] == ["ED", "ES"] * 2
+
+
 def test_the_pool_holds_each_training_cine_once_and_no_other_patient(store: SliceStore) -> None:
-    pool = store.images("pool")
-    assert len(pool) == 8 * 4 * 4  # labelled frames are frames of the cine, not added again
-    pool_slices = {each.tobytes() for each in np.asarray(pool)}
-    assert not any(
-        each.tobytes() in pool_slices for part in ("validation", "test") for each in np.asarray(store.images(part))
-    )
+    marks = np.load(store.folder / "fingerprints.npy")  # of the slices as decoded, before any scaling
+    pool = marks[store.rows("pool")].tolist()
+    assert len(set(pool)) == len(pool) == 8 * 4 * 4  # labelled frames are frames of the cine, not added again
+    assert set(marks[store.rows("train")].tolist()) <= set(pool)
+    assert not set(pool) & {mark for part in ("validation", "test") for mark in marks[store.rows(part)].tolist()}
 
 
 def test_arrays_are_memory_mapped_compact_and_scaled(store: SliceStore) -> None:
-    images = store.images("train")
-    assert isinstance(images, np.memmap)
-    assert images.dtype == np.float16
+    assert isinstance(store.images, np.memmap)
+    assert isinstance(store.masks, np.memmap)
+    assert store.images.dtype == np.float16
+    assert store.masks.dtype == np.uint8
+    images = store.images[store.rows("train")]
+    assert images.shape[1:] == (1, 48, 48)
     assert -0.5 <= images.min() <= 0.05
     assert 0.9 <= np.percentile(images.astype(np.float32), 99.5) <= 1.2
-    assert set(np.unique(store.masks("train"))) == {0, 1, 2, 3}
+    assert set(np.unique(store.masks[store.rows("train")])) == {0, 1, 2, 3}
+    assert (store.num_channels, store.num_classes) == (1, 4)
 
 
 def test_opening_again_decodes_nothing(store: SliceStore, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainables.data.acdc.decode", None)
+    monkeypatch.setattr("trainables.data.decoded.decode_volume", None)
+    monkeypatch.setattr("trainables.data.readers.read_dataset", None)
     assert open_store(SMALL, cache).folder == store.folder
+    labels = {"validation_slices": 3, "label_unit": "patients", "label_draw": "stratified"}
+    assert open_store(SMALL.model_copy(update=labels), cache).folder == store.folder  # they change no pixel
 
 
 def test_equal_data_have_equal_ids_in_another_cache_and_other_data_another_id(
@@ -89,16 +110,9 @@ def test_foreground_cut_off_by_the_crop_is_counted_and_warned_about(cache: Path)
 def test_resampling_keeps_areas_and_labels(store: SliceStore, cache: Path) -> None:
     coarse = open_store(SMALL.model_copy(update={"spacing_mm": 5.6}), cache)
     for label in (1, 2, 3):
-        fine_mm2 = (store.masks("test") == label).sum() * 2.8**2
-        assert (coarse.masks("test") == label).sum() * 5.6**2 == pytest.approx(fine_mm2, rel=0.15)
-
-
-def test_crop_and_pad_keep_the_centre() -> None:
-    slices = np.arange(2 * 6 * 3).reshape(2, 6, 3)
-    result = crop_or_pad(slices, 4)
-    assert result.shape == (2, 4, 4)
-    assert (result[:, :, :3] == slices[:, 1:5]).all()
-    assert (result[:, :, 3] == 0).all()
+        fine_mm2 = (store.masks[store.rows("test")] == label).sum() * 2.8**2
+        coarse_mm2 = (coarse.masks[coarse.rows("test")] == label).sum() * 5.6**2
+        assert coarse_mm2 == pytest.approx(fine_mm2, rel=0.15)
 
 
 def test_the_real_acdc_splits_into_the_papers_1498_206_and_198_slices(real_acdc: Path, cache: Path) -> None:
@@ -108,13 +122,20 @@ def test_the_real_acdc_splits_into_the_papers_1498_206_and_198_slices(real_acdc:
     assert json.loads((store.folder / "data.json").read_text())["groups"] == dict.fromkeys(
         ["DCM", "HCM", "MINF", "NOR", "RV"], 20
     )
+    assert any("patient074 and patient076" in warning for warning in store.summary["warnings"])  # one examination
 
 
-def test_an_unlabelled_folder_whose_patients_are_unknown_is_refused(store: SliceStore, tmp_path: Path) -> None:
+def test_unknown_patients_of_another_folder_are_pretrained_on_and_counted(store: SliceStore, tmp_path: Path) -> None:
     training = sorted(store.folder.parent.glob("phantom-*/training"), key=lambda path: path.stat().st_mtime)[0]
-    for number, patient in enumerate(sorted(training.iterdir())[:2]):
+    other = PhantomConfig(num_patients=3, num_slices=4, num_frames=4, seed=7)
+    write_phantom(tmp_path / "other", other)
+    for number, patient in enumerate(sorted((tmp_path / "other").iterdir())[:2]):
         (tmp_path / "extra" / f"patient9{number}").mkdir(parents=True)
         shutil.copy(patient / f"{patient.name}_4d.nii.gz", tmp_path / "extra" / f"patient9{number}")
     config = DataConfig(format="acdc", root=training, unlabelled_root=tmp_path / "extra", image_size=48)
-    with pytest.raises(DataError, match=r"none of its 2 patients \(patient90, patient91, \.\.\.\) is in"):
-        open_store(config, tmp_path)
+    wider = open_store(config, tmp_path)
+    assert (wider.data_id, wider.content_id) == (store.data_id, store.content_id)
+    assert wider.pool_id != store.pool_id
+    assert len(wider.rows("pool")) == len(store.rows("pool")) + 2 * 4 * 4
+    assert wider.summary["num_patients"]["pool"] == 8 + 2
+    assert any("2 patients of" in each and "patient90, patient91" in each for each in wider.summary["warnings"])

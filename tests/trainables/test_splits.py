@@ -1,65 +1,411 @@
-"""Patient-disjoint splits and nested label subsets."""
+"""Splits that keep patients apart, and label subsets that contain each other."""
 
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainables.config import DataConfig
-from trainables.data.acdc import DataError
-from trainables.data.splits import draw_subset, label_order, split_patients
+from trainables.data.cases import FoundCase, to_volumes
+from trainables.data.dataset import DataError, Piece, Problem, Volume
+from trainables.data.splits import (
+    SliceOrigin,
+    as_nnunet_split,
+    describe_order,
+    draw_subset,
+    label_order,
+    split_patients,
+    stratified_order,
+)
 
 PATIENTS = [f"patient{number:03d}" for number in range(1, 101)]
 
 
+def volumes_of(patients: Sequence[str], groups: Sequence[str] | None = None) -> list[Volume]:
+    """Two volumes of each patient, as ACDC has them."""
+    return [
+        Volume(f"{patient}_{phase}", patient, phase, group, (Piece((Path(f"{patient}_{phase}.nii.gz"),)),))
+        for patient, group in zip(patients, groups or ["NOR"] * len(patients), strict=True)
+        for phase in ("ED", "ES")
+    ]
+
+
+def of_part(parts: dict[str, Any], part: str) -> list[str]:
+    return [patient for patient, found in parts.items() if found == part]
+
+
 def test_the_papers_split_tests_numbers_ending_in_1_and_validates_those_in_2() -> None:
-    parts = split_patients(PATIENTS, range(1, 101), DataConfig())
-    assert [name for name in PATIENTS if parts[name] == "test"] == [f"patient{n:03d}" for n in range(1, 101, 10)]
-    assert [name for name in PATIENTS if parts[name] == "validation"] == [f"patient{n:03d}" for n in range(2, 101, 10)]
+    parts = split_patients(volumes_of(PATIENTS), DataConfig(split="paper"))
+    assert of_part(parts, "test") == [f"patient{number:03d}" for number in range(1, 101, 10)]
+    assert of_part(parts, "validation") == [f"patient{number:03d}" for number in range(2, 101, 10)]
+    assert len(of_part(parts, "train")) == 80
 
 
-@given(count=st.integers(5, 120), seed=st.integers(0, 5))
-def test_fractions_give_every_patient_one_part_and_leave_no_part_empty(count: int, seed: int) -> None:
-    names = [f"patient{number:03d}" for number in range(count)]
-    config = DataConfig(split="fractions", split_seed=seed)
-    parts = split_patients(names, range(count), config)
+@given(
+    beginning=st.text(st.characters(exclude_categories=("Nd", "Cs")), max_size=5),
+    ending=st.text("abcxyz_-", max_size=5),
+    tens=st.integers(0, 99),
+)
+def test_the_papers_split_goes_by_the_last_digit_of_any_name(beginning: str, ending: str, tens: int) -> None:
+    names = {digit: f"{beginning}{tens}{digit}{ending}" for digit in range(10)}
+    parts = split_patients(volumes_of(list(names.values())), DataConfig(split="paper"))
+    expected = dict.fromkeys(range(10), "train") | {1: "test", 2: "validation"}
+    assert {digit: parts[name] for digit, name in names.items()} == expected
+
+
+def test_the_papers_split_of_a_name_without_a_number_is_refused() -> None:
+    with pytest.raises(DataError, match="patient anna: found a name without a number"):
+        split_patients(volumes_of(["anna", "patient1"]), DataConfig(split="paper"))
+
+
+@settings(max_examples=50)
+@given(
+    sizes=st.lists(st.integers(1, 25), min_size=1, max_size=6).filter(lambda sizes: sum(sizes) >= 5),
+    test=st.sampled_from([0.1, 0.2, 0.3]),
+    validation=st.sampled_from([0.1, 0.15, 0.3]),
+    seed=st.integers(0, 5),
+)
+def test_fractions_put_every_patient_into_one_part_and_each_group_into_its_share(
+    sizes: list[int], test: float, validation: float, seed: int
+) -> None:
+    groups = [f"group{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    names = [f"p{number}" for number in range(len(groups))]
+    config = DataConfig(split="fractions", test_fraction=test, validation_fraction=validation, split_seed=seed)
+    parts = split_patients(volumes_of(names, groups), config)
     assert set(parts) == set(names)
-    assert set(parts.values()) == {"train", "validation", "test"}
-    assert abs(list(parts.values()).count("test") - 0.2 * count) <= 1
+    assert len(of_part(parts, "test")) == max(1, round(test * len(names)))
+    assert len(of_part(parts, "validation")) == max(1, round(validation * len(names)))
+    assert parts == split_patients(volumes_of(names, groups)[::-1], config)  # however they are listed
+    for held_out in (("test",), ("test", "validation")):
+        counts = Counter(group for name, group in zip(names, groups, strict=True) if parts[name] in held_out)
+        assert_in_share([counts[f"group{number}"] for number in range(len(sizes))], sizes)
 
 
-def test_a_split_without_test_patients_is_refused() -> None:
-    with pytest.raises(DataError, match="leaves no validation patient among 3"):
-        split_patients(PATIENTS[2:5], [3, 4, 5], DataConfig())
+def assert_in_share(counts: Sequence[int], sizes: Sequence[int]) -> None:
+    """There is one share of which every group has its own, give or take one member."""
+    lowest = max((count - 1) / size for count, size in zip(counts, sizes, strict=True))
+    highest = min((count + 1) / size for count, size in zip(counts, sizes, strict=True))
+    assert lowest <= highest + 1e-9
 
 
-slices = st.lists(st.sampled_from(PATIENTS[:6]), min_size=2, max_size=60)
+@given(seed=st.integers(0, 200))
+def test_of_groups_of_one_size_each_tests_exactly_its_share(seed: int) -> None:
+    groups = [f"group{number % 5}" for number in range(100)]
+    parts = split_patients(volumes_of(PATIENTS, groups), DataConfig(split="fractions", split_seed=seed))
+    counts = Counter(group for name, group in zip(PATIENTS, groups, strict=True) if parts[name] == "test")
+    assert counts == {f"group{number}": 4 for number in range(5)}  # 20 of 100 test: 4 of each 20
 
 
-@given(patients=slices, seed=st.integers(0, 9), unit=st.sampled_from(["slices", "patients"]))
-def test_label_subsets_are_nested_for_one_seed(patients: list[str], seed: int, unit: str) -> None:
-    available = len(label_order(patients, unit, seed))  # type: ignore[arg-type]
-    subsets = [set(draw_subset(patients, unit, count, seed).slices) for count in range(1, available + 1)]  # type: ignore[arg-type]
+def test_another_split_seed_tests_other_patients() -> None:
+    splits = {
+        tuple(of_part(split_patients(volumes_of(PATIENTS), DataConfig(split="fractions", split_seed=seed)), "test"))
+        for seed in range(5)
+    }
+    assert len(splits) == 5
+
+
+def test_the_names_of_groups_do_not_matter_to_the_split() -> None:
+    groups = ["NOR", "DCM", "HCM", "RV"] * 25
+    renamed = [{"NOR": "z", "DCM": "a", "HCM": "m", "RV": "b"}[group] for group in groups]
+    config = DataConfig(split="fractions")
+    assert split_patients(volumes_of(PATIENTS, groups), config) == split_patients(volumes_of(PATIENTS, renamed), config)
+
+
+@pytest.mark.parametrize(
+    ("patients", "config", "message"),
+    [
+        (PATIENTS[2:5], DataConfig(split="paper"), "3 patients, of which the split 'paper' leaves none for"),
+        (PATIENTS[:2], DataConfig(split="paper"), "the split 'paper' leaves none for train"),
+        (PATIENTS[:2], DataConfig(split="fractions"), "the split 'fractions' leaves none for train"),
+    ],
+)
+def test_a_split_that_leaves_a_part_empty_is_refused(patients: list[str], config: DataConfig, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        split_patients(volumes_of(patients), config)
+
+
+def test_no_validation_patients_are_needed_where_nothing_is_validated() -> None:
+    config = DataConfig(split="fractions", validation_fraction=0, validation_slices=0)
+    parts = split_patients(volumes_of(PATIENTS[:10]), config)
+    assert Counter(parts.values()) == {"train": 8, "test": 2}
+    paper = split_patients(volumes_of(["patient1", "patient3"]), DataConfig(split="paper", validation_slices=0))
+    assert paper == {"patient1": "test", "patient3": "train"}
+
+
+@pytest.fixture
+def imported(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Split ten patients by the content of a file."""
+
+    def call(content: object, patients: Sequence[str] = PATIENTS[:10], **config: Any) -> dict[str, Any]:
+        path = tmp_path / "splits_final.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        values = {"split": "file", "split_file": path, "validation_slices": 0, "validation_fraction": 0} | config
+        return dict(split_patients(volumes_of(patients), DataConfig.model_validate(values)))
+
+    return call
+
+
+def cases(*numbers: int) -> list[str]:
+    return [f"patient{number:03d}_{phase}" for number in numbers for phase in ("ED", "ES")]
+
+
+FOLDS = [
+    {"train": cases(3, 4, 5, 6, 7, 8, 9, 10), "val": cases(1, 2)},
+    {"train": cases(1, 2, 5, 6, 7, 8, 9, 10), "val": cases(3, 4)},
+]
+
+
+@pytest.mark.parametrize(("fold", "test"), [(0, [1, 2]), (1, [3, 4])])
+def test_the_val_cases_of_nnunets_fold_are_tested(
+    imported: Callable[..., dict[str, Any]], fold: int, test: list[int]
+) -> None:
+    parts = imported(FOLDS, split_fold=fold)
+    assert sorted(of_part(parts, "test")) == [f"patient{number:03d}" for number in test]
+    assert len(of_part(parts, "train")) == 8
+    assert not of_part(parts, "validation")
+
+
+def test_validation_patients_are_drawn_from_the_folds_training_cases(
+    imported: Callable[..., dict[str, Any]],
+) -> None:
+    values = {"validation_fraction": 0.25, "validation_slices": None}
+    draws = [imported(FOLDS, split_seed=seed, **values) for seed in (0, 0, 1, 2, 3)]
+    for parts in draws:
+        assert Counter(parts.values()) == {"train": 6, "validation": 2, "test": 2}  # a quarter of the eight
+        assert sorted(of_part(parts, "test")) == ["patient001", "patient002"]
+    assert draws[0] == draws[1]
+    assert len({tuple(sorted(of_part(parts, "validation"))) for parts in draws}) > 1
+
+
+def test_a_fold_with_test_cases_is_taken_as_it_is(imported: Callable[..., dict[str, Any]]) -> None:
+    fold = {"train": cases(1, 2, 3), "val": cases(4), "test": cases(5, 6)}
+    parts = imported([fold], validation_fraction=0.4, validation_slices=None)
+    expected = (
+        dict.fromkeys(PATIENTS[:3], "train") | {"patient004": "validation"} | dict.fromkeys(PATIENTS[4:6], "test")
+    )
+    assert parts == expected  # and patients 7 to 10, which the file does not name, are in no part
+
+
+def test_a_single_fold_need_not_be_in_a_list_and_may_name_patients(imported: Callable[..., dict[str, Any]]) -> None:
+    parts = imported({"train": PATIENTS[:7], "val": PATIENTS[7:10]})
+    assert sorted(of_part(parts, "test")) == PATIENTS[7:10]
+
+
+def test_an_excluded_case_may_stand_in_the_file(imported: Callable[..., dict[str, Any]]) -> None:
+    folds = [{"train": [*FOLDS[0]["train"], "patient099_ED"], "val": cases(1, 2)}]
+    assert imported(folds, exclude=["patient099_ED"]) == imported(FOLDS)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([{"train": cases(1, 2), "val": cases(3, 99)}], "case 'patient099_ED' in 'val'"),
+        (
+            [{"train": ["patient001_ED", *cases(2)], "val": ["patient001_ES"]}],
+            "patient patient001 in 'test' and in 'train'",
+        ),
+        (
+            [{"train": cases(1), "val": cases(2), "test": cases(3, 2)}],
+            "patient patient002 in 'test' and in 'validation'",
+        ),
+        ([], r"found 0 folds; expected a fold 0; lower data\.split_fold"),
+        ([{"train": cases(1)}], r"fold 0: found .*; expected \{train: "),
+        ([{"train": cases(1), "val": cases(2), "test": None}], r"fold 0: found .*; expected \{train: "),
+        ([[1, 2]], r"fold 0: found \[1, 2\]; expected \{train: "),
+        ("{", "found no split"),
+        ([{"train": cases(1, 2), "val": []}], "the split 'file' leaves none for test"),
+    ],
+)
+def test_a_file_that_is_no_split_of_these_data_is_refused(
+    imported: Callable[..., dict[str, Any]], content: object, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        imported(content)
+
+
+def test_a_file_that_is_missing_is_refused(tmp_path: Path) -> None:
+    config = DataConfig(split="file", split_file=tmp_path / "none.json")
+    with pytest.raises(DataError, match=r"none\.json: found no split"):
+        split_patients(volumes_of(PATIENTS), config)
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 99), count=st.integers(4, 40), fraction=st.sampled_from([0.0, 0.15, 0.3]))
+def test_an_exported_split_reads_back_as_itself(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, count: int, fraction: float
+) -> None:
+    volumes = volumes_of([f"p{number}" for number in range(count)])
+    values: dict[str, Any] = {"validation_fraction": fraction, "validation_slices": None if fraction else 0}
+    parts = split_patients(volumes, DataConfig(split="fractions", split_seed=seed, **values))
+    path = tmp_path_factory.mktemp("split") / "splits_final.json"
+    path.write_text(json.dumps(as_nnunet_split(volumes, parts)))
+    assert split_patients(volumes, DataConfig(split="file", split_file=path, **values)) == parts
+
+
+def test_splits_of_pictures_name_each_picture_as_nnunet_does(tmp_path: Path) -> None:
+    names = [f"p{patient}_s{number}" for patient in range(4) for number in range(3)]
+    found = [FoundCase(name, Piece((Path(f"{name}_0000.png"),), Path(f"{name}.png"))) for name in names]
+    problems: list[Problem] = []
+    volumes = to_volumes(found, DataConfig(patient_pattern=r"(p\d+)_"), tmp_path, problems)
+    assert [volume.patient for volume in volumes] == ["p0", "p1", "p2", "p3"]
+    path = tmp_path / "splits_final.json"
+    path.write_text(json.dumps([{"train": names[:9], "val": names[9:]}]))
+    config = DataConfig(split="file", split_file=path, validation_slices=0, validation_fraction=0)
+    parts = split_patients(volumes, config)
+    assert parts == {"p0": "train", "p1": "train", "p2": "train", "p3": "test"}
+    assert as_nnunet_split(volumes, parts) == [{"train": names[:9], "val": [], "test": names[9:]}]
+
+
+@st.composite
+def origins(draw: st.DrawFn) -> list[SliceOrigin]:
+    """The training slices of a few patients of some groups, each with a few volumes."""
+    slices = []
+    for patient in range(draw(st.integers(1, 6))):
+        group = draw(st.sampled_from(["NOR", "DCM"]))
+        for phase in draw(st.sampled_from([("ED",), ("ED", "ES"), ("",)])):
+            num_slices = draw(st.integers(1, 7))
+            slices += [SliceOrigin(f"p{patient}", phase, group, index, num_slices) for index in range(num_slices)]
+    return slices
+
+
+configs = st.builds(
+    DataConfig,
+    label_unit=st.sampled_from(["slices", "patients"]),
+    label_draw=st.sampled_from(["uniform", "stratified"]),
+)
+
+
+@given(slices=origins(), config=configs, seed=st.integers(0, 9))
+def test_label_subsets_are_nested_for_one_seed(slices: list[SliceOrigin], config: DataConfig, seed: int) -> None:
+    available = len(label_order(slices, config, seed))
+    subsets = [set(draw_subset(slices, config, count, seed).slices) for count in range(1, available + 1)]
     assert all(smaller < larger for smaller, larger in pairwise(subsets))
-    assert subsets[-1] == set(range(len(patients)))
+    assert subsets[-1] == set(range(len(slices)))
 
 
-@given(patients=slices, seed=st.integers(0, 9))
-def test_counts_are_exact_in_slices_and_in_patients(patients: list[str], seed: int) -> None:
-    by_slice = draw_subset(patients, "slices", 2, seed)
-    assert len(by_slice.slices) == 2
-    assert by_slice.num_patients == len({patients[index] for index in by_slice.slices})
-    by_patient = draw_subset(patients, "patients", 1, seed)
-    assert len({patients[index] for index in by_patient.slices}) == by_patient.num_patients == 1
-    name = patients[by_patient.slices[0]]
-    assert len(by_patient.slices) == patients.count(name)
+@given(slices=origins(), config=configs, seed=st.integers(0, 9), data=st.data())
+def test_counts_are_exact_in_slices_and_in_patients(
+    slices: list[SliceOrigin], config: DataConfig, seed: int, data: st.DataObject
+) -> None:
+    everyone = {each.patient for each in slices}
+    available = len(slices) if config.label_unit == "slices" else len(everyone)
+    count = data.draw(st.integers(1, available))
+    subset = draw_subset(slices, config, count, seed)
+    touched = {slices[index].patient for index in subset.slices}
+    assert subset.num_patients == len(touched)
+    if config.label_unit == "slices":
+        assert len(set(subset.slices)) == len(subset.slices) == count
+    else:
+        assert len(touched) == count
+        assert sorted(subset.slices) == [index for index, each in enumerate(slices) if each.patient in touched]
 
 
-def test_another_seed_gives_another_order() -> None:
-    assert label_order(PATIENTS, "slices", 0) != label_order(PATIENTS, "slices", 1)
+@pytest.mark.parametrize("unit", ["slices", "patients"])
+@pytest.mark.parametrize("draw", ["uniform", "stratified"])
+def test_equal_seeds_label_the_same_slices_and_different_seeds_others(unit: str, draw: str) -> None:
+    slices = [SliceOrigin(f"p{patient}", "ED", "NOR", index, 5) for patient in range(12) for index in range(5)]
+    config = DataConfig.model_validate({"label_unit": unit, "label_draw": draw})
+    orders = [label_order(slices, config, seed) for seed in (0, 0, 1, 2)]
+    assert orders[0] == orders[1]
+    assert len({str(order) for order in orders}) == 3
+
+
+@given(strata=st.lists(st.sampled_from("abcdef"), min_size=1, max_size=60), seed=st.integers(0, 99))
+def test_every_beginning_of_a_stratified_order_holds_each_stratum_in_one_share(strata: list[str], seed: int) -> None:
+    order = stratified_order(strata, np.random.default_rng(seed))
+    assert sorted(order) == list(range(len(strata)))
+    sizes = Counter(strata)
+    for length in range(len(order) + 1):
+        counts = Counter(strata[index] for index in order[:length])
+        assert_in_share([counts[name] for name in sizes], list(sizes.values()))
+
+
+@given(count=st.integers(1, 80), seed=st.integers(0, 99))
+def test_one_stratum_is_numpys_permutation(count: int, seed: int) -> None:
+    assert stratified_order(["x"] * count, np.random.default_rng(seed)) == list(
+        np.random.default_rng(seed).permutation(count)
+    )
+
+
+def test_a_stratified_draw_covers_groups_phases_and_levels_before_it_repeats_any() -> None:
+    slices = [
+        SliceOrigin(f"{group}{patient}", phase, group, index, 6)
+        for group in ("NOR", "DCM")
+        for patient in range(4)
+        for phase in ("ED", "ES")
+        for index in range(6)
+    ]
+    config = DataConfig(label_draw="stratified")
+    for seed in range(20):
+        chosen = [slices[index] for index in draw_subset(slices, config, 12, seed).slices]
+        strata = Counter((each.group, each.phase, each.index // 2) for each in chosen)  # thirds of six slices
+        assert max(strata.values()) <= 2  # 12 strata of 8 slices: one each, give or take one
+        assert len(strata) >= 6
+
+
+def test_the_level_of_a_slice_is_its_third_of_the_volume() -> None:
+    assert [SliceOrigin("p", "", "", index, 9).level for index in range(9)] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert [SliceOrigin("p", "", "", index, 2).level for index in range(2)] == [0, 1]
+    assert SliceOrigin("p", "", "", 0, 1).level == 0
 
 
 def test_a_label_count_above_the_slices_there_are_is_refused() -> None:
+    slices = [SliceOrigin("a", "", "", 0, 2), SliceOrigin("a", "", "", 1, 2), SliceOrigin("b", "", "", 0, 1)]
     with pytest.raises(DataError, match=r"label count 4 is out of range: the training split has 3 slices"):
-        draw_subset(["a", "a", "b"], "slices", 4, 0)
+        draw_subset(slices, DataConfig(), 4, 0)
+    with pytest.raises(DataError, match=r"label count 3 is out of range: the training split has 2 patients"):
+        draw_subset(slices, DataConfig(label_unit="patients"), 3, 0)
+
+
+def write_order(folder: Path, slices: Sequence[SliceOrigin], config: DataConfig, seed: int, **changes: Any) -> None:
+    """Write the file that a run leaves in its results folder."""
+    content = {"content_id": "c", "unit": config.label_unit, "draw": config.label_draw, "subset_seed": seed}
+    order = describe_order(slices, label_order(slices, config, seed))
+    (folder / f"seed-{seed}.json").write_text(json.dumps(content | {"order": order} | changes) + "\n")
+
+
+@settings(max_examples=50)
+@given(slices=origins(), config=configs, seed=st.integers(0, 9))
+def test_an_order_that_was_written_down_gives_the_same_subsets(
+    tmp_path_factory: pytest.TempPathFactory, slices: list[SliceOrigin], config: DataConfig, seed: int
+) -> None:
+    folder = tmp_path_factory.mktemp("subsets")
+    write_order(folder, slices, config, seed)
+    reading = DataConfig(label_orders=folder, label_unit=config.label_unit)
+    order = label_order(slices, config, seed)
+    assert label_order(slices, reading, seed) == order
+    for count in range(1, len(order) + 1):
+        assert draw_subset(slices, reading, count, seed) == draw_subset(slices, config, count, seed)
+
+
+SLICES = [SliceOrigin(f"p{patient}", "ED", "NOR", index, 3) for patient in range(3) for index in range(3)]
+PLACE = {"unit": 1, "patient": "p0", "phase": "ED", "slice": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"order": [PLACE | {"patient": "other"}]}, r"no training slices here.*\('other', 'ED', 0\)"),
+        ({"order": [PLACE | {"slice": 3}]}, r"no training slices here.*\('p0', 'ED', 3\)"),
+        ({"order": [PLACE, PLACE]}, "are there twice"),
+        ({"unit": "patients"}, r"found an order of patients; expected one of slices; set data\.label_unit"),
+        ({"order": [{"unit": 1}]}, "found no label order"),
+        ({"order": None}, "found no label order"),
+    ],
+)
+def test_an_order_for_other_data_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    write_order(tmp_path, SLICES, DataConfig(), 0, **changes)
+    with pytest.raises(DataError, match=message):
+        label_order(SLICES, DataConfig(label_orders=tmp_path), 0)
+
+
+def test_an_order_that_nobody_wrote_down_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"seed-7\.json: found no label order"):
+        label_order(SLICES, DataConfig(label_orders=tmp_path), 7)

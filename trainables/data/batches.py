@@ -28,30 +28,32 @@ DEVICE_SHARE = 0.2
 class Samples:
     """Images (sample, channel, row, column) in a compact type, their masks or classes if any, and where batches go.
 
-    The store lies on the device where it takes little of its memory, and otherwise stays memory-mapped on the host.
+    The store lies on the device where it takes little of its memory, and otherwise stays memory-mapped on the host;
+    ``rows`` are those of the store that the samples stand for, so that a subset of it copies nothing.
     """
 
     images: Tensor
     targets: Tensor | None
     device: torch.device
+    rows: Tensor
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.rows)
 
     def take(self, indices: Tensor) -> Tensor:
         """Return the chosen images on the device as float32, their range about 0 to 1."""
-        chosen = self.images[indices.to(self.images.device)].to(self.device)
+        chosen = self.images[self.rows[indices].to(self.images.device)].to(self.device)
         return chosen.float() / 255 if chosen.dtype == torch.uint8 else chosen.float()
 
     def take_targets(self, indices: Tensor) -> Tensor:
         """Return the targets of the chosen images on the device as int64."""
         assert self.targets is not None
-        return self.targets[indices.to(self.targets.device)].to(self.device).long()
+        return self.targets[self.rows[indices].to(self.targets.device)].to(self.device).long()
 
     def subset(self, positions: Sequence[int]) -> "Samples":
         """Return the samples at these positions."""
-        chosen = list(positions)
-        return Samples(self.images[chosen], None if self.targets is None else self.targets[chosen], self.device)
+        chosen = torch.tensor(list(positions), dtype=torch.long)
+        return Samples(self.images, self.targets, self.device, self.rows[chosen])
 
 
 def network_input(images: Tensor) -> Tensor:
@@ -59,31 +61,44 @@ def network_input(images: Tensor) -> Tensor:
     return ((images - PIXEL_MEAN) / PIXEL_STD).contiguous(memory_format=torch.channels_last)
 
 
-def from_slices(images: npt.NDArray[np.float16], masks: npt.NDArray[np.uint8] | None, device: torch.device) -> Samples:
-    """Take grey slices (slice, row, column), and masks of the same shape."""
-    targets = None if masks is None else _placed(masks, device)
-    return Samples(_placed(images, device)[:, None], targets, device)
+def from_slices(
+    images: npt.NDArray[np.float16],
+    masks: npt.NDArray[np.uint8] | None,
+    rows: npt.NDArray[np.int64],
+    device: torch.device,
+) -> Samples:
+    """Take some rows of slices (slice, channel, row, column), and of masks (slice, row, column) if there are any."""
+    if _fits(len(rows) * images[0].nbytes, device):
+        chosen = torch.from_numpy(images[rows]).to(device)
+        targets = None if masks is None else torch.from_numpy(masks[rows]).to(device)
+        return Samples(chosen, targets, device, torch.arange(len(rows)))
+    targets = None if masks is None else _shared(masks)
+    return Samples(_shared(images), targets, device, torch.from_numpy(rows))
 
 
 def from_natural(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], device: torch.device) -> Samples:
     """Take RGB images (image, row, column, 3) and their classes."""
-    return Samples(_placed(images, device).permute(0, 3, 1, 2), _placed(labels, device), device)
+    shared = _shared(images), _shared(labels)
+    placed = tuple(each.to(device) for each in shared) if _fits(images.nbytes, device) else shared
+    return Samples(placed[0].permute(0, 3, 1, 2), placed[1], device, torch.arange(len(images)))
 
 
-def _placed(array: npt.NDArray[np.generic], device: torch.device) -> Tensor:
-    """Share a memory-mapped array with torch; copy it to a GPU that has room for it. Nothing here writes to it."""
+def _fits(num_bytes: int, device: torch.device) -> bool:
+    """Whether the samples are copied to a GPU; on a CPU all processes share the memory-mapped file."""
+    return device.type == "cuda" and num_bytes < DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]
+
+
+def _shared(array: npt.NDArray[np.generic]) -> Tensor:
+    """Share a memory-mapped array with torch. Nothing here writes to it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        shared = torch.from_numpy(array)
-    if device.type == "cuda" and array.nbytes < DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
-        return shared.to(device)
-    return shared
+        return torch.from_numpy(array)
 
 
 def finetune_batch(
     samples: Samples, batch_size: int, views: ViewConfig, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draw an augmented batch with replacement: input (batch, 1, row, column), masks (batch, row, column)."""
+    """Draw an augmented batch with replacement: input (batch, channel, row, column), masks (batch, row, column)."""
     indices = torch.randint(len(samples), (batch_size,), generator=generator)
     rows, columns = samples.images.shape[-2:]
     drawn = draw_views(views, batch_size, rows, columns, generator)

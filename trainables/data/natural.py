@@ -6,6 +6,7 @@ The folder has one subfolder per class (torchvision's ImageFolder layout); pillo
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,12 +14,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from trainables.config import RECIPE_VERSION, NaturalConfig, content_hash
-from trainables.data.acdc import DataError
 from trainables.data.cache import built_once, cache_root
+from trainables.data.cases import files_below
+from trainables.data.dataset import DataError, Problem
+from trainables.data.decoded import GrowingArray, Progress, in_parallel, without_errors
 from trainables.data.procedural import render_images
+from trainables.data.raster import NOT_READABLE
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 
@@ -56,15 +60,17 @@ class NaturalStore:
         return array
 
 
-def open_natural(config: NaturalConfig, cache: Path | None, expected_id: str | None = None) -> NaturalStore:
+def open_natural(
+    config: NaturalConfig, cache: Path | None, expected_id: str | None = None, progress: Progress | None = None
+) -> NaturalStore:
     """Render or decode the images if this node has not done so yet, and open the store.
 
     Raises DataError for images that cannot be used, and where they are not those of ``expected_id``.
     """
     listing = _list_images(config) if config.root is not None else []
-    stamps = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path, _ in listing]
+    stamps = [_stamp(path) for path, _ in listing]
     key = f"natural-{content_hash(config, stamps, RECIPE_VERSION)}"
-    store = NaturalStore(built_once(cache_root(cache), key, partial(_build, config, listing)))
+    store = NaturalStore(built_once(cache_root(cache), key, partial(_build, config, listing, progress)))
     if expected_id not in (None, store.data_id):
         raise DataError(
             f"the images in {config.root or 'the procedural set'} have id {store.data_id} here, but the run was "
@@ -73,33 +79,44 @@ def open_natural(config: NaturalConfig, cache: Path | None, expected_id: str | N
     return store
 
 
+def _stamp(path: Path) -> tuple[str, int, int]:
+    """Name, size and time; what is no file, such as a broken link, is reported when it is decoded."""
+    status = path.stat() if path.is_file() else None
+    return str(path), status.st_size if status else 0, status.st_mtime_ns if status else 0
+
+
 def _list_images(config: NaturalConfig) -> list[tuple[Path, int]]:
     root = config.root
     assert root is not None
     if not root.is_dir():
-        raise DataError(f"natural image folder {root} does not exist; expected one subfolder of images per class")
-    classes = sorted(path for path in root.iterdir() if path.is_dir())
-    listing = []
-    for label, folder in enumerate(classes):
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-        if not files:
-            raise DataError(f"{folder} holds no images ({', '.join(sorted(SUFFIXES))}); expected some in each class")
-        listing += [(path, label) for path in files[: config.num_images]]
+        expected = "a folder with one subfolder of images for each class"
+        raise DataError(Problem(str(root), "no folder", expected, "correct natural.root"))
+    classes = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     if len(classes) < 2:
-        raise DataError(f"{root} has {len(classes)} subfolders; expected at least two, one per class")
+        expected = "at least two, one for each class"
+        raise DataError(Problem(str(root), f"{len(classes)} subfolders", expected, "correct natural.root"))
+    listing, problems = [], []
+    for label, folder in enumerate(classes):
+        files = sorted(path for path in files_below(folder) if _is_image(path))
+        if not files:
+            expected = f"some in each class ({', '.join(sorted(SUFFIXES))})"
+            problems.append(Problem(str(folder), "no images", expected, "fill or remove the folder"))
+        listing += [(path, label) for path in files[: config.num_images]]
+    if problems:
+        raise DataError(*problems)
     return listing
 
 
-def _build(config: NaturalConfig, listing: list[tuple[Path, int]], folder: Path) -> None:
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def _build(config: NaturalConfig, listing: list[tuple[Path, int]], progress: Progress | None, folder: Path) -> None:
     if config.source == "procedural":
         images, labels = render_images(config.num_images, config.image_size, config.seed, config.num_classes)
         np.save(folder / "images.npy", images)
     else:
-        shape = (len(listing), config.image_size, config.image_size, 3)
-        mapped = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
-        for index, (path, _) in enumerate(listing):  # one by one: a large set does not fit into memory
-            mapped[index] = _decode(path, config.image_size)
-        mapped.flush()
+        _write_images(config, [path for path, _ in listing], folder / "images.npy", progress)
         labels = np.array([label for _, label in listing], dtype=np.int64)
     np.save(folder / "labels.npy", labels)
     with (folder / "images.npy").open("rb") as file:
@@ -108,11 +125,32 @@ def _build(config: NaturalConfig, listing: list[tuple[Path, int]], folder: Path)
     (folder / "natural.json").write_text(json.dumps(summary | {"source": config.source}) + "\n")
 
 
+def _write_images(config: NaturalConfig, paths: list[Path], target: Path, progress: Progress | None) -> None:
+    """Decode in parallel and append in order: a large set does not fit into memory."""
+    decode = partial(_decode, size=config.image_size)
+    with GrowingArray(target, (config.image_size, config.image_size, 3), np.uint8) as array:
+        for image in without_errors(in_parallel(decode, paths, progress)):
+            array.append(image[None])
+
+
 def _decode(path: Path, size: int) -> npt.NDArray[np.uint8]:
     """Shrink the shorter side to ``size`` with an anti-aliasing filter and crop the centre."""
     try:
         with Image.open(path) as image:
             fitted = ImageOps.fit(image.convert("RGB"), (size, size), method=Image.Resampling.BICUBIC)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as an image ({error}); remove it or copy it again") from error
+    except NOT_READABLE as error:
+        found = f"a file that cannot be read ({error})"
+        raise DataError(Problem(str(path), found, "a whole picture", "remove it or copy it again")) from error
     return np.asarray(fitted, dtype=np.uint8)
+
+
+def inspect_natural(root: Path, progress: Progress | None = None) -> tuple[dict[str, int], list[Problem]]:
+    """Return how many images each class has, and the problems of those that cannot be read.
+
+    Raises DataError where no image could be looked at.
+    """
+    listing = _list_images(NaturalConfig(source="folder", root=root, num_images=10**9))
+    decode = partial(_decode, size=16)
+    results = in_parallel(decode, [path for path, _ in listing], progress)
+    problems = [problem for result in results if isinstance(result, DataError) for problem in result.problems]
+    return dict(Counter(path.relative_to(root).parts[0] for path, _ in listing)), problems

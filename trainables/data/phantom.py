@@ -1,6 +1,6 @@
 """Synthetic cine cardiac MR in ACDC's layout on disk, so that everything runs without a download.
 
-In: a PhantomConfig. Out: patient folders that ``acdc.read_patients`` reads like the real ones, traps included:
+In: a PhantomConfig. Out: patient folders that the ``acdc`` reader reads like the real ones, traps included:
 the affine claims 1 mm voxels while ``pixdim`` holds the spacing, end-diastole is not always frame 1, some
 slices hold no foreground. Layout: Bernard et al., IEEE TMI 2018, doi 10.1109/TMI.2018.2837502. Images and
 anatomy are our own; no real data went in.
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.config import PhantomConfig
-from trainables.data.acdc import write_nifti
+from trainables.data.nifti import write_nifti
 from trainables.data.phantom_anatomy import GROUPS, Array, Grid, Heart, contraction, draw_heart, measure
 from trainables.data.phantom_scene import label, paint
 

@@ -21,6 +21,7 @@ class Segmenter(nn.Module):
 
     def __init__(self, encoder: Encoder, config: ModelConfig, num_classes: int) -> None:
         super().__init__()
+        self.num_classes = num_classes
         self.encoder = encoder
         self.decoder = UnetDecoder(
             encoder_channels=encoder.out_channels, decoder_channels=config.decoder_channels, n_blocks=5

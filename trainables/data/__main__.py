@@ -1,0 +1,137 @@
+"""Look at a data set: python -m trainables.data ROOT [key=value ...] [--picture FILE]
+
+Prints what was found and every problem with its file and reason. Keys are those of an experiment's data section.
+Exit codes: 0 usable, 1 something would be refused, 2 usage.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # imported late: --help must not wait for torch
+    from pydantic_core import ErrorDetails
+
+    from trainables.config import DataConfig
+    from trainables.data.inspection import Inspection
+
+USABLE, REFUSED, USAGE = 0, 1, 2
+NUM_EXAMPLES = 24
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, inspect and print."""
+    options = _parser().parse_intermixed_args(arguments)
+    try:
+        config = _config(options)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
+    if options.natural:
+        return _show_natural(options.root)
+    from trainables.data.inspection import inspect
+    from trainables.data.inspection_tables import console, print_inspection
+    from trainables.data.progress import counted
+
+    with counted("decoding", console(sys.stderr)) as progress:
+        found = inspect(config, None, NUM_EXAMPLES if options.picture else 0, progress)
+    print_inspection(found, console(sys.stdout))
+    try:
+        _write_files(found, options)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
+    return REFUSED if found.problems else USABLE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainables.data",
+        description="Print what a data set holds, and everything in it that would be refused.",
+        epilog="Exit codes: 0 usable, 1 something would be refused, 2 usage.",
+    )
+    parser.add_argument("root", type=Path, help="the folder of the data set")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="of the data section, such as spacing_mm=1.5")
+    parser.add_argument("--format", help="acdc, nnunet, decathlon or folder (default: recognised)")
+    parser.add_argument("--unlabelled", metavar="DIR", type=Path, help="more images for the pretraining pool")
+    parser.add_argument("--picture", metavar="FILE", type=Path, help="write slices with outlined masks as a PNG")
+    parser.add_argument("--split", metavar="FILE", type=Path, help="write the split as nnU-Net's splits_final.json")
+    parser.add_argument("--natural", action="store_true", help="ROOT holds natural images, a subfolder a class")
+    return parser
+
+
+def _config(options: argparse.Namespace) -> "DataConfig":
+    """Build the data section. Raises ValueError with one line for each mistake."""
+    import yaml
+    from pydantic import ValidationError
+
+    from trainables.config import DataConfig
+    from trainables.data.inspection import FIRST_LOOK
+
+    values: dict[str, Any] = {"root": options.root, "unlabelled_root": options.unlabelled}
+    values |= {"format": options.format} if options.format else {}
+    for override in options.overrides:
+        key, equals, text = override.removeprefix("data.").partition("=")
+        if not equals:
+            raise ValueError(f"'{override}': expected key=value, such as spacing_mm=1.5")
+        try:
+            values[key] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ValueError(f"{key}={text}: expected a YAML value ({' '.join(str(error).split())})") from error
+    if not {"image_size", "spacing_mm", "longest_side"} & values.keys():
+        values |= FIRST_LOOK
+    try:
+        return DataConfig.model_validate(values)
+    except ValidationError as error:
+        raise ValueError("\n".join(_explain(each) for each in error.errors())) from error
+
+
+def _explain(error: "ErrorDetails") -> str:
+    """One line for a mistake, with the nearest key where there is none of the name."""
+    import difflib
+
+    from trainables.config import DataConfig
+
+    name = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, DataConfig.model_fields, 1)
+        return f"unknown key '{name}'" + (f"; did you mean '{near[0]}'?" if near else "")
+    return ": ".join(filter(None, (name, error["msg"].removeprefix("Value error, "))))
+
+
+def _write_files(found: "Inspection", options: argparse.Namespace) -> None:
+    import json
+
+    from trainables.data.contact_sheet import write_contact_sheet
+    from trainables.data.splits import as_nnunet_split
+
+    if options.picture and found.examples and found.dataset:
+        write_contact_sheet(options.picture, found.examples, found.dataset.class_names)
+        print(f"{len(found.examples)} slices with outlined masks: {options.picture}")
+    if options.split and found.dataset and found.parts:
+        split = as_nnunet_split(found.dataset.volumes, found.parts)
+        options.split.parent.mkdir(parents=True, exist_ok=True)
+        options.split.write_text(json.dumps(split, indent=1) + "\n")
+        print(f"split: {options.split}")
+
+
+def _show_natural(root: Path) -> int:
+    from trainables.data.dataset import DataError
+    from trainables.data.inspection_tables import console, print_natural, print_problems
+    from trainables.data.natural import inspect_natural
+    from trainables.data.progress import counted
+
+    try:
+        with counted("decoding", console(sys.stderr)) as progress:
+            counts, problems = inspect_natural(root, progress)
+    except DataError as error:
+        print_problems(error.problems, console(sys.stdout))
+        return REFUSED
+    print_natural(root, counts, console(sys.stdout))
+    print_problems(problems, console(sys.stdout))
+    return REFUSED if problems else USABLE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""Which patient, phase and group a case belongs to: a pattern on its name, or a table.
+
+In: case names and a DataConfig. Out: volumes grouped by patient and phase. Without a rule each case is a patient of its
+own; names that look like several cases of one patient are then refused, since the patient is what splits keep apart.
+"""
+
+import csv
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from pathlib import Path
+
+from trainables.config import DataConfig
+from trainables.data.dataset import DataError, Piece, Problem, Volume, in_order, listed, natural_order
+
+CASES_FILE = "cases.csv"
+RASTER_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
+SUFFIXES = (*NIFTI_SUFFIXES, *RASTER_SUFFIXES)
+UNKNOWN_GROUP = "unknown"
+MASK_ENDING = r"[_-](mask|masks|label|labels|seg|segmentation|gt|annotation)$"
+
+
+@dataclass(frozen=True)
+class FoundCase:
+    """A case before its patient is known. ``row`` is its line of the table, if there is one."""
+
+    name: str
+    piece: Piece
+    row: Mapping[str, str] | None = None
+
+
+def stem(path: Path) -> str:
+    """A file's name without its image suffix."""
+    lower = path.name.lower()
+    suffix = next((each for each in SUFFIXES if lower.endswith(each)), path.suffix)
+    return path.name[: len(path.name) - len(suffix)] if suffix else path.name
+
+
+def is_image(path: Path) -> bool:
+    """Whether the name is that of an image file; hidden files (macOS leaves ``._`` copies) are none."""
+    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
+
+
+def files_below(root: Path) -> list[Path]:
+    """Everything below a folder, also behind links to folders; a folder that two paths lead to is listed once."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        if os.path.realpath(folder) in seen:
+            subfolders.clear()
+            continue
+        subfolders.sort()
+        seen.add(os.path.realpath(folder))
+        found += [Path(folder, name) for name in (*names, *subfolders)]
+    return found
+
+
+def read_table(config: DataConfig, root: Path, required: tuple[str, ...]) -> tuple[Path, list[dict[str, str]]] | None:
+    """Return the table of cases and its rows, if there is one.
+
+    Raises DataError for a table that cannot be read, lacks a required column or has no row.
+    """
+    path = config.cases_csv or root / CASES_FILE
+    if not path.is_file():
+        if config.cases_csv:
+            raise DataError(Problem(str(path), "no file", "the table of cases", "correct data.cases_csv"))
+        return None
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = csv.reader(file, strict=True)
+            columns = [column.strip() for column in next(lines, [])]
+            found = [(lines.line_num, line) for line in lines if any(line)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        problem = Problem(str(path), f"a table that cannot be read ({error})", "UTF-8 text", "save it as CSV again")
+        raise DataError(problem) from error
+    if missing := [column for column in required if column not in columns]:
+        have = f"columns {', '.join(columns) or 'none'}"
+        expected = f"a header and rows with {', '.join(required)} (and phase, group if known)"
+        raise DataError(Problem(str(path), have, expected, f"add the column {missing[0]}"))
+    if not found:
+        raise DataError(Problem(str(path), "a header and no row", "a row for each case", "fill the table"))
+    if long := [(number, len(line)) for number, line in found if len(line) > len(columns)]:
+        where, remedy = f"{path}, line {long[0][0]}", 'put a text that holds a comma in "double quotes"'
+        raise DataError(Problem(where, f"{long[0][1]} fields", f"{len(columns)}, as in the header", remedy))
+    return path, [dict(zip_longest(columns, map(str.strip, line), fillvalue="")) for _, line in found]
+
+
+def tabled_files(config: DataConfig) -> list[Path]:
+    """Return the images and masks that ``data.cases_csv`` names, which may lie outside the root."""
+    table = read_table(config, config.cases_csv.parent, ()) if config.cases_csv else None
+    path, rows = table or (Path(), [])
+    return [path.parent / row[column] for row in rows for column in ("image", "mask") if row.get(column)]
+
+
+def to_volumes(
+    cases: Iterable[FoundCase], config: DataConfig, root: Path, problems: list[Problem]
+) -> tuple[Volume, ...]:
+    """Name each case's patient, phase and group, and gather the 2D slices of one patient and phase into a volume."""
+    found = [case for case in cases if case.name not in config.exclude]
+    rows = _rows_by_case(config, root, problems) if any(case.row is None for case in found) else {}
+    _check_rule(found, rows, config, root, problems)
+    named: dict[tuple[str, str], list[Volume]] = {}
+    for case in sorted(found, key=lambda each: natural_order(each.name)):
+        volume = _named(case, case.row if case.row is not None else rows.get(case.name), config, problems)
+        if volume and volume.patient not in config.exclude:
+            named.setdefault((volume.patient, volume.phase), []).append(volume)
+    merged = (_merged(volumes, problems) for volumes in named.values())
+    return in_order(volume for volume in merged if volume.name not in config.exclude)
+
+
+def _rows_by_case(config: DataConfig, root: Path, problems: list[Problem]) -> dict[str, dict[str, str]]:
+    path, rows = read_table(config, root, ("case", "patient")) or (root, [])
+    by_case: dict[str, dict[str, str]] = {}
+    for row in rows:
+        if not row["patient"]:
+            problems.append(Problem(str(path), f"case {row['case']} without a patient", "its patient", "fill it in"))
+        if row["case"] in by_case:
+            problems.append(Problem(str(path), f"case {row['case']} twice", "each case once", "remove one row"))
+        by_case.setdefault(row["case"], row)
+    return by_case
+
+
+def _named(
+    case: FoundCase, row: Mapping[str, str] | None, config: DataConfig, problems: list[Problem]
+) -> Volume | None:
+    group = (row or {}).get("group") or UNKNOWN_GROUP
+    if row and row.get("patient"):
+        return Volume(case.name, row["patient"], row.get("phase", ""), group, (case.piece,))
+    if config.patient_pattern is None:
+        return Volume(case.name, case.name, "", group, (case.piece,))
+    match = re.match(config.patient_pattern, case.name)
+    parts = match.groupdict() if match else {}
+    patient = parts.get("patient") or (match.group(1) if match and match.re.groups else None)
+    if not match or not patient:
+        expected = f"a name that data.patient_pattern={config.patient_pattern} matches, with the patient in a group"
+        problems.append(Problem(str(case.piece.images[0]), f"case {case.name}", expected, "correct the pattern"))
+        return None
+    is_slice = case.piece.images[0].name.lower().endswith(RASTER_SUFFIXES)
+    phase = parts.get("phase") or ("" if is_slice else case.name[match.end() :] or _rest(case.name, match))
+    return Volume(case.name, patient, phase.strip("_- "), parts.get("group") or group, (case.piece,))
+
+
+def _rest(name: str, match: re.Match[str]) -> str:
+    """What a pattern that matched the whole name left outside the patient's group."""
+    start, stop = match.span("patient" if "patient" in match.re.groupindex else 1)
+    return name[:start] + name[stop:]
+
+
+def _merged(volumes: list[Volume], problems: list[Problem]) -> Volume:
+    """One volume of the slices of one patient and phase; two 3D images of one patient and phase are a problem."""
+    first = volumes[0]
+    for other in volumes[1:]:
+        if not other.where.lower().endswith(RASTER_SUFFIXES):
+            found = f"a second image of patient {other.patient} with the phase '{other.phase}' (also {first.name})"
+            remedy = "name the phase in data.patient_pattern or cases.csv, or exclude one with data.exclude"
+            problems.append(Problem(other.where, found, "one image for each phase of a patient", remedy))
+    if len(volumes) == 1:
+        return first
+    name = "_".join(filter(None, (first.patient, first.phase)))
+    pieces = tuple(piece for volume in volumes for piece in volume.pieces)
+    return replace(first, name=name, pieces=pieces, merged=tuple(volume.name for volume in volumes))
+
+
+def _check_rule(
+    cases: list[FoundCase], rows: Mapping[str, object], config: DataConfig, root: Path, problems: list[Problem]
+) -> None:
+    """Refuse names that look like several cases of a patient where nothing says which patient they are of."""
+    if config.patient_pattern is not None or not cases or all(case.row for case in cases):
+        return
+    if rows:
+        for case in cases:
+            if case.name not in rows:
+                where, expected = str(case.piece.images[0]), f"a row with case={case.name} in the table of cases"
+                problems.append(Problem(where, "a case without a row", expected, "add the row, or exclude the case"))
+        return
+    beginnings = Counter(re.sub(r"[_-][^_-]*$", "", case.name) for case in cases)
+    if 1 < len(beginnings) < len(cases):
+        start, number = beginnings.most_common(1)[0]
+        names = listed((case.name for case in cases if case.name.startswith(start)), 2)
+        remedy = "set data.patient_pattern='([^_]+)_.*' (the group is the patient), or '(.+)' if each case is a patient"
+        found = f"{number} cases that begin with '{start}' ({names}) and no rule which patient they are of"
+        problems.append(Problem(str(root), found, "data.patient_pattern, or a cases.csv with case,patient", remedy))

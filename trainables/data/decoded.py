@@ -1,0 +1,295 @@
+"""Decode many volumes in parallel and in bounded memory, into one pair of memory-mapped arrays.
+
+In: volumes in the order of the store. Out, in a folder: ``images.npy`` (slice, channel, row, column) float16,
+``masks.npy`` uint8 (the labelled slices come first), ``fingerprints.npy`` uint64 (one a slice, 0 where a slice is one
+value everywhere), ``volumes.json``. Threads decode, since decompression, counting and resampling release Python's lock;
+one thread writes in order.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from trainables.config import DataConfig
+from trainables.data.dataset import DataError, Dataset, Problem, Volume
+from trainables.data.decode import Decoded, claimed_bytes, decode_volume
+from trainables.data.preprocess import (
+    Constants,
+    distribution,
+    plane_plan,
+    pooled_constants,
+    prepared_images,
+    prepared_labels,
+    volume_constants,
+)
+
+MEMORY_BYTES = 2**29
+"""What the files in the making may take at once, as their headers claim; a larger file is decoded alone."""
+
+COPIES = 3  # of a file's voxels that are alive at once: compressed and inflated bytes, the reordered array
+
+Progress = Callable[[int, int], None]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclasses.dataclass(frozen=True)
+class VolumeFacts:
+    """What was found in a volume. Counts by class are of the foreground classes, in order."""
+
+    name: str
+    patient: str
+    phase: str
+    group: str
+    num_slices: int
+    rows: int  # as decoded, of the first piece
+    columns: int
+    spacing_mm: tuple[float, float] | None  # row, column
+    dtype: str
+    mask_dtype: str
+    lowest: float
+    highest: float
+    foreground_slices: int
+    class_slices: tuple[int, ...]  # slices that show each class
+    class_pixels: tuple[int, ...]  # as drawn, before any resampling
+    pixels_outside: int  # foreground that the crop loses
+    images_sha: str
+    labels_sha: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A volume as it is stored. ``fingerprints`` are those of the slices as decoded, 0 for a slice of one value."""
+
+    facts: VolumeFacts
+    images: npt.NDArray[np.float16]
+    masks: npt.NDArray[np.uint8] | None
+    fingerprints: npt.NDArray[np.uint64]
+
+
+class _Memory:
+    """Holds threads back while the volumes being decoded would take more than the budget together."""
+
+    def __init__(self, budget: int) -> None:
+        self._budget, self._taken = budget, 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def reserve(self, amount: int) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken == 0 or self._taken + amount <= self._budget)
+            self._taken += amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= amount
+                self._changed.notify_all()
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use; not every system can tell these from those of the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_parallel(
+    work: Callable[[Item], Result], items: Sequence[Item], progress: Progress | None = None
+) -> Iterator[Result | DataError]:
+    """Run ``work`` on every item in threads, a few ahead of what is taken, and yield results or errors in order."""
+
+    def guarded(item: Item) -> Result | DataError:
+        try:
+            return work(item)
+        except DataError as error:
+            return error
+
+    num_threads = available_cores()
+    waiting: deque[Future[Result | DataError]] = deque()
+    done = 0
+    with ThreadPoolExecutor(num_threads) as threads:
+        try:
+            for item in items:
+                if len(waiting) == 2 * num_threads:
+                    yield waiting.popleft().result()
+                    done += 1
+                    if progress:
+                        progress(done, len(items))
+                waiting.append(threads.submit(guarded, item))
+            while waiting:
+                yield waiting.popleft().result()
+                done += 1
+                if progress:
+                    progress(done, len(items))
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def for_each_volume(
+    work: Callable[[Volume], Result], volumes: Sequence[Volume], progress: Progress | None = None
+) -> Iterator[Result | DataError]:
+    """Run ``work`` on every volume in parallel, those that are at work together within the memory budget."""
+    memory = _Memory(MEMORY_BYTES)
+
+    def reserved(volume: Volume) -> Result:
+        with memory.reserve(COPIES * claimed_bytes(volume)):
+            return work(volume)
+
+    return in_parallel(reserved, volumes, progress)
+
+
+def prepare(volume: Volume, dataset: Dataset, config: DataConfig, constants: Constants | None) -> Prepared:
+    """Decode a volume and bring it into the form that is stored; ``constants`` None takes the volume's own."""
+    decoded = decode_volume(volume, dataset, config)
+    chosen = constants or volume_constants(decoded, config, volume.where)
+    pairs = [(piece, plane_plan(piece, config, volume.where)) for piece in decoded]
+    images = _joined([prepared_images(piece.images, plan, chosen, config) for piece, plan in pairs])
+    labelled = [(piece.labels, plan) for piece, plan in pairs if piece.labels is not None]
+    masks = [prepared_labels(labels, plan, dataset.num_classes) for labels, plan in labelled]
+    shown = sum(int(np.count_nonzero(labels[:, plan.rows.shown, plan.columns.shown])) for labels, plan in labelled)
+    marks = np.concatenate([fingerprints(piece.images) for piece in decoded])
+    is_flat = np.concatenate([_is_flat(piece.images) for piece in decoded])
+    facts = _facts(volume, decoded, marks, shown, dataset.num_classes)
+    return Prepared(facts, images, _joined(masks) if masks else None, np.where(is_flat, np.uint64(0), marks))
+
+
+def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def fingerprints(images: npt.NDArray[np.generic]) -> npt.NDArray[np.uint64]:
+    """Return 64 bits of SHA-256 of each slice's size, type and values."""
+    salt = f"{images.shape[1:]} {images.dtype}".encode()
+    digests = (hashlib.sha256(salt + each.tobytes()).digest() for each in images)
+    return np.array([int.from_bytes(digest[:8], "little") for digest in digests], np.uint64)
+
+
+def _is_flat(images: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+    return np.array([bool((each == each.flat[0]).all()) for each in images])
+
+
+def _facts(
+    volume: Volume, decoded: list[Decoded], marks: npt.NDArray[np.uint64], shown: int, num_classes: int
+) -> VolumeFacts:
+    """Describe a volume with fingerprints ``marks``, of whose foreground pixels ``shown`` lie in the square."""
+    first = decoded[0]
+    labels = [piece.labels for piece in decoded if piece.labels is not None]
+    empty = np.zeros((0, num_classes - 1), np.int64)
+    counts = np.concatenate([empty, *(_class_counts(each, num_classes) for each in labels)])  # (slice, class)
+    return VolumeFacts(
+        name=volume.name,
+        patient=volume.patient,
+        phase=volume.phase,
+        group=volume.group,
+        num_slices=sum(len(piece.images) for piece in decoded),
+        rows=first.images.shape[2],
+        columns=first.images.shape[3],
+        spacing_mm=first.spacing,
+        dtype=first.dtype,
+        mask_dtype=first.mask_dtype,
+        lowest=min(float(piece.images.min()) for piece in decoded),
+        highest=max(float(piece.images.max()) for piece in decoded),
+        foreground_slices=int(counts.any(1).sum()),
+        class_slices=tuple(int(number) for number in (counts > 0).sum(0)),
+        class_pixels=tuple(int(number) for number in counts.sum(0)),
+        pixels_outside=int(counts.sum()) - shown,
+        images_sha=hashlib.sha256(marks.tobytes()).hexdigest()[:16],
+        labels_sha=hashlib.sha256(b"".join(each.tobytes() for each in labels)).hexdigest()[:16] if labels else "",
+    )
+
+
+def _class_counts(labels: npt.NDArray[np.uint8], num_classes: int) -> npt.NDArray[np.int64]:
+    """Return how many pixels each slice has of each foreground class: (slice, num_classes - 1)."""
+    counts = [[np.count_nonzero(each == label) for label in range(1, num_classes)] for each in labels]
+    return np.array(counts, dtype=np.int64).reshape(len(labels), num_classes - 1)
+
+
+class GrowingArray:
+    """A ``.npy`` file to which rows are appended, as a context that closes it; its header is written at the end."""
+
+    def __init__(self, path: Path, row_shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+        self._file: BinaryIO = path.open("wb")
+        self._row_shape, self._dtype, self._rows = row_shape, np.dtype(dtype), 0
+        self._write_header()
+
+    def append(self, rows: npt.NDArray[np.generic]) -> None:
+        assert rows.shape[1:] == self._row_shape
+        self._file.write(np.ascontiguousarray(rows, self._dtype).data)
+        self._rows += len(rows)
+
+    def __enter__(self) -> "GrowingArray":
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        with self._file:
+            if error is None:
+                self._file.seek(0)
+                self._write_header()
+                self._file.flush()
+                os.fsync(self._file.fileno())
+
+    def _write_header(self) -> None:
+        """Numpy leaves room in a header for the first axis to grow, so the later one has the same length."""
+        description = np.lib.format.dtype_to_descr(self._dtype)
+        header = {"descr": description, "fortran_order": False, "shape": (self._rows, *self._row_shape)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+
+def measure_constants(
+    training: Sequence[Volume], dataset: Dataset, config: DataConfig, progress: Progress | None = None
+) -> Constants | None:
+    """Return the training split's constants, or None where each volume has its own."""
+    if config.intensity != "training-percentiles":
+        return None
+    found = for_each_volume(lambda volume: distribution(decode_volume(volume, dataset, config)), training, progress)
+    return pooled_constants(without_errors(found))
+
+
+def write_decoded(
+    folder: Path,
+    volumes: Sequence[Volume],
+    dataset: Dataset,
+    config: DataConfig,
+    constants: Constants | None,
+    progress: Progress | None = None,
+) -> list[VolumeFacts]:
+    """Decode and store all volumes, the labelled ones first. Raises DataError with the problems of all of them."""
+    side = config.image_size
+    marks, facts = [np.zeros(0, np.uint64)], []
+    results = for_each_volume(lambda volume: prepare(volume, dataset, config, constants), volumes, progress)
+    with (
+        GrowingArray(folder / "images.npy", (dataset.num_channels, side, side), np.float16) as images,
+        GrowingArray(folder / "masks.npy", (side, side), np.uint8) as masks,
+    ):
+        for prepared in without_errors(results):
+            images.append(prepared.images)
+            if prepared.masks is not None:
+                masks.append(prepared.masks)
+            marks.append(prepared.fingerprints)
+            facts.append(prepared.facts)
+    np.save(folder / "fingerprints.npy", np.concatenate(marks))
+    (folder / "volumes.json").write_text(json.dumps([dataclasses.asdict(each) for each in facts]))
+    return facts
+
+
+def without_errors(results: Iterable[Result | DataError]) -> Iterator[Result]:
+    """Yield results until the first error; then only gather the other errors, and raise them all."""
+    problems: list[Problem | str] = []
+    for result in results:
+        if isinstance(result, DataError):
+            problems += result.problems or [str(result)]
+        elif not problems:
+            yield result
+    if problems:
+        raise DataError(*problems)

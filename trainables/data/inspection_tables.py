@@ -1,0 +1,174 @@
+"""An inspection as tables on a terminal.
+
+In: an Inspection. Out: what was found, classes, split and pool, warnings, and a table of every problem.
+"""
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from trainables.data.dataset import Problem
+from trainables.data.decoded import VolumeFacts
+from trainables.data.inspection import FIRST_LOOK, Inspection
+from trainables.data.splits import PARTS
+
+LOG_WIDTH = 160
+SMALLEST_COUNT = 3  # labels with which the suggested sweep may begin
+MAX_COUNTS = 5
+
+
+def console(stream: TextIO) -> Console:
+    """Return a console; away from a terminal its lines are wide, so that paths stay whole in a log."""
+    return Console(file=stream, width=None if stream.isatty() else LOG_WIDTH, highlight=False)
+
+
+def print_inspection(found: Inspection, out: Console) -> None:
+    """Print everything."""
+    if found.dataset is not None:
+        out.print(_overview(found))
+        if found.facts:
+            out.print(_classes(found))
+        if found.parts:
+            out.print(_split(found))
+    for warning in found.warnings:
+        out.print(Text(f"warning: {warning}"))
+    print_problems(found.problems, out)
+    if not found.problems:
+        out.print(Text(f"next: {next_command(found)}"), soft_wrap=True)
+
+
+def next_command(found: Inspection) -> str:
+    """Return the sweep to start with: label counts that grow fourfold, up to all training slices."""
+    available = sum(facts.num_slices for facts in found.facts if found.parts.get(facts.patient) == "train")
+    counts = [available]
+    while counts[0] >= 4 * SMALLEST_COUNT and len(counts) < MAX_COUNTS:
+        counts.insert(0, round(counts[0] / 4))
+    names = ("root", *sorted(found.given.model_fields_set - {"root", *FIRST_LOOK}))
+    given = {key: getattr(found.given, key) for key in names if getattr(found.given, key) is not None}
+    sizes = {key: getattr(found.given, key) for key in FIRST_LOOK}
+    given |= sizes if sizes != FIRST_LOOK else {}  # which the preset has
+    keys = " ".join(f"data.{key}={shlex.quote(_text(value))}" for key, value in given.items())
+    listed_counts = ",".join(map(str, counts))
+    return f"python -m sweep.data_efficiency --preset small {keys} grid.label_counts=[{listed_counts}] --dry-run"
+
+
+def _text(value: object) -> str:
+    """Write a value as an override takes it; YAML reads JSON."""
+    return json.dumps(value) if value is None or isinstance(value, (dict, list, tuple)) else str(value)
+
+
+def print_problems(problems: Sequence[Problem], out: Console) -> None:
+    """Print a table of problems, or that there are none."""
+    if not problems:
+        out.print("no problems found")
+        return
+    number = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    table = Table(title=f"{number}: nothing would be trained", title_justify="left", box=box.ROUNDED)
+    for name in ("where", "found", "expected", "what to do"):
+        table.add_column(name, overflow="fold")
+    for problem in problems:
+        table.add_row(*map(Text, (problem.where, problem.found, problem.expected, problem.remedy)))
+    out.print(table)
+
+
+def print_natural(root: Path, counts: Mapping[str, int], out: Console) -> None:
+    """Print how many images each class has."""
+    table = _pairs(f"natural images in {root}")
+    table.add_row("classes", str(len(counts)))
+    table.add_row("images", f"{sum(counts.values())}, {min(counts.values())} to {max(counts.values())} in a class")
+    out.print(table)
+
+
+def _pairs(title: str) -> Table:
+    table = Table(title=Text(title, no_wrap=True), title_justify="left", show_header=False, box=box.ROUNDED)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    return table
+
+
+def _overview(found: Inspection) -> Table:
+    dataset, facts = found.dataset, found.facts
+    assert dataset is not None
+    table = _pairs(f"{dataset.root}")
+    slices, foreground = sum(each.num_slices for each in facts), sum(each.foreground_slices for each in facts)
+    patients = {volume.patient for volume in dataset.volumes}
+    rows = {
+        "format": dataset.format,
+        "channels": f"{dataset.num_channels} ({', '.join(dataset.channel_names)})",
+        "patients": str(len(patients)),
+        "volumes": f"{len(dataset.volumes)} with a mask, of which {len(facts)} could be used",
+        "phases": _counted(volume.phase or "(none)" for volume in dataset.volumes),
+        "groups": _counted({volume.patient: volume.group for volume in dataset.volumes}.values()),
+        "slices": f"{slices}, {foreground} with foreground and {slices - foreground} without",
+    }
+    if facts:
+        rows |= {
+            "slices a volume": _range(each.num_slices for each in facts),
+            "size, pixels": f"{_range(f.rows for f in facts)} rows, {_range(f.columns for f in facts)} columns",
+            "pixel, mm": _spacings(facts),
+            "image types": _counted(each.dtype for each in facts),
+            "mask types": _counted(each.mask_dtype for each in facts),
+            "intensities": f"{min(f.lowest for f in facts):g} to {max(f.highest for f in facts):g}; "
+            f"the volumes' largest {_range(f.highest for f in facts)}",
+            "decoded": f"{found.decoded_bytes / 2**20:.1f} MiB at {found.config.image_size} px, once a node",
+        }
+    for name, text in rows.items():
+        table.add_row(name, Text(text))
+    return table
+
+
+def _counted(values: Iterable[str]) -> str:
+    counts = Counter(values)
+    shown = [f"{name} {number}" for name, number in sorted(counts.items())[:8]]
+    return ", ".join(shown) + (f", ... ({len(counts)} in all)" if len(counts) > 8 else "")
+
+
+def _range(values: Iterable[float]) -> str:
+    every = list(values)
+    low, high = min(every), max(every)
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def _spacings(facts: Sequence[VolumeFacts]) -> str:
+    known = [value for each in facts if each.spacing_mm for value in each.spacing_mm]
+    return _range(round(value, 3) for value in known) if known else "not in the files"
+
+
+def _classes(found: Inspection) -> Table:
+    assert found.dataset is not None
+    table = Table(title="classes", title_justify="left", box=box.ROUNDED)
+    for name in ("class", "value in masks", "slices", "patients", "share of pixels drawn"):
+        table.add_column(name, justify="left" if name == "class" else "right")
+    total = sum(sum(each.class_pixels) for each in found.facts)
+    for index, name in enumerate(found.dataset.class_names):
+        slices = sum(each.class_slices[index] for each in found.facts)
+        patients = {each.patient for each in found.facts if each.class_slices[index]}
+        pixels = sum(each.class_pixels[index] for each in found.facts)
+        value = str(found.dataset.label_values[index + 1])
+        table.add_row(name, value, str(slices), str(len(patients)), f"{pixels / max(total, 1):.1%}")
+    return table
+
+
+def _split(found: Inspection) -> Table:
+    table = Table(title=f"split: {found.config.split}", title_justify="left", box=box.ROUNDED)
+    for name in ("part", "patients", "slices", "with foreground", "groups"):
+        table.add_column(name, justify="left" if name in ("part", "groups") else "right", overflow="fold")
+    for part in PARTS:
+        facts = [each for each in found.facts if found.parts.get(each.patient) == part]
+        groups = _counted({each.patient: each.group for each in facts}.values())
+        table.add_row(part, *_numbers(facts), str(sum(each.foreground_slices for each in facts)), groups)
+    if found.unlabelled:
+        table.add_row("unlabelled", *_numbers(found.unlabelled), "", "never of validation or test")
+    return table
+
+
+def _numbers(facts: Sequence[VolumeFacts]) -> tuple[str, str]:
+    return str(len({each.patient for each in facts})), str(sum(each.num_slices for each in facts))

@@ -1,0 +1,182 @@
+"""What a finished build says of its data: ids, counts, rows of each part, and what deserves a warning.
+
+In: a Dataset, its split, and the facts and fingerprints of every volume. Out: the content of ``data.json`` and
+``index.json``. Ids hash the images as decoded and what is then done to them, so they depend neither on the file format
+nor on the processor that resamples.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trainables.config import RECIPE_VERSION, DataConfig, content_hash
+from trainables.data.dataset import Dataset, Problem, listed
+from trainables.data.decoded import VolumeFacts
+from trainables.data.duplicates import SharedSlices, across_parts, shared_slices
+from trainables.data.preprocess import Constants
+from trainables.data.splits import PARTS, Part
+from trainables.data.unlabelled import leaking_patients
+
+LOST_SHARE = 0.005
+"""A crop that loses more of the foreground than this is warned about."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a finished build says of itself."""
+
+    config: DataConfig
+    dataset: Dataset
+    parts: Mapping[str, Part]
+    facts: Sequence[VolumeFacts]  # the labelled volumes first
+    num_labelled: int
+    constants: Constants | None
+    marks: npt.NDArray[np.uint64]  # of every row
+
+    @property
+    def labelled(self) -> Sequence[VolumeFacts]:
+        return self.facts[: self.num_labelled]
+
+    @cached_property
+    def bounds(self) -> list[tuple[int, int]]:
+        """First and last row, exclusive, of every volume."""
+        ends = np.cumsum([0, *(each.num_slices for each in self.facts)])
+        return [(int(start), int(stop)) for start, stop in pairwise(ends)]
+
+    def of_part(self, part: str) -> list[tuple[VolumeFacts, tuple[int, int]]]:
+        pairs = zip(self.labelled, self.bounds, strict=False)
+        return [(facts, bounds) for facts, bounds in pairs if self.parts[facts.patient] == part]
+
+    def index(self) -> dict[str, Any]:
+        """Where everything lies: rows of each part and of the pool, and the volumes of the labelled parts."""
+        pool = [bounds for _, bounds in self.pool()]
+        return {
+            "rows": {part: self._part_rows(part) for part in PARTS},
+            "pool_rows": pool,
+            "volumes": self._volumes(),
+        }
+
+    def _volumes(self) -> dict[str, list[dict[str, Any]]]:
+        firsts = {part: self._part_rows(part)[0] for part in PARTS}
+        return {
+            part: [
+                {"name": facts.name, "patient": facts.patient, "group": facts.group, "phase": facts.phase}
+                | {"start": start - first, "stop": stop - first}
+                for facts, (start, stop) in self.of_part(part)
+            ]
+            for part, first in firsts.items()
+        }
+
+    @cached_property
+    def repeated(self) -> list[SharedSlices]:
+        """Pairs of labelled patients that share a slice."""
+        spans = ((facts.patient, facts.name, self.marks[slice(*bounds)]) for facts, bounds in self._labelled_pairs())
+        return shared_slices(spans)
+
+    def problems(self) -> list[Problem]:
+        """What shows when everything is decoded: patients that the split tears apart, parts without a structure."""
+        found = across_parts(self.repeated, self.parts, self.dataset.root)
+        for part in ("train", "test"):
+            if not any(facts.foreground_slices for facts, _ in self.of_part(part)):
+                what = f"no foreground in any slice of {part}"
+                remedy = "correct the masks, or change data.split"
+                found.append(Problem(str(self.dataset.root), what, "some in training and test", remedy))
+        return found
+
+    def _labelled_pairs(self) -> Iterable[tuple[VolumeFacts, tuple[int, int]]]:
+        return zip(self.labelled, self.bounds, strict=False)
+
+    @cached_property
+    def leaking(self) -> dict[str, str]:
+        """Unlabelled patients that share a slice with validation or test, and with whom."""
+        held_out = {
+            int(mark): facts.patient
+            for part in ("validation", "test")
+            for facts, (start, stop) in self.of_part(part)
+            for mark in self.marks[start:stop]
+            if mark
+        }
+        marks: dict[str, set[int]] = {}
+        for facts, (start, stop) in self._unlabelled_pairs():
+            marks.setdefault(facts.patient, set()).update(int(mark) for mark in self.marks[start:stop])
+        return leaking_patients(marks, held_out)
+
+    def _unlabelled_pairs(self) -> Iterable[tuple[VolumeFacts, tuple[int, int]]]:
+        return zip(self.facts[self.num_labelled :], self.bounds[self.num_labelled :], strict=True)
+
+    def pool(self) -> list[tuple[VolumeFacts, tuple[int, int]]]:
+        """The pool's volumes: training frames, but of patients whose own cine holds them, and what is unlabelled."""
+        covered = {volume.patient for volume in self.dataset.unlabelled}
+        frames = [pair for pair in self.of_part("train") if pair[0].patient not in covered]
+        return frames + [pair for pair in self._unlabelled_pairs() if pair[0].patient not in self.leaking]
+
+    def summary(self, warnings: list[str]) -> dict[str, Any]:
+        ordered = sorted(self.labelled, key=lambda facts: (facts.patient, facts.phase))
+        content = content_hash([[each.patient, each.phase, each.images_sha, each.labels_sha] for each in ordered])
+        steps, num_classes = self._preprocessing(), len(self.dataset.class_names)
+        people = [[part, [[facts.patient, facts.phase] for facts, _ in self.of_part(part)]] for part in PARTS]
+        members = self._members()
+        pool_content = [[facts.images_sha, self._resampled_from(facts)] for facts in members["pool"]]
+        spacing = [self._resampled_from(facts) for facts in self.labelled]
+        return {
+            "format": self.dataset.format,
+            "content_id": content,
+            "data_id": content_hash(content, people, spacing, steps, num_classes, RECIPE_VERSION),
+            "pool_id": content_hash(pool_content, steps, RECIPE_VERSION),
+            "class_names": list(self.dataset.class_names),
+            "channel_names": list(self.dataset.channel_names),
+            "num_patients": {part: len({each.patient for each in found}) for part, found in members.items()},
+            "num_slices": {part: sum(each.num_slices for each in found) for part, found in members.items()},
+            "groups": self._groups(),
+            "preprocessing": steps,
+            "split": self.config.split,
+            "foreground_outside_crop": self._lost_share(),
+            "warnings": warnings + self.warnings(),
+        }
+
+    def _members(self) -> dict[str, list[VolumeFacts]]:
+        """The volumes of each part and of the pool."""
+        pairs = {**{str(part): self.of_part(part) for part in PARTS}, "pool": self.pool()}
+        return {part: [facts for facts, _ in found] for part, found in pairs.items()}
+
+    def _resampled_from(self, facts: VolumeFacts) -> tuple[float, float] | None:
+        """The spacing of a volume where it decides how large the volume becomes."""
+        return facts.spacing_mm if self.config.spacing_mm is not None else None
+
+    def _preprocessing(self) -> dict[str, Any]:
+        keys = ("slice_axis", "spacing_mm", "pixel_spacing_mm", "longest_side", "image_size", "intensity")
+        steps: dict[str, Any] = {key: getattr(self.config, key) for key in keys}
+        return steps | {"constants": self.constants}
+
+    def _part_rows(self, part: str) -> tuple[int, int]:
+        rows = [bounds for _, bounds in self.of_part(part)]
+        return (rows[0][0], rows[-1][1]) if rows else (0, 0)
+
+    def _groups(self) -> dict[str, int]:
+        groups = sorted({facts.patient: facts.group for facts in self.labelled}.values())
+        return {group: groups.count(group) for group in dict.fromkeys(groups)}
+
+    def _lost_share(self) -> float:
+        total = sum(sum(facts.class_pixels) for facts in self.labelled)
+        return sum(facts.pixels_outside for facts in self.labelled) / max(total, 1)
+
+    def warnings(self) -> list[str]:
+        found = []
+        if self._lost_share() > LOST_SHARE:
+            found.append(
+                f"{self._lost_share():.1%} of all foreground pixels lie outside the {self.config.image_size} px crop "
+                "and are not scored; enlarge data.image_size or data.spacing_mm, or set data.longest_side"
+            )
+        found += [f"{pair} count as two and are one; data.exclude leaves one out" for pair in self.repeated]
+        if self.leaking:
+            pairs = listed(f"{patient} = {other}" for patient, other in sorted(self.leaking.items()))
+            found.append(
+                f"{len(self.leaking)} unlabelled patients share slices with patients of validation or test ({pairs}) "
+                "and are left out of the pool"
+            )
+        return found

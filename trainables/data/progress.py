@@ -1,0 +1,18 @@
+"""A bar while files are decoded. In: a console. Out: what ``decoded`` and ``natural`` report their progress to."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from trainables.data.decoded import Progress as Report
+
+
+@contextmanager
+def counted(what: str, console: Console) -> Iterator[Report]:
+    """Show how many volumes or images are done of how many, until the body ends; in a log nothing is printed."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,73 @@
+"""PNG, TIF and the other picture formats: the home of pillow, with ``natural.py`` and ``contact_sheet.py``.
+
+In: a file. Out: its pages as (page, channel, row, column) in the file's own type; or a DataError. The palette of a mask
+gives its indices, that of an image its colours; an RGBA picture gives three. Masks must be lossless and of one channel.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageSequence, UnidentifiedImageError
+
+from trainables.data.dataset import DataError, Problem
+
+LOSSY = (".jpg", ".jpeg")
+NOT_READABLE = (
+    *(OSError, EOFError, SyntaxError, TypeError, ValueError),  # as pillow lets them through
+    *(UnidentifiedImageError, Image.DecompressionBombError),
+)
+
+Array = npt.NDArray[np.generic]
+
+
+def claimed_bytes(path: Path) -> int:
+    """Return how much memory the pixels of all pages take. Raises DataError for a file that is no picture."""
+    try:
+        with Image.open(path) as image:
+            pages = getattr(image, "n_frames", 1)
+            return int(image.width * image.height * pages * max(1, len(image.getbands())))
+    except NOT_READABLE as error:
+        raise DataError(_damaged(path, error)) from error
+
+
+def read_raster(path: Path, is_mask: bool = False) -> Array:
+    """Decode every page to (page, channel, row, column). Raises DataError for damaged or lossy or coloured masks."""
+    if is_mask and path.suffix.lower() in LOSSY:
+        remedy = "export the masks as PNG or TIF from where they were drawn"
+        raise DataError(Problem(str(path), "a lossy JPEG mask", "exact label values", remedy))
+    try:
+        with Image.open(path) as image:
+            if image.format == "PNG":
+                image.verify()  # decoding passes over the checksums of the pixels
+        with Image.open(path) as image:
+            pages = [_pixels(page, is_mask) for page in ImageSequence.Iterator(image)]
+    except NOT_READABLE as error:
+        raise DataError(_damaged(path, error)) from error
+    if len({page.shape for page in pages}) != 1:
+        found = f"pages of sizes {sorted({page.shape for page in pages})}"
+        raise DataError(Problem(str(path), found, "pages of one size", "save them as files of their own"))
+    if is_mask and pages[0].shape[0] != 1:
+        found, remedy = f"a mask of {pages[0].shape[0]} colour channels", "save class numbers as grey values"
+        raise DataError(Problem(str(path), found, "one channel of class numbers", remedy))
+    return np.stack(pages)
+
+
+def _pixels(page: Image.Image, is_mask: bool) -> Array:
+    has_colours = page.mode in ("RGBA", "CMYK", "YCbCr", "LAB", "HSV", "RGBX") or (page.mode == "P" and not is_mask)
+    if page.mode in ("1", "LA") or (page.mode == "P" and has_colours and _has_grey_palette(page)):
+        page = page.convert("L")
+    elif has_colours:
+        page = page.convert("RGB")
+    pixels = np.asarray(page)  # (row, column) or (row, column, channel)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _has_grey_palette(page: Image.Image) -> bool:
+    colours = np.array(page.getpalette("RGB")).reshape(-1, 3)
+    return bool((colours == colours[:, :1]).all())
+
+
+def _damaged(path: Path, error: Exception) -> Problem:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return Problem(str(path), f"a file that cannot be read ({reason})", "a whole picture file", "copy it again")

@@ -1,0 +1,207 @@
+"""Plain folders of images and masks: PNG, TIF or NIfTI, and a pattern or a table that says whose they are.
+
+In: a folder with ``images/`` and ``masks/`` (equal names, or the mask's with an ending such as _mask), a folder with
+``X.png`` and ``X_mask.png`` side by side, or a ``cases.csv`` with the columns image, mask, patient[, phase, group].
+Out: a Dataset. Classes are named by ``data.classes``, or counted from the masks where their values leave no doubt.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from trainables.config import DataConfig
+from trainables.data import nifti, raster
+from trainables.data.cases import (
+    CASES_FILE,
+    MASK_ENDING,
+    NIFTI_SUFFIXES,
+    FoundCase,
+    files_below,
+    is_image,
+    read_table,
+    stem,
+    to_volumes,
+)
+from trainables.data.dataset import DataError, Dataset, Piece, Problem, listed, natural_order
+
+LAYOUT = "images/NAME.png and masks/NAME.png (or .tif, .nii.gz), or NAME.png and NAME_mask.png, or a cases.csv"
+IMAGE_FOLDERS = ("images", "image", "imgs", "img")
+MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "segmentations")
+
+MAX_GUESSED = 20  # classes that are counted from masks without being named
+
+
+def is_at(root: Path) -> bool:
+    """A table of cases, folders of images and masks, or images with masks beside them."""
+    if (root / CASES_FILE).is_file() or (_subfolder(root, IMAGE_FOLDERS) and _subfolder(root, MASK_FOLDERS)):
+        return True
+    return any(is_image(path) and re.search(MASK_ENDING, stem(path), re.IGNORECASE) for path in root.iterdir())
+
+
+def read(root: Path, config: DataConfig) -> Dataset:
+    """List the cases, and name the classes."""
+    problems: list[Problem] = []
+    cases = _from_table(root, config, problems)
+    if cases is None:
+        cases = _from_names(root, config, problems)
+    names, values = _classes(cases, config, problems)
+    return Dataset(
+        format="folder",
+        root=root,
+        class_names=names,
+        label_values=values,
+        channel_names=_channel_names(cases),
+        volumes=to_volumes(cases, config, root, problems),
+        problems=tuple(problems),
+    )
+
+
+def _subfolder(root: Path, names: tuple[str, ...]) -> Path | None:
+    found = {path.name.lower(): path for path in root.iterdir() if path.is_dir()}
+    return next((found[name] for name in names if name in found), None)
+
+
+def _from_table(root: Path, config: DataConfig, problems: list[Problem]) -> list[FoundCase] | None:
+    """Cases of a table with image and mask columns; None where there is no such table."""
+    table = read_table(config, root, ("patient",))
+    if table is None or ("image" not in table[1][0] and "case" in table[1][0]):
+        return None
+    path, rows = read_table(config, root, ("image", "mask", "patient")) or table
+    cases: dict[str, FoundCase] = {}
+    for number, row in enumerate(rows, 2):
+        where = f"{path}, line {number}"
+        image, mask = path.parent / row["image"], path.parent / row["mask"]
+        name = (Path(row["image"]).parent / stem(image)).as_posix()
+        if name in config.exclude:
+            continue
+        absent = [
+            str(each) for each, text in ((image, row["image"]), (mask, row["mask"])) if not text or not each.is_file()
+        ]
+        if absent or not row["patient"]:
+            found = f"no file {listed(absent)}" if absent else "no patient"
+            expected = "an image, its mask and its patient in each row"
+            problems.append(Problem(where, found, expected, "correct the row"))
+            continue
+        if name in cases:
+            problems.append(Problem(where, f"image {row['image']} again", "each image once", "remove the row"))
+        cases.setdefault(name, FoundCase(name, Piece((image,), mask), row))
+    return list(cases.values())
+
+
+def _from_names(root: Path, config: DataConfig, problems: list[Problem]) -> list[FoundCase]:
+    """Cases of two folders with equal names, or of one in which masks have an ending of their own."""
+    image_folder, mask_folder = _subfolder(root, IMAGE_FOLDERS), _subfolder(root, MASK_FOLDERS)
+    if image_folder and mask_folder:
+        images, masks = _by_name(image_folder, config, problems), _by_name(mask_folder, config, problems)
+    else:
+        image_folder = mask_folder = root
+        every = _by_name(root, config, problems)
+        images = {name: path for name, path in every.items() if not _is_mask(name)}
+        masks = {name: path for name, path in every.items() if _is_mask(name)}
+    masks = _by_image(masks, images, config, problems)
+    cases = []
+    for name, path in images.items():
+        if name in masks:
+            cases.append(FoundCase(name, Piece((path,), masks[name])))
+        else:
+            expected = f"a mask of the same name in {mask_folder.name}/, or {name}_mask beside it"
+            remedy = "copy the mask, or move the image to a folder of its own (data.unlabelled_root)"
+            problems.append(Problem(str(path), "an image without a mask", expected, remedy))
+    for name in sorted(masks.keys() - images.keys(), key=natural_order):
+        expected = f"an image of the same name in {image_folder.name}/"
+        problems.append(
+            Problem(str(masks[name]), "a mask without an image", expected, "copy the image, or remove the mask")
+        )
+    return cases
+
+
+def _by_image(
+    masks: dict[str, Path], images: dict[str, Path], config: DataConfig, problems: list[Problem]
+) -> dict[str, Path]:
+    """Masks by the name of their image."""
+    found: dict[str, Path] = {}
+    for name, path in masks.items():
+        image = name if name in images else _unmasked(name)
+        if image in config.exclude:
+            continue
+        if image in found:
+            have = f"a second mask of {image} (also {found[image].name})"
+            problems.append(Problem(str(path), have, "one mask with all classes", "join them, or remove one"))
+        found.setdefault(image, path)
+    return found
+
+
+def _is_mask(name: str) -> bool:
+    return re.search(MASK_ENDING, name, re.IGNORECASE) is not None
+
+
+def _unmasked(name: str) -> str:
+    return re.sub(MASK_ENDING, "", name, flags=re.IGNORECASE)
+
+
+def _by_name(folder: Path, config: DataConfig, problems: list[Problem]) -> dict[str, Path]:
+    """Image files below a folder by their path in it without suffix."""
+    found: dict[str, Path] = {}
+    files = (path for path in files_below(folder) if is_image(path))
+    for path in sorted(files, key=lambda each: natural_order(str(each))):
+        name = path.relative_to(folder).with_name(stem(path)).as_posix()
+        if name in config.exclude:
+            continue
+        if name in found:
+            have = f"a second file of the name {name} (also {found[name].name})"
+            problems.append(Problem(str(path), have, "each case once", "remove one of them"))
+        found.setdefault(name, path)
+    return found
+
+
+def _classes(
+    cases: Iterable[FoundCase], config: DataConfig, problems: list[Problem]
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    if config.classes:
+        ordered = sorted(config.classes.items(), key=lambda item: item[1])
+        return tuple(name for name, _ in ordered), (0, *(value for _, value in ordered))
+    values: dict[float, Path] = {}
+    for path in (case.piece.mask for case in cases if case.piece.mask):
+        try:
+            array = nifti.read_nifti(path).array if path.name.lower().endswith(NIFTI_SUFFIXES) else None
+            array = raster.read_raster(path, is_mask=True) if array is None else array
+        except DataError:
+            continue  # decoding reports it
+        for value in np.unique(array):
+            values.setdefault(float(value), path)
+        if len(values) > MAX_GUESSED + 1:
+            break  # no later mask makes them fewer
+    return _guessed(values, problems) if values else ((), (0,))  # no mask could be read
+
+
+def _guessed(by_value: dict[float, Path], problems: list[Problem]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Name one class of any value 'foreground', and 1, 2, ... by their number; anything else must be named."""
+    values = sorted(by_value.keys() - {0.0})
+    odd = [value for index, value in enumerate(values, 1) if value != index]
+    if len(values) == 1 and values[0] > 0 and values[0].is_integer():
+        return ("foreground",), (0, int(values[0]))
+    if not odd and 1 <= len(values) <= MAX_GUESSED:
+        return tuple(f"class {value:g}" for value in values), (0, *map(int, values))
+    where = str(by_value[(odd or values or [0.0])[0]])
+    found = f"masks that hold {listed((f'{value:g}' for value in values), 6)} beside 0" if values else "empty masks"
+    example = ", ".join(f"NAME{i}: {value:g}" for i, value in enumerate(values[:2], 1)) or "NAME: 255"
+    remedy = f"name the classes with data.classes={{{example}}}"
+    problems.append(Problem(where, found, "0 and one value, or 0, 1, 2, ...", remedy))
+    whole = [int(value) for value in values if value > 0 and value.is_integer()][:MAX_GUESSED]
+    return tuple(f"value {value}" for value in whole), (0, *whole)
+
+
+def _channel_names(cases: list[FoundCase]) -> tuple[str, ...]:
+    """Three colours or one grey channel, as the first image that can be read has."""
+    for case in cases:
+        path = case.piece.images[0]
+        if path.name.lower().endswith(NIFTI_SUFFIXES):
+            return ("image",)
+        try:
+            number = raster.read_raster(path).shape[1]
+        except DataError:
+            continue
+        return ("red", "green", "blue") if number == 3 else ("image",)
+    return ("image",)
