@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+SPREAD := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -20,7 +21,7 @@ demo: $(READY)   ## the main job on an embedded default: no download, no data, 2
 	$(BIN)/python -m analysis.report results/demo
 
 test: $(READY)   ## the tests that need no GPU, data or patience
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not gpu" $(SPREAD)
 
 test-slow: $(READY)  ## the long tests: kills and restarts of whole sweeps
 	$(BIN)/python -m pytest -m "slow and not gpu"
@@ -34,7 +35,7 @@ lowest:          ## the tests on the lowest versions that pyproject.toml allows
 	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[dev]'
-	.venv-lowest/bin/python -m pytest -m "not slow and not gpu"
+	.venv-lowest/bin/python -m pytest -m "not slow and not gpu" $(SPREAD)
 
 clean:           ## remove results and caches, keep the environment
 	rm -rf results .pytest_cache .mypy_cache .ruff_cache .hypothesis

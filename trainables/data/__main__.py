@@ -126,10 +126,10 @@ def _show_natural(root: Path) -> int:
         with counted("decoding", console(sys.stderr)) as progress:
             counts, problems = inspect_natural(root, progress)
     except DataError as error:
-        print_problems(error.problems, console(sys.stdout))
+        print_problems(error.problems, console(sys.stdout), root)
         return REFUSED
     print_natural(root, counts, console(sys.stdout))
-    print_problems(problems, console(sys.stdout))
+    print_problems(problems, console(sys.stdout), root)
     return REFUSED if problems else USABLE
 
 

@@ -40,7 +40,7 @@ def print_inspection(found: Inspection, out: Console) -> None:
             out.print(_split(found))
     for warning in found.warnings:
         out.print(Text(f"warning: {warning}"))
-    print_problems(found.problems, out)
+    print_problems(found.problems, out, found.given.root)
     if not found.problems:
         out.print(Text(f"next: {next_command(found)}"), soft_wrap=True)
 
@@ -65,8 +65,8 @@ def _text(value: object) -> str:
     return json.dumps(value) if value is None or isinstance(value, (dict, list, tuple)) else str(value)
 
 
-def print_problems(problems: Sequence[Problem], out: Console) -> None:
-    """Print a table of problems, or that there are none."""
+def print_problems(problems: Sequence[Problem], out: Console, root: Path | None = None) -> None:
+    """Print a table of problems, or that there are none; places below ``root`` by their path in it."""
     if not problems:
         out.print("no problems found")
         return
@@ -75,7 +75,8 @@ def print_problems(problems: Sequence[Problem], out: Console) -> None:
     for name in ("where", "found", "expected", "what to do"):
         table.add_column(name, overflow="fold")
     for problem in problems:
-        table.add_row(*map(Text, (problem.where, problem.found, problem.expected, problem.remedy)))
+        where = problem.where.removeprefix(f"{root.absolute()}/") if root else problem.where
+        table.add_row(*map(Text, (where, problem.found, problem.expected, problem.remedy)))
     out.print(table)
 
 
