@@ -85,7 +85,7 @@ def load_results(root: Path) -> ExperimentResults:
         planned=planned,
         cells=cells,
         curves=tables["curves"][tables["curves"]["cell_id"].isin(kept)].reset_index(drop=True),
-        cases=tables["cases"][tables["cases"]["cell_id"].isin(kept)].reset_index(drop=True),
+        cases=_with_current_names(tables["cases"][tables["cases"]["cell_id"].isin(kept)], data),
         pretraining=tables["pretraining"],
         missing=_missing_cells(planned, kept, failures),
         failures=failures.reset_index(drop=True),
@@ -94,6 +94,13 @@ def load_results(root: Path) -> ExperimentResults:
         versions=_read_json(root / "versions.json", warnings),
         warnings=warnings,
     )
+
+
+def _with_current_names(cases: pd.DataFrame, data: Mapping[str, Any]) -> pd.DataFrame:
+    """Name classes as the latest run does: a finished cell keeps the names of its time, and is the same cell."""
+    names = dict(enumerate(data.get("class_names") or [], start=1))
+    known = zip(cases["class_index"], cases["class_name"], strict=True)
+    return cases.assign(class_name=[names.get(index, name) for index, name in known]).reset_index(drop=True)
 
 
 def variant_label(arm: str, pretraining_epochs: int) -> str:

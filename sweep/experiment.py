@@ -21,6 +21,7 @@ from trainables.config import (
     NaturalConfig,
     Section,
     StageConfig,
+    override_value,
 )
 
 
@@ -190,7 +191,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         if not isinstance(node, dict):
             raise ExperimentError(f"'{override}': {key} is not a section")
     try:
-        node[last] = yaml.safe_load(text)
+        node[last] = override_value(last, text)
     except yaml.YAMLError as error:
         raise ExperimentError(f"'{override}': the value is not valid YAML") from error
 

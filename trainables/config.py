@@ -10,9 +10,10 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-MAX_CLASSES = 100  # of a mask, without the background
+MAX_CLASSES = 255  # of a mask, without the background: masks are stored as uint8
 RECIPE_VERSION = 2
 """Raised when a change of code changes numbers without a change of config: old cells are then never reused."""
 
@@ -28,6 +29,17 @@ def content_hash(*parts: Any) -> str:
     plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def override_value(key: str, text: str) -> Any:
+    """Return what ``key=text`` sets: YAML, but a pattern as it stands, which YAML would take for a list.
+
+    One pair of quotes around a pattern is dropped. Raises yaml.YAMLError.
+    """
+    if key.endswith("_pattern") and text not in ("", "~", "null"):
+        is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
+        return text[1:-1] if is_quoted else text
+    return yaml.safe_load(text)
 
 
 class PhantomConfig(Section):
@@ -81,7 +93,8 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _parts_agree(self) -> "DataConfig":
         if self.spacing_mm is not None and self.longest_side is not None:
-            raise ValueError("data.spacing_mm and data.longest_side: expected one of them, found both")
+            remedy = "set data.longest_side=null to resample to data.spacing_mm, or data.spacing_mm=null"
+            raise ValueError(f"data.spacing_mm and data.longest_side: expected one of them, found both; {remedy}")
         if (self.split == "file") != (self.split_file is not None):
             raise ValueError(f"data.split_file: expected with split: file and only there, found {self.split_file}")
         if self.validation_fraction == 0 and self.validation_slices != 0 and self.split == "fractions":

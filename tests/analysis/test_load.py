@@ -1,5 +1,6 @@
 """Which cells belong to the design, and what is said about the rest."""
 
+import json
 import shutil
 
 import pytest
@@ -73,3 +74,13 @@ def test_a_point_that_a_later_plan_asks_for_with_another_recipe_shows_the_later_
     assert len(after.planned) == len(before.planned)
     assert "byol-domain" not in set(after.cells["arm"])  # the old encoder's cells are not shown as the new one's
     assert set(after.cells["arm"]) == set(before.cells["arm"]) - {"byol-domain"}
+
+
+def test_classes_have_the_names_of_the_latest_run(results, tmp_path):
+    root = shutil.copytree(results, tmp_path / "renamed")
+    data = json.loads((root / "data.json").read_text())
+    data["class_names"][0] = "cavity"
+    (root / "data.json").write_text(json.dumps(data))
+    before, after = load_results(results).cases, load_results(root).cases
+    assert set(after.class_name[after.class_index == 1]) == {"cavity"}
+    assert (after.class_name[after.class_index != 1] == before.class_name[before.class_index != 1]).all()

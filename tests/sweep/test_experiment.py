@@ -1,9 +1,11 @@
 """The experiment tree: presets load, overrides apply, and what is wrong is named with what would be right."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from sweep.data_efficiency import main
 from sweep.experiment import ExperimentError, load_file, load_preset, preset_names, to_yaml
 
 
@@ -83,6 +85,26 @@ def test_overrides_reach_every_level_and_take_yaml_values() -> None:
 def test_a_wrong_override_is_refused_with_what_would_be_right(override: str, message: str) -> None:
     with pytest.raises(ExperimentError, match=message):
         load_preset("smoke", [override])
+
+
+def test_a_pattern_is_taken_as_it_stands() -> None:
+    patterns = {r"[a-z]+(\d+)": r"[a-z]+(\d+)", r"'([^_]+)_.*'": "([^_]+)_.*", "[(a|b)]()": "[(a|b)]()", "null": None}
+    for text, expected in patterns.items():
+        assert load_preset("smoke", [f"data.patient_pattern={text}"]).data.patient_pattern == expected
+
+
+def test_another_size_than_the_presets_is_refused_with_the_way_out() -> None:
+    overrides = ["data.spacing_mm=1.5", "data.format=auto"]
+    with pytest.raises(ExperimentError, match=r"set data\.longest_side=null to resample to data\.spacing_mm"):
+        load_preset("small", overrides)
+    assert load_preset("small", [*overrides, "data.longest_side=null"]).data.spacing_mm == 1.5
+
+
+def test_the_help_names_every_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    listed = capsys.readouterr().out.split("--preset NAME")[-1].split("--config FILE")[0]
+    assert set(preset_names()) <= set(re.findall(r"[\w-]+", listed))
 
 
 def test_an_unknown_preset_is_refused_with_the_nearest() -> None:

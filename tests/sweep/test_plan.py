@@ -130,3 +130,11 @@ def test_initial_weights_of_a_file_enter_the_id_by_content(tmp_path: Path) -> No
     overrides = ("arms.random.weights=file:/w.pth", "grid.arms=[random]", "report.reference_arm=random")
     first, second = (plan(tmp_path, *overrides, weights_ids={"file:/w.pth": f"sha256:{n}"}) for n in "ab")
     assert not ids(first) & ids(second)
+
+
+def test_another_way_of_drawing_labels_is_another_protocol(tmp_path: Path) -> None:
+    protocols = [
+        {cell.job.axes["protocol_id"] for cell in plan(tmp_path, f"data.label_draw={draw}").cells}
+        for draw in ("uniform", "stratified")
+    ]
+    assert not protocols[0] & protocols[1]

@@ -562,8 +562,8 @@ NNUNET = (
         *("'odd': -1", "above 0", "correct the labels"),
     ),
     Broken(
-        *("too many classes", "nnunet", set_json(labels={f"c{value}": value for value in range(102)}), JSON),
-        *("101 classes", "at most 100", "merge classes"),
+        *("too many classes", "nnunet", set_json(labels={f"c{value}": value for value in range(257)}), JSON),
+        *("256 classes", "at most 255", "merge classes"),
     ),
     Broken(
         "numTraining", "nnunet", set_json(numTraining=11), JSON, "numTraining = 11", "10, the training cases", "copy"
@@ -929,6 +929,19 @@ def test_what_is_wrong_with_an_excluded_case_is_no_problem(
     assert open_store(config, tmp_path / "cache").num_classes == 4
 
 
+@pytest.mark.parametrize("layout", ["acdc", "nnunet", "nnunet-png", "decathlon", "folder", "table"])
+def test_a_name_to_exclude_that_nothing_has_is_a_problem(layout: str, templates: Templates, tmp_path: Path) -> None:
+    config = templates.damaged(Broken("", layout, lambda root: None, "", "", "", ""), tmp_path)
+    config = config.model_copy(update={"exclude": ("patient003", "patient04", "Patient010")})
+    problems = inspect(config, tmp_path / "cache").problems
+    assert [problem.where for problem in problems] == [str(config.root)] * 2
+    for problem, name, nearest in zip(problems, ("patient04", "Patient010"), ("patient004", "patient010"), strict=True):
+        assert f"'{name}'" in problem.found
+        assert problem.expected.endswith(f"such as {nearest}")
+    with pytest.raises(DataError, match=r"data\.exclude with 'patient04'"):
+        open_store(config, tmp_path / "cache")
+
+
 def test_a_problem_that_two_readings_find_is_listed_once(templates: Templates, tmp_path: Path) -> None:
     config = templates.damaged(BY_NAME["truncated gzip"], tmp_path)
     found = inspect(config.model_copy(update={"intensity": "training-percentiles"}))
@@ -948,9 +961,51 @@ def test_the_command_ends_with_1_and_names_the_place(
     assert re.sub(r"\s", "", broken.where) in printed
 
 
-def test_more_than_a_hundred_named_classes_are_refused_before_anything_is_read(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"data\.classes: expected at most 100, found 101; merge classes"):
-        DataConfig(root=tmp_path, classes={f"c{value}": value for value in range(1, 102)})
+def test_more_named_classes_than_a_byte_holds_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    assert DataConfig(root=tmp_path, classes={f"c{value}": value for value in range(1, 256)}).classes
+    with pytest.raises(ValueError, match=r"data\.classes: expected at most 255, found 256; merge classes"):
+        DataConfig(root=tmp_path, classes={f"c{value}": value for value in range(1, 257)})
+
+
+@pytest.mark.parametrize(
+    ("base", "key", "value"),
+    [
+        *((base, "classes", {"a": 1}) for base in ("acdc", "nnunet", "decathlon")),
+        ("acdc", "patient_pattern", r"patient(\d+)"),
+        ("acdc", "cases_csv", Path("cases.csv")),
+    ],
+)
+def test_a_field_that_the_format_does_not_read_is_refused(
+    base: str, key: str, value: object, templates: Templates, tmp_path: Path
+) -> None:
+    config = templates.damaged(Broken("none", base, lambda root: None, "", "", "", ""), tmp_path)
+    (problem,) = inspect(config.model_copy(update={key: value})).problems
+    assert problem.found == f"data.{key} set for format {base}, which does not read it"
+    assert problem.remedy == f"remove data.{key}"
+
+
+def test_a_broken_training_image_hides_neither_the_pool_nor_patients_that_are_one(
+    templates: Templates, tmp_path: Path
+) -> None:
+    other = "patient003/patient003_frame11.nii.gz"
+    damages = both(copy(other, "patient001/patient001_frame11.nii.gz"), cut("patient003/patient003_frame04.nii.gz", 9))
+    config = templates.damaged(Broken("three", "acdc", damages, "", "", "", ""), tmp_path)
+    (tmp_path / "more" / "p9").mkdir(parents=True)
+    (tmp_path / "more" / "p9" / "cine.nii.gz").write_bytes(b"")
+    update = {"intensity": "training-percentiles", "unlabelled_root": tmp_path / "more"}
+    problems = inspect(config.model_copy(update=update)).problems
+    places = ["data/patient003/patient003_frame04.nii.gz", "more/p9/cine.nii.gz", "data"]
+    assert [problem.where.removeprefix(f"{tmp_path}/") for problem in problems] == places
+    assert "with 3 identical slices" in problems[-1].found
+
+
+def test_nothing_that_could_be_decoded_leaves_only_what_is_wrong_with_the_files(
+    templates: Templates, tmp_path: Path
+) -> None:
+    files = [path.relative_to(templates.folder / "acdc") for path in (templates.folder / "acdc").rglob("*_frame*")]
+    damage = both(*(cut(str(path), 0) for path in files))
+    config = templates.damaged(Broken("all", "acdc", damage, "", "", "", ""), tmp_path)
+    assert len(inspect(config).problems) == len(files)
 
 
 def test_the_valid_set_of_each_layout_ends_with_0(

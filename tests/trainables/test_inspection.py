@@ -143,6 +143,21 @@ def test_the_command_that_is_printed_asks_for_the_same_data(
     assert experiment.grid.label_counts[-1] == 2 * 2 * 3  # of 4 patients 2 train, with 2 phases of 3 slices
 
 
+def test_the_command_counts_patients_where_patients_are_labelled(acdc: Path) -> None:
+    command = next_command(inspect(DataConfig(root=acdc, label_unit="patients")))
+    assert "data.label_unit=patients " in command
+    assert "grid.label_counts=[3] " in command  # of 5 patients 3 train
+
+
+def test_a_pattern_is_taken_as_it_stands_where_yaml_would_take_it_for_a_list(
+    datasets: ModuleType, run: Run, tmp_path: Path
+) -> None:
+    datasets.write("nnunet", tmp_path / "data")
+    for pattern in (r"[a-z]+(\d+)", r"'[a-z]+(\d+)'", r'"[a-z]+(\d+)"', r"[a-z]+[_]?(\d+)"):
+        code, printed = run(tmp_path / "data", f"data.patient_pattern={pattern}")
+        assert (code, rows(printed)["patients"]) == (0, ["5"]), pattern
+
+
 # The contact sheet
 
 
@@ -260,7 +275,7 @@ def test_natural_images_without_classes_are_refused(photographs: Path, run: Run,
         (["spacing_mm=-1"], "spacing_mm: Input should be greater than 0"),
         (
             ["spacing_mm=1", "longest_side=64"],
-            "data.spacing_mm and data.longest_side: expected one of them, found both",
+            "expected one of them, found both; set data.longest_side=null to resample to data.spacing_mm",
         ),
         (["classes={a: 1"], "classes={a: 1: expected a YAML value"),
         (["patient_pattern=patient"], "data.patient_pattern: expected a group that is the patient"),
@@ -292,6 +307,24 @@ def test_a_file_that_cannot_be_written_ends_with_2(acdc: Path, run: Run) -> None
         code, printed = run(acdc, option, acdc / "patient001" / "Info.cfg" / "file")
         assert code == 2
         assert "error: " in printed
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (PermissionError(13, "Permission denied", "x.nii"), 1, "error: [Errno 13] Permission denied: 'x.nii'"),
+        (KeyboardInterrupt(), 130, "error: interrupted"),
+    ],
+)
+def test_what_stops_an_inspection_is_one_line(
+    acdc: Path, run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, line: str
+) -> None:
+    def stop(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("trainables.data.inspection.inspect", stop)
+    ended, printed = run(acdc)
+    assert (ended, printed.strip()) == (code, line)
 
 
 # The real ACDC

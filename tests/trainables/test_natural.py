@@ -1,5 +1,6 @@
 """Natural images: the procedural set, and folders of real files."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,19 @@ def test_a_class_without_images_a_single_class_and_a_missing_folder_are_refused(
     Image.new("RGB", (8, 8)).save(only / "x.png")
     with pytest.raises(DataError, match="found 1 subfolders; expected at least two"):
         open_natural(config(folder / "cat"), cache)
+
+
+def test_the_parts_of_a_split_are_not_taken_for_classes(folder: Path, tmp_path: Path, cache: Path) -> None:
+    for part in ("train", "val"):
+        shutil.copytree(folder, tmp_path / "imagenet" / part)
+    with pytest.raises(DataError, match=r"found the parts of a split \(train, val\).*point natural.root at .*/train$"):
+        open_natural(config(tmp_path / "imagenet"), cache)
+    assert open_natural(config(tmp_path / "imagenet" / "train"), cache).num_classes == 2
+    (tmp_path / "imagenet" / "tram").mkdir()
+    for part in ("train", "tram"):  # a class of trains, beside another
+        shutil.copy(folder / "cat" / "0.png", tmp_path / "imagenet" / part)
+    shutil.rmtree(tmp_path / "imagenet" / "val")
+    assert open_natural(config(tmp_path / "imagenet"), cache).num_classes == 2
 
 
 def test_the_procedural_set_is_reproducible(cache: Path, tmp_path: Path) -> None:

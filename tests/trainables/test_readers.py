@@ -3,7 +3,9 @@
 import gzip
 import json
 import shutil
-from collections.abc import Callable
+import struct
+import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,11 +17,12 @@ import pytest
 from PIL import Image
 
 from trainables.config import DataConfig
-from trainables.data.dataset import Dataset
+from trainables.data.dataset import DataError, Dataset
 from trainables.data.decode import Decoded, decode_volume
+from trainables.data.raster import read_raster
 from trainables.data.readers import READERS, detect_format, read_dataset
 from trainables.data.slices import open_store
-from trainables.data.unlabelled import read_unlabelled
+from trainables.data.unlabelled import pool_volumes, read_unlabelled
 
 
 @dataclass(frozen=True)
@@ -300,6 +303,70 @@ def test_a_table_elsewhere_may_name_images_beside_it(written: dict[str, Written]
     assert open_store(config, tmp_path / "cache").data_id != before.data_id  # a file outside the root is watched too
 
 
+def write_pairs(root: Path, names: Iterable[str]) -> DataConfig:
+    """Write a picture and a mask for each name, all different."""
+    for number, name in enumerate(names):
+        for folder, pixels in (("images", PIXELS[..., 0] ^ number), ("masks", DRAWN)):
+            path = root / folder / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    return DataConfig(root=root, image_size=32)
+
+
+@pytest.mark.parametrize("above", ["", "site/", "site/2024/"])
+def test_without_a_rule_the_first_folder_that_differs_is_the_patient(tmp_path: Path, above: str) -> None:
+    config = write_pairs(tmp_path, [f"{above}p{i:02d}/slice{j:02d}" for i in range(3) for j in (9, 10)])
+    found = [(volume.patient, volume.phase, volume.cases) for volume in read(config).volumes]
+    assert found == [(f"p{i:02d}", "", tuple(f"{above}p{i:02d}/slice{j}" for j in ("09", "10"))) for i in range(3)]
+
+
+def test_what_follows_a_patients_folder_is_the_phase(
+    tmp_path: Path, datasets: ModuleType, written: dict[str, Written]
+) -> None:
+    for scan in written["nnunet"].truth:
+        for folder, array in (("images", scan.images[:, 0]), ("masks", scan.labels)):
+            datasets.save_nifti(tmp_path / folder / scan.patient / f"{scan.phase}.nii.gz", array)
+    found = [(volume.patient, volume.phase) for volume in read(DataConfig(root=tmp_path)).volumes]
+    assert found == [(scan.patient, scan.phase) for scan in written["nnunet"].truth]
+    names = [f"p{i}/{phase}/{j}" for i in range(2) for phase in ("ED", "ES") for j in range(2)]
+    found = [(volume.patient, volume.phase) for volume in read(write_pairs(tmp_path / "2d", names)).volumes]
+    assert found == [("p0", "ED"), ("p0", "ES"), ("p1", "ED"), ("p1", "ES")]
+
+
+@pytest.mark.parametrize("form", ["img{:03d}", "case_{:03d}", "{}", "{}_training", "site/case-{}", "p{}.v1"])
+def test_numbered_images_are_patients_of_their_own(tmp_path: Path, form: str) -> None:
+    names = [form.format(number) for number in range(9, 13)]
+    assert [volume.patient for volume in read(write_pairs(tmp_path, names)).volumes] == names
+
+
+@pytest.mark.parametrize(
+    ("form", "pattern"),
+    [
+        ("p{:02d}_{:02d}", "(.+)_[^_]*$"),
+        ("p{:02d}-{:02d}", "(.+)-[^-]*$"),
+        ("p{:02d} slice{:02d}", "(.+) [^ ]*$"),
+        ("p{:02d}.{:02d}", r"(.+)\.[^\.]*$"),
+        ("study_p{:02d}_{:02d}", "(.+)_[^_]*$"),
+        ("p{:02d}_v{:d}/slice_1", "([^/]+)_"),
+        ("site 1/p{:02d}_v{:d}/slice_1", "site 1/([^/]+)_"),
+        ("p{:02d}s{:02d}", None),
+        ("study_p{:02d}s{:02d}", None),
+    ],
+)
+def test_names_in_doubt_are_refused_with_a_pattern_that_works_for_them(
+    tmp_path: Path, form: str, pattern: str | None
+) -> None:
+    config = write_pairs(tmp_path, [form.format(i, j) for i in range(4) for j in range(3)])
+    (problem,) = read_dataset(config).problems
+    assert "3 cases that begin with" in problem.found
+    if pattern is None:
+        assert "write a cases.csv" in problem.remedy
+    else:
+        assert f"data.patient_pattern='{pattern}'" in problem.remedy
+        found = {volume.patient for volume in read(config.model_copy(update={"patient_pattern": pattern})).volumes}
+        assert [each[-3:] for each in sorted(found)] == ["p00", "p01", "p02", "p03"]
+
+
 # Pictures
 
 
@@ -339,13 +406,53 @@ def test_a_grey_palette_image_holds_its_greys(tmp_path: Path) -> None:
     np.testing.assert_array_equal(decoded(DataConfig(root=tmp_path)).images[0, 0], np.array([200, 30, 90])[DRAWN])
 
 
-@pytest.mark.parametrize("mode", ["L", "1"])
-def test_masks_of_0_and_255_are_one_foreground_class(tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize(("mode", "value"), [("L", 255), ("1", 1)])
+def test_masks_of_0_and_255_or_of_one_bit_are_one_foreground_class(tmp_path: Path, mode: str, value: int) -> None:
     mask = Image.fromarray((DRAWN > 0).astype(np.uint8) * 255).convert(mode)
     save_pair(tmp_path, "a", Image.fromarray(PIXELS[..., 0]), mask)
     dataset = read(DataConfig(root=tmp_path))
-    assert (dataset.class_names, dataset.label_values) == (("foreground",), (0, 255))
+    assert (dataset.class_names, dataset.label_values) == (("foreground",), (0, value))
     np.testing.assert_array_equal(decoded(DataConfig(root=tmp_path)).labels[0], DRAWN > 0)
+
+
+def png(values: np.ndarray, bits: int, colour_type: int) -> bytes:
+    """Write (row, column or sample) values as the PNG specification has it, which pillow does for few depths."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    texts = ["".join(f"{value:0{bits}b}" for value in row) for row in values]
+    padded = [text + "0" * (-len(text) % 8) for text in texts]
+    lines = b"".join(b"\0" + int(text, 2).to_bytes(len(text) // 8, "big") for text in padded)
+    samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour_type]
+    header = struct.pack(">IIBBBBB", values.shape[1] // samples, len(values), bits, colour_type, 0, 0, 0)
+    palette = chunk(b"PLTE", bytes(range(3 * 2**bits))) if colour_type == 3 else b""
+    pixels = chunk(b"IDAT", zlib.compress(lines))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + palette + pixels + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+@pytest.mark.parametrize("colour_type", [0, 3])  # grey, palette
+def test_png_masks_of_few_bits_hold_their_stored_values(tmp_path: Path, bits: int, colour_type: int) -> None:
+    values = np.arange(15).reshape(3, 5) % 2**bits
+    (tmp_path / "x.png").write_bytes(png(values, bits, colour_type))
+    np.testing.assert_array_equal(read_raster(tmp_path / "x.png", is_mask=True)[0, 0], values)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_png_images_of_few_bits_go_from_black_to_white(tmp_path: Path, bits: int) -> None:
+    (tmp_path / "x.png").write_bytes(png(np.array([[0, 2**bits - 1]]), bits, 0))
+    np.testing.assert_array_equal(read_raster(tmp_path / "x.png")[0, 0], [[0, 255]])
+
+
+@pytest.mark.parametrize(("colour_type", "samples"), [(2, 3), (4, 2), (6, 4)])
+def test_png_colours_of_16_bits_are_refused_and_grey_is_whole(tmp_path: Path, colour_type: int, samples: int) -> None:
+    values = np.arange(2 * 3 * samples).reshape(2, -1) + 40000
+    (tmp_path / "x.png").write_bytes(png(values, 16, colour_type))
+    with pytest.raises(DataError, match=r"x\.png: found a PNG with colours or transparency of 16 bits"):
+        read_raster(tmp_path / "x.png")
+    (tmp_path / "x.png").write_bytes(png(values, 16, 0))
+    np.testing.assert_array_equal(read_raster(tmp_path / "x.png")[0, 0], values)
 
 
 def test_classes_can_be_named_with_their_values(tmp_path: Path) -> None:
@@ -510,10 +617,12 @@ def test_cines_in_folders_named_by_patient_are_a_pool(tmp_path: Path, datasets: 
     found = read_unlabelled(tmp_path, 1, DataConfig())
     assert [(each.name, each.patient) for each in found] == [
         ("patient901/cine", "patient901"),
-        ("patient901/deep/late", "patient901"),
+        ("patient901/deep/late", "patient901/deep"),  # no labelled patient: the folder it lies in
         ("patient902/cine", "patient902"),
-        ("patient902/deep/late", "patient902"),
+        ("patient902/deep/late", "patient902/deep"),
     ]
+    found = read_unlabelled(tmp_path, 1, DataConfig(), {"patient901", "patient902"})
+    assert [each.patient for each in found] == ["patient901"] * 2 + ["patient902"] * 2
 
 
 def test_the_patient_of_a_flat_folder_is_what_the_pattern_finds(
@@ -561,3 +670,69 @@ def test_volumes_of_the_labelled_set_enter_the_pool_once(written: dict[str, Writ
     again = open_store(each.config(unlabelled_root=each.root), tmp_path / "cache")
     assert again.summary["num_slices"] == alone.summary["num_slices"]
     assert again.pool_id == alone.pool_id
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "patient"),
+    [
+        ("batch1/p03_slice05", r"(p\d+)_", "p03"),  # the pattern on the file's name
+        ("training/p03/x", None, "p03"),  # a folder of a labelled patient
+        ("p03/deep/x", None, "p03"),
+        ("batch1/p03", None, "p03"),  # the file's name
+        ("p03/slice_05", "([^_]+)_", "p03"),  # a labelled patient before what the pattern finds
+        ("batch1/p99/x_1", r"batch\d/(p\d+)", "p99"),  # the pattern on the path
+        ("training/p99/x", None, "training/p99"),  # the folder it lies in
+        ("p99/imagesTs/x", None, "x"),
+    ],
+)
+def test_the_patient_of_an_unlabelled_image(tmp_path: Path, name: str, pattern: str | None, patient: str) -> None:
+    (tmp_path / name).parent.mkdir(parents=True)
+    Image.fromarray(DRAWN).save(tmp_path / f"{name}.png")
+    (found,) = read_unlabelled(tmp_path, 1, DataConfig(patient_pattern=pattern), {"p03"})
+    assert found.patient == patient
+
+
+def test_unlabelled_pictures_gather_within_a_folder(tmp_path: Path, datasets: ModuleType) -> None:
+    for name in ("a/p1_1", "a/p1_2", "b/p1_1"):
+        datasets.save_picture(tmp_path / f"{name}.png", DRAWN)
+    found = read_unlabelled(tmp_path, 1, DataConfig(patient_pattern="(p1)_"))
+    assert [(each.patient, each.name, len(each.pieces)) for each in found] == [("p1", "a/p1_1", 2), ("p1", "b/p1_1", 1)]
+
+
+def test_the_table_says_whose_unlabelled_images_are(
+    written: dict[str, Written], tmp_path: Path, datasets: ModuleType
+) -> None:
+    for name in ("x/8f3a", "x/77b2", "x/c.1"):
+        datasets.save_picture(tmp_path / "more" / f"{name}.png", DRAWN)
+    rows = [(scan.case, scan.patient, scan.phase) for scan in written["nnunet"].truth]
+    rows += [("x/8f3a", "patient001"), ("77b2", "patient002"), ("c.1", "patient003")]
+    datasets.save_table(tmp_path / "who.csv", ("case", "patient", "phase"), rows)
+    config = written["nnunet"].config(cases_csv=tmp_path / "who.csv", patient_pattern="(.+)")
+    found = {each.name: each.patient for each in read_unlabelled(tmp_path / "more", 1, config)}
+    assert found == {"x/8f3a": "patient001", "x/77b2": "patient002", "x/c.1": "patient003"}
+
+
+def pooled(config: DataConfig) -> list[str]:
+    dataset = read(config)
+    parts = {volume.patient: "train" for volume in dataset.volumes}
+    return [volume.name for volume in pool_volumes(dataset, parts, config)[0]]
+
+
+def test_masks_are_never_in_the_pool(written: dict[str, Written], tmp_path: Path, datasets: ModuleType) -> None:
+    for folder in ("Mask", "label", "labelsTr", "labelsTs", "annotations", "segmentations"):
+        datasets.save_picture(tmp_path / folder / "a.png", DRAWN)
+    datasets.save_picture(tmp_path / "a_seg.png", DRAWN)
+    datasets.save_picture(tmp_path / "a.png", DRAWN)
+    assert [each.name for each in read_unlabelled(tmp_path, 1, DataConfig())] == ["a"]
+    assert pooled(written["table"].config(unlabelled_root=written["table"].root)) == []  # drawn/ is no known name
+
+
+def test_an_unlabelled_slice_volume_or_patient_can_be_excluded(
+    written: dict[str, Written], tmp_path: Path, datasets: ModuleType, volume: np.ndarray
+) -> None:
+    for name in ("p1/1.png", "p1/2.png", "p2/1.png"):
+        datasets.save_picture(tmp_path / name, DRAWN)
+    datasets.save_nifti(tmp_path / "p3" / "cine.nii.gz", volume)
+    config = written["nnunet"].config(unlabelled_root=tmp_path)
+    assert pooled(config) == ["p1/1", "p2/1", "p3/cine"]
+    assert pooled(config.model_copy(update={"exclude": ("p1/1", "p2", "p3/cine", "patient003")})) == ["p1/2"]

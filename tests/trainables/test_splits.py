@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainables.config import DataConfig
-from trainables.data.cases import FoundCase, to_volumes
+from trainables.data.cases import Exclusion, FoundCase, to_volumes
 from trainables.data.dataset import DataError, Piece, Problem, Volume
 from trainables.data.splits import (
     SliceOrigin,
@@ -253,7 +253,7 @@ def test_splits_of_pictures_name_each_picture_as_nnunet_does(tmp_path: Path) -> 
     names = [f"p{patient}_s{number}" for patient in range(4) for number in range(3)]
     found = [FoundCase(name, Piece((Path(f"{name}_0000.png"),), Path(f"{name}.png"))) for name in names]
     problems: list[Problem] = []
-    volumes = to_volumes(found, DataConfig(patient_pattern=r"(p\d+)_"), tmp_path, problems)
+    volumes = to_volumes(found, DataConfig(patient_pattern=r"(p\d+)_"), Exclusion(()), tmp_path, problems)
     assert [volume.patient for volume in volumes] == ["p0", "p1", "p2", "p3"]
     path = tmp_path / "splits_final.json"
     path.write_text(json.dumps([{"train": names[:9], "val": names[9:]}]))
@@ -409,3 +409,9 @@ def test_an_order_for_other_data_is_refused(tmp_path: Path, changes: dict[str, A
 def test_an_order_that_nobody_wrote_down_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"seed-7\.json: found no label order"):
         label_order(SLICES, DataConfig(label_orders=tmp_path), 7)
+
+
+def test_without_validation_slices_no_patient_is_lost_to_validation() -> None:
+    config = DataConfig(split="fractions", validation_slices=0)
+    parts = list(split_patients(volumes_of([f"p{n:02d}" for n in range(20)]), config).values())
+    assert (parts.count("train"), parts.count("validation"), parts.count("test")) == (16, 0, 4)

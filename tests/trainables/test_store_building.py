@@ -18,7 +18,7 @@ import pytest
 
 from trainables.config import DataConfig
 from trainables.data.dataset import DataError, Piece, Volume
-from trainables.data.decoded import GrowingArray, for_each_volume, in_parallel
+from trainables.data.decoded import GrowingArray, fingerprints, for_each_volume, in_parallel, is_flat
 from trainables.data.slices import SliceStore, open_store
 from trainables.data.splits import PARTS
 
@@ -208,9 +208,9 @@ def test_results_come_in_order_although_threads_finish_out_of_order(monkeypatch:
 
 @pytest.fixture
 def memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four threads, a budget of 30 bytes of which a volume takes three times its name, and no files."""
+    """Four threads, a budget of 50 bytes of which a volume takes five times its name, and no files."""
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(4))
-    monkeypatch.setattr("trainables.data.decoded.MEMORY_BYTES", 30)
+    monkeypatch.setattr("trainables.data.decoded.MEMORY_BYTES", 50)
     monkeypatch.setattr("trainables.data.decoded.claimed_bytes", lambda volume: int(volume.name))
 
 
@@ -425,3 +425,37 @@ def test_the_data_set_itself_as_the_unlabelled_folder_adds_nothing(
     Path("link").symlink_to(root)
     for same in (root, Path("acdc"), Path("link")):
         assert ids(opened(unlabelled_root=same)) == ids(store)
+
+
+def test_results_that_wait_for_the_writer_count_against_the_budget(memory: None) -> None:
+    alive, most, lock = 0, 0, threading.Lock()
+    first_may_end = threading.Event()
+
+    def work(volume: Volume) -> str:
+        nonlocal alive, most
+        with lock:
+            alive += 1
+            most = max(most, alive)
+        if alive == 1:
+            first_may_end.wait(0.3)  # the others end while the first still holds the writer back
+        return volume.name
+
+    for _ in for_each_volume(work, volumes_of([4] * 8)):  # 20 bytes each of 50: two at a time
+        with lock:
+            alive -= 1
+    assert most == 2
+
+
+def test_an_equal_slice_has_an_equal_fingerprint_whatever_the_rest_of_its_volume_holds() -> None:
+    whole = np.random.default_rng(0).integers(0, 900, (1, 1, 6, 5)).astype(np.int16)
+    fractions = np.random.default_rng(1).random((1, 1, 6, 5)).astype(np.float32)
+    mixed = np.concatenate([whole.astype(np.float32), fractions])
+    assert fingerprints(mixed)[0] == fingerprints(whole)[0]
+    assert fingerprints(mixed)[1] != fingerprints(mixed)[0]
+
+
+def test_an_empty_slice_of_channels_with_different_backgrounds_is_no_evidence() -> None:
+    empty = np.stack([np.full((6, 5), -1000, np.int16), np.zeros((6, 5), np.int16)])[None]
+    shown = empty.copy()
+    shown[0, 1, 2, 2] = 7
+    assert is_flat(np.concatenate([empty, shown])).tolist() == [True, False]

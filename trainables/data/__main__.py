@@ -1,7 +1,7 @@
 """Look at a data set: python -m trainables.data ROOT [key=value ...] [--picture FILE]
 
 Prints what was found and every problem with its file and reason. Keys are those of an experiment's data section.
-Exit codes: 0 usable, 1 something would be refused, 2 usage.
+Exit codes: 0 usable, 1 something would be refused or cannot be read, 2 usage, 130 stopped by Ctrl-C.
 """
 
 import argparse
@@ -16,13 +16,24 @@ if TYPE_CHECKING:  # imported late: --help must not wait for torch
     from trainables.config import DataConfig
     from trainables.data.inspection import Inspection
 
-USABLE, REFUSED, USAGE = 0, 1, 2
+USABLE, REFUSED, USAGE, INTERRUPTED = 0, 1, 2, 130
 NUM_EXAMPLES = 24
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line, inspect and print."""
+    """Parse the command line, inspect and print, turning every expected error into one clear message."""
     options = _parser().parse_intermixed_args(arguments)
+    try:
+        return _show(options)
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return REFUSED
+
+
+def _show(options: argparse.Namespace) -> int:
     try:
         config = _config(options)
     except ValueError as error:
@@ -49,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m trainables.data",
         description="Print what a data set holds, and everything in it that would be refused.",
-        epilog="Exit codes: 0 usable, 1 something would be refused, 2 usage.",
+        epilog="Exit codes: 0 usable, 1 something would be refused or cannot be read, 2 usage, 130 interrupted.",
     )
     parser.add_argument("root", type=Path, help="the folder of the data set")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="of the data section, such as spacing_mm=1.5")
@@ -66,7 +77,7 @@ def _config(options: argparse.Namespace) -> "DataConfig":
     import yaml
     from pydantic import ValidationError
 
-    from trainables.config import DataConfig
+    from trainables.config import DataConfig, override_value
     from trainables.data.inspection import FIRST_LOOK
 
     values: dict[str, Any] = {"root": options.root, "unlabelled_root": options.unlabelled}
@@ -76,7 +87,7 @@ def _config(options: argparse.Namespace) -> "DataConfig":
         if not equals:
             raise ValueError(f"'{override}': expected key=value, such as spacing_mm=1.5")
         try:
-            values[key] = yaml.safe_load(text)
+            values[key] = override_value(key, text)
         except yaml.YAMLError as error:
             raise ValueError(f"{key}={text}: expected a YAML value ({' '.join(str(error).split())})") from error
     if not {"image_size", "spacing_mm", "longest_side"} & values.keys():

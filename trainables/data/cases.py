@@ -1,7 +1,8 @@
 """Which patient, phase and group a case belongs to: a pattern on its name, or a table.
 
-In: case names and a DataConfig. Out: volumes grouped by patient and phase. Without a rule each case is a patient of its
-own; names that look like several cases of one patient are then refused, since the patient is what splits keep apart.
+In: case names and a DataConfig. Out: volumes grouped by patient and phase. Without a rule the first folder is the
+patient, and each case without a folder one of its own; names that look like several cases of one patient are then
+refused, since the patient is what splits keep apart.
 """
 
 import csv
@@ -9,8 +10,8 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from itertools import zip_longest
+from dataclasses import dataclass, field, replace
+from itertools import takewhile, zip_longest
 from pathlib import Path
 
 from trainables.config import DataConfig
@@ -22,6 +23,18 @@ NIFTI_SUFFIXES = (".nii.gz", ".nii")
 SUFFIXES = (*NIFTI_SUFFIXES, *RASTER_SUFFIXES)
 UNKNOWN_GROUP = "unknown"
 MASK_ENDING = r"[_-](mask|masks|label|labels|seg|segmentation|gt|annotation)$"
+MASK_FOLDERS = (
+    "masks",
+    "mask",
+    "labels",
+    "label",
+    "annotations",
+    "segmentations",
+    "labelstr",
+    "labelsts",
+)  # lower case
+LAST_PART = r"([\W_]+)[^\W_]*$"  # what follows the last separator of a name
+LAST_NUMBER = r"[\W_]*[^\W\d_]*\d+$"  # a name's last number with the letters and separators before it
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,19 @@ class FoundCase:
     name: str
     piece: Piece
     row: Mapping[str, str] | None = None
+
+
+@dataclass
+class Exclusion:
+    """The names of ``data.exclude``, and which of them a reader came across: one that nothing has is a typing error."""
+
+    names: tuple[str, ...]
+    found: set[str] = field(default_factory=set)
+
+    def __contains__(self, name: str) -> bool:
+        if name in self.names:
+            self.found.add(name)
+        return name in self.names
 
 
 def stem(path: Path) -> str:
@@ -97,19 +123,21 @@ def tabled_files(config: DataConfig) -> list[Path]:
 
 
 def to_volumes(
-    cases: Iterable[FoundCase], config: DataConfig, root: Path, problems: list[Problem]
+    cases: Iterable[FoundCase], config: DataConfig, exclusion: Exclusion, root: Path, problems: list[Problem]
 ) -> tuple[Volume, ...]:
     """Name each case's patient, phase and group, and gather the 2D slices of one patient and phase into a volume."""
-    found = [case for case in cases if case.name not in config.exclude]
+    found = [case for case in cases if case.name not in exclusion]
     rows = _rows_by_case(config, root, problems) if any(case.row is None for case in found) else {}
     _check_rule(found, rows, config, root, problems)
+    common = _common_folder([case.name for case in found])
     named: dict[tuple[str, str], list[Volume]] = {}
     for case in sorted(found, key=lambda each: natural_order(each.name)):
-        volume = _named(case, case.row if case.row is not None else rows.get(case.name), config, problems)
-        if volume and volume.patient not in config.exclude:
+        row = case.row if case.row is not None else rows.get(case.name)
+        volume = _named(case, row, common, config, problems)
+        if volume and volume.patient not in exclusion:
             named.setdefault((volume.patient, volume.phase), []).append(volume)
     merged = (_merged(volumes, problems) for volumes in named.values())
-    return in_order(volume for volume in merged if volume.name not in config.exclude)
+    return in_order(volume for volume in merged if volume.name not in exclusion)
 
 
 def _rows_by_case(config: DataConfig, root: Path, problems: list[Problem]) -> dict[str, dict[str, str]]:
@@ -125,13 +153,16 @@ def _rows_by_case(config: DataConfig, root: Path, problems: list[Problem]) -> di
 
 
 def _named(
-    case: FoundCase, row: Mapping[str, str] | None, config: DataConfig, problems: list[Problem]
+    case: FoundCase, row: Mapping[str, str] | None, common: str, config: DataConfig, problems: list[Problem]
 ) -> Volume | None:
     group = (row or {}).get("group") or UNKNOWN_GROUP
     if row and row.get("patient"):
         return Volume(case.name, row["patient"], row.get("phase", ""), group, (case.piece,))
+    is_slice = case.piece.images[0].name.lower().endswith(RASTER_SUFFIXES)
     if config.patient_pattern is None:
-        return Volume(case.name, case.name, "", group, (case.piece,))
+        folder, _, rest = case.name.removeprefix(common).partition("/")
+        within = rest.rpartition("/")[0] if is_slice else rest  # the slices of a folder are a volume
+        return Volume(case.name, folder if rest else case.name, within, group, (case.piece,))
     match = re.match(config.patient_pattern, case.name)
     parts = match.groupdict() if match else {}
     patient = parts.get("patient") or (match.group(1) if match and match.re.groups else None)
@@ -139,7 +170,6 @@ def _named(
         expected = f"a name that data.patient_pattern={config.patient_pattern} matches, with the patient in a group"
         problems.append(Problem(str(case.piece.images[0]), f"case {case.name}", expected, "correct the pattern"))
         return None
-    is_slice = case.piece.images[0].name.lower().endswith(RASTER_SUFFIXES)
     phase = parts.get("phase") or ("" if is_slice else case.name[match.end() :] or _rest(case.name, match))
     return Volume(case.name, patient, phase.strip("_- "), parts.get("group") or group, (case.piece,))
 
@@ -177,10 +207,39 @@ def _check_rule(
                 where, expected = str(case.piece.images[0]), f"a row with case={case.name} in the table of cases"
                 problems.append(Problem(where, "a case without a row", expected, "add the row, or exclude the case"))
         return
-    beginnings = Counter(re.sub(r"[_-][^_-]*$", "", case.name) for case in cases)
-    if 1 < len(beginnings) < len(cases):
-        start, number = beginnings.most_common(1)[0]
-        names = listed((case.name for case in cases if case.name.startswith(start)), 2)
-        remedy = "set data.patient_pattern='([^_]+)_.*' (the group is the patient), or '(.+)' if each case is a patient"
-        found = f"{number} cases that begin with '{start}' ({names}) and no rule which patient they are of"
-        problems.append(Problem(str(root), found, "data.patient_pattern, or a cases.csv with case,patient", remedy))
+    common = _common_folder([case.name for case in cases])
+    patients = list(dict.fromkeys(case.name.removeprefix(common).partition("/")[0] for case in cases))
+    for rule in (LAST_PART, LAST_NUMBER):
+        beginnings = Counter(filter(None, (re.sub(rule, "", name) for name in patients)))
+        if 1 < len(beginnings) < len(patients):
+            start, number = beginnings.most_common(1)[0]
+            names = listed((name for name in patients if re.sub(rule, "", name) == start), 2)
+            found = f"{number} cases that begin with '{start}' ({names}) and no rule which patient they are of"
+            remedy = f"{_rule_for(patients, cases, common)}, or set data.patient_pattern='(.+)' if each is a patient"
+            problems.append(Problem(str(root), found, "data.patient_pattern, or a cases.csv with case,patient", remedy))
+            return
+
+
+def _rule_for(patients: list[str], cases: list[FoundCase], common: str) -> str:
+    """What to do about such names: a pattern that works for all of them, or a table where none is at hand."""
+    separators = Counter(match[1] for name in patients if (match := re.search(LAST_PART, name)))
+    for separator, _ in separators.most_common(1):
+        before, last = _escaped(separator), _escaped(separator[-1])
+        pattern = f"(.+){before}[^{last}]*$"
+        if any("/" in case.name for case in cases):
+            pattern = f"{_escaped(common)}([^/]+){before}"
+        matches = [re.match(pattern, case.name) for case in cases]
+        if all(matches) and 1 < len({match[1] for match in matches if match}) < len(patients):
+            return f"set data.patient_pattern='{pattern}' (the group is the patient)"
+    return f"write a {CASES_FILE} with the columns case,patient"
+
+
+def _escaped(text: str) -> str:
+    """The text as a regular expression, without the needless strokes before spaces and hyphens."""
+    return re.sub(r"\\([ -])", r"\1", re.escape(text))
+
+
+def _common_folder(names: list[str]) -> str:
+    """The folders that all names begin with, ended by a stroke: they tell no patients apart."""
+    levels = zip(*(name.split("/")[:-1] for name in names), strict=False)
+    return "".join(f"{level[0]}/" for level in takewhile(lambda level: len(set(level)) == 1, levels))

@@ -94,6 +94,7 @@ class Dataset:
     unlabelled: tuple[Volume, ...] = ()
     problems: tuple[Problem, ...] = ()
     last_axis: Literal["time", "channel"] = "time"  # of a 4D file
+    excluded: tuple[str, ...] = ()  # the names of data.exclude that something had
 
     @property
     def num_classes(self) -> int:

@@ -159,19 +159,29 @@ def canonical(images: Array, path: Path) -> Array:
     """
     if images.dtype in (np.int16, np.uint8, np.int8, np.bool_):
         return images.astype(np.int16, copy=False)
-    if images.dtype.kind == "f" and not np.isfinite(images).all():
+    lowest, highest = float(images.min()), float(images.max())  # of values with a NaN both are NaN
+    if not np.isfinite((lowest, highest)).all():
         share = 1 - float(np.isfinite(images).mean())
         remedy = "replace them where the image was made, or exclude the case with data.exclude"
         raise DataError(Problem(str(path), f"{share:.2%} NaN or infinite values", "finite intensities", remedy))
-    limits, lowest, highest = np.iinfo(np.int16), images.min(), images.max()
-    if max(-float(lowest), float(highest)) > LARGEST:
+    if max(-lowest, highest) > LARGEST:
         found = f"values from {lowest:g} to {highest:g}"
         raise DataError(Problem(str(path), found, f"at most {LARGEST:g}", "is the file whole? copy it again"))
+    return as_whole_numbers(images, lowest, highest)
+
+
+def as_whole_numbers(images: Array, lowest: float | None = None, highest: float | None = None) -> Array:
+    """Return finite values as int16 if they are whole numbers of that range, as float32 if not."""
+    if images.dtype == np.int16:
+        return images
+    limits = np.iinfo(np.int16)
+    lowest = float(images.min()) if lowest is None else lowest
+    highest = float(images.max()) if highest is None else highest
     if lowest >= limits.min and highest <= limits.max:
         whole = images.astype(np.int16)
         if (whole == images).all():
             return whole
-    return images.astype(np.float32)
+    return images.astype(np.float32, copy=False)
 
 
 def _read_mask(path: Path, config: DataConfig) -> _File:

@@ -2,19 +2,16 @@
 
 In: volumes in the order of the store. Out, in a folder: ``images.npy`` (slice, channel, row, column) float16,
 ``masks.npy`` uint8 (the labelled slices come first), ``fingerprints.npy`` uint64 (one a slice, 0 where a slice is one
-value everywhere), ``volumes.json``. Threads decode, since decompression, counting and resampling release Python's lock;
+value everywhere). Threads decode, since decompression, counting and resampling release Python's lock;
 one thread writes in order.
 """
 
 import dataclasses
 import hashlib
-import json
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -23,7 +20,7 @@ import numpy.typing as npt
 
 from trainables.config import DataConfig
 from trainables.data.dataset import DataError, Dataset, Problem, Volume
-from trainables.data.decode import Decoded, claimed_bytes, decode_volume
+from trainables.data.decode import Decoded, as_whole_numbers, claimed_bytes, decode_volume
 from trainables.data.preprocess import (
     Constants,
     distribution,
@@ -37,7 +34,7 @@ from trainables.data.preprocess import (
 MEMORY_BYTES = 2**29
 """What the files in the making may take at once, as their headers claim; a larger file is decoded alone."""
 
-COPIES = 3  # of a file's voxels that are alive at once: compressed and inflated bytes, the reordered array
+COPIES = 5  # of a file's voxels that are alive at once at most: inflated, reordered, windowed and prepared
 
 Progress = Callable[[int, int], None]
 Item = TypeVar("Item")
@@ -78,75 +75,63 @@ class Prepared:
     fingerprints: npt.NDArray[np.uint64]
 
 
-class _Memory:
-    """Holds threads back while the volumes being decoded would take more than the budget together."""
-
-    def __init__(self, budget: int) -> None:
-        self._budget, self._taken = budget, 0
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def reserve(self, amount: int) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(lambda: self._taken == 0 or self._taken + amount <= self._budget)
-            self._taken += amount
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._taken -= amount
-                self._changed.notify_all()
-
-
 def available_cores() -> int:
     """Return how many cores this process may use; not every system can tell these from those of the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_parallel(
-    work: Callable[[Item], Result], items: Sequence[Item], progress: Progress | None = None
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    progress: Progress | None = None,
+    cost: Callable[[Item], int] = lambda item: 0,
 ) -> Iterator[Result | DataError]:
-    """Run ``work`` on every item in threads, a few ahead of what is taken, and yield results or errors in order."""
+    """Run ``work`` on every item in threads, a few ahead of what is taken, and yield results or errors in order.
 
-    def guarded(item: Item) -> Result | DataError:
-        try:
-            return work(item)
-        except DataError as error:
-            return error
-
+    ``cost``: bytes that an item takes from its start until its result is taken. Items that would take more than the
+    budget together are not started together; one that takes more alone runs alone.
+    """
     num_threads = available_cores()
-    waiting: deque[Future[Result | DataError]] = deque()
-    done = 0
+    waiting: deque[tuple[Future[Result | DataError], int]] = deque()
+    done = taken = 0
     with ThreadPoolExecutor(num_threads) as threads:
         try:
-            for item in items:
-                if len(waiting) == 2 * num_threads:
-                    yield waiting.popleft().result()
-                    done += 1
+            for item in [*items, None]:
+                amount = 0 if item is None else cost(item)
+                while waiting and (item is None or len(waiting) > num_threads or taken + amount > MEMORY_BYTES):
+                    future, held = waiting.popleft()
+                    yield future.result()
+                    done, taken = done + 1, taken - held
                     if progress:
                         progress(done, len(items))
-                waiting.append(threads.submit(guarded, item))
-            while waiting:
-                yield waiting.popleft().result()
-                done += 1
-                if progress:
-                    progress(done, len(items))
+                if item is not None:
+                    waiting.append((threads.submit(_or_error, work, item), amount))
+                    taken += amount
         finally:
-            for future in waiting:
+            for future, _ in waiting:
                 future.cancel()
+
+
+def _or_error(work: Callable[[Item], Result], item: Item) -> Result | DataError:
+    try:
+        return work(item)
+    except DataError as error:
+        return error
 
 
 def for_each_volume(
     work: Callable[[Volume], Result], volumes: Sequence[Volume], progress: Progress | None = None
 ) -> Iterator[Result | DataError]:
-    """Run ``work`` on every volume in parallel, those that are at work together within the memory budget."""
-    memory = _Memory(MEMORY_BYTES)
+    """Run ``work`` on every volume in parallel, in bounded memory."""
+    return in_parallel(work, volumes, progress, _cost)
 
-    def reserved(volume: Volume) -> Result:
-        with memory.reserve(COPIES * claimed_bytes(volume)):
-            return work(volume)
 
-    return in_parallel(reserved, volumes, progress)
+def _cost(volume: Volume) -> int:
+    """What a volume takes while it is prepared; a damaged one takes nothing and is refused when it is read."""
+    try:
+        return COPIES * claimed_bytes(volume)
+    except DataError:
+        return 0
 
 
 def prepare(volume: Volume, dataset: Dataset, config: DataConfig, constants: Constants | None) -> Prepared:
@@ -159,9 +144,9 @@ def prepare(volume: Volume, dataset: Dataset, config: DataConfig, constants: Con
     masks = [prepared_labels(labels, plan, dataset.num_classes) for labels, plan in labelled]
     shown = sum(int(np.count_nonzero(labels[:, plan.rows.shown, plan.columns.shown])) for labels, plan in labelled)
     marks = np.concatenate([fingerprints(piece.images) for piece in decoded])
-    is_flat = np.concatenate([_is_flat(piece.images) for piece in decoded])
+    flat = np.concatenate([is_flat(piece.images) for piece in decoded])
     facts = _facts(volume, decoded, marks, shown, dataset.num_classes)
-    return Prepared(facts, images, _joined(masks) if masks else None, np.where(is_flat, np.uint64(0), marks))
+    return Prepared(facts, images, _joined(masks) if masks else None, np.where(flat, np.uint64(0), marks))
 
 
 def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
@@ -169,14 +154,16 @@ def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
 
 
 def fingerprints(images: npt.NDArray[np.generic]) -> npt.NDArray[np.uint64]:
-    """Return 64 bits of SHA-256 of each slice's size, type and values."""
-    salt = f"{images.shape[1:]} {images.dtype}".encode()
-    digests = (hashlib.sha256(salt + each.tobytes()).digest() for each in images)
+    """Return 64 bits of SHA-256 of each slice's size and values, whatever the type of the rest of its volume."""
+    salt = str(images.shape[1:]).encode()
+    digests = (hashlib.sha256(salt + as_whole_numbers(each).tobytes()).digest() for each in images)
     return np.array([int.from_bytes(digest[:8], "little") for digest in digests], np.uint64)
 
 
-def _is_flat(images: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
-    return np.array([bool((each == each.flat[0]).all()) for each in images])
+def is_flat(images: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+    """Return of each slice whether all its channels are one value each."""
+    channels = images.reshape(*images.shape[:2], -1)
+    return np.asarray((channels == channels[..., :1]).all(axis=(1, 2)))
 
 
 def _facts(
@@ -279,7 +266,6 @@ def write_decoded(
             marks.append(prepared.fingerprints)
             facts.append(prepared.facts)
     np.save(folder / "fingerprints.npy", np.concatenate(marks))
-    (folder / "volumes.json").write_text(json.dumps([dataclasses.asdict(each) for each in facts]))
     return facts
 
 

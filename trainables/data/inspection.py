@@ -15,6 +15,7 @@ import numpy.typing as npt
 from trainables.config import DataConfig
 from trainables.data.dataset import DataError, Dataset, Problem, Volume
 from trainables.data.decoded import Prepared, Progress, VolumeFacts, for_each_volume, measure_constants, prepare
+from trainables.data.duplicates import across_parts
 from trainables.data.manifest import Manifest
 from trainables.data.preprocess import Constants
 from trainables.data.readers import read_dataset
@@ -79,7 +80,7 @@ def inspect(
         return found
     constants, extra = _arrange(found, dataset, progress)
     marks = _decode(found, dataset, [*dataset.volumes, *extra], constants, num_examples, progress)
-    if found.parts and not found.problems:
+    if found.parts and found.facts:
         _judge(found, dataset, constants, marks)
     found.problems = list(dict.fromkeys(found.problems))  # constants of the training split decode a volume once more
     return found
@@ -92,14 +93,16 @@ def _problems(error: DataError, config: DataConfig) -> Sequence[Problem]:
 
 def _arrange(found: Inspection, dataset: Dataset, progress: Progress | None) -> tuple[Constants | None, list[Volume]]:
     """Split the patients and choose the pool; where that fails, the volumes are still looked at."""
+    constants: Constants | None = None
+    extra: list[Volume] = []
     try:
         found.parts = split_patients(dataset.volumes, found.config)
         extra, found.warnings = pool_volumes(dataset, found.parts, found.config)
         train = [volume for volume in dataset.volumes if found.parts.get(volume.patient) == "train"]
-        return measure_constants(train, dataset, found.config, progress), extra
+        constants = measure_constants(train, dataset, found.config, progress)
     except DataError as error:
         found.problems += _problems(error, found.config)
-        return None, []
+    return constants, extra
 
 
 def _decode(
@@ -138,11 +141,17 @@ def _example(prepared: Prepared) -> Example:
 def _judge(
     found: Inspection, dataset: Dataset, constants: Constants | None, marks: list[npt.NDArray[np.uint64]]
 ) -> None:
-    """Hold the fingerprints against the split, as the store does with its own."""
+    """Hold the fingerprints against the split, as the store does with its own.
+
+    Where volumes are missing, only patients that the split tears apart are told of: no other volume can mend them.
+    """
     used = [index for index, facts in enumerate(found.facts) if facts.patient in found.parts]
     order = sorted(used, key=lambda index: PARTS.index(found.parts[found.facts[index].patient]))
     facts = [*(found.facts[index] for index in order), *found.unlabelled]
     chosen = [*(marks[index] for index in order), *marks[len(found.facts) :]]
     manifest = Manifest(found.config, dataset, found.parts, facts, len(order), constants, np.concatenate(chosen))
+    if found.problems:
+        found.problems += across_parts(manifest.repeated, found.parts, dataset.root)
+        return
     found.problems += manifest.problems()
     found.warnings += manifest.warnings()

@@ -46,8 +46,10 @@ def print_inspection(found: Inspection, out: Console) -> None:
 
 
 def next_command(found: Inspection) -> str:
-    """Return the sweep to start with: label counts that grow fourfold, up to all training slices."""
-    available = sum(facts.num_slices for facts in found.facts if found.parts.get(facts.patient) == "train")
+    """Return the sweep to start with: label counts that grow fourfold, up to all training slices or patients."""
+    train = [facts for facts in found.facts if found.parts.get(facts.patient) == "train"]
+    patients, slices = len({facts.patient for facts in train}), sum(facts.num_slices for facts in train)
+    available = patients if found.config.label_unit == "patients" else slices
     counts = [available]
     while counts[0] >= 4 * SMALLEST_COUNT and len(counts) < MAX_COUNTS:
         counts.insert(0, round(counts[0] / 4))

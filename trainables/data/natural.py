@@ -25,6 +25,7 @@ from trainables.data.procedural import render_images
 from trainables.data.raster import NOT_READABLE
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+SPLITS = ("train", "val", "valid", "validation", "test")  # ImageNet's folders of class folders
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ def _list_images(config: NaturalConfig) -> list[tuple[Path, int]]:
     if len(classes) < 2:
         expected = "at least two, one for each class"
         raise DataError(Problem(str(root), f"{len(classes)} subfolders", expected, "correct natural.root"))
+    _must_be_classes(classes, root)
     listing, problems = [], []
     for label, folder in enumerate(classes):
         files = sorted(path for path in files_below(folder) if _is_image(path))
@@ -105,6 +107,21 @@ def _list_images(config: NaturalConfig) -> list[tuple[Path, int]]:
     if problems:
         raise DataError(*problems)
     return listing
+
+
+def _must_be_classes(folders: list[Path], root: Path) -> None:
+    """Refuse ``ROOT/train/cat`` and ``ROOT/val/cat``, whose classes would be train and val."""
+    outer = [folder for folder in folders if _holds_only_folders(folder)]
+    if outer and all(folder.name.lower() in SPLITS for folder in folders):
+        train = next((folder for folder in outer if folder.name.lower() == "train"), outer[0])
+        found = f"the parts of a split ({', '.join(folder.name for folder in folders)}), with folders in them"
+        expected = "a folder with one subfolder of images for each class"
+        raise DataError(Problem(str(root), found, expected, f"point natural.root at {train}"))
+
+
+def _holds_only_folders(folder: Path) -> bool:
+    inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    return bool(inside) and all(path.is_dir() for path in inside)
 
 
 def _is_image(path: Path) -> bool:

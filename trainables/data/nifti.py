@@ -5,6 +5,7 @@ its checksum held, since a reader that stops after the last voxel does not notic
 before memory is asked for. Source: the NIfTI-1 standard, nifti.nimh.nih.gov.
 """
 
+import functools
 import gzip
 import logging
 import math
@@ -54,7 +55,9 @@ def orientation(affine: npt.NDArray[np.float64]) -> str:
 
 def claimed_bytes(path: Path) -> int:
     """Return how much memory the header says that the voxels take. Raises DataError as ``read_nifti`` does."""
-    return _voxel_bytes(_header(path, _first_bytes(path), is_checked=False))
+    header, _ = _header_of(path)
+    slope, intercept = header.get_slope_inter()
+    return _voxel_bytes(header) if _is_plain(slope, intercept) else 8 * math.prod(header.get_data_shape())
 
 
 def _voxel_bytes(header: nibabel.Nifti1Header) -> int:
@@ -63,9 +66,7 @@ def _voxel_bytes(header: nibabel.Nifti1Header) -> int:
 
 def read_nifti(path: Path) -> Nifti:
     """Decode a file. Raises DataError for damaged files, absurd headers and sizes, and values that are no numbers."""
-    start = _first_bytes(path)
-    zooms = _header(path, start, is_checked=False).get_zooms()  # a check would put 1 for 0, and drop signs
-    header = _header(path, start)
+    header, zooms = _header_of(path)
     size, dtype = _voxel_bytes(header), header.get_data_dtype()
     if dtype.kind not in "iuf":
         raise DataError(Problem(str(path), f"values of type {dtype}", "numbers", "export as a grey image"))
@@ -79,7 +80,7 @@ def read_nifti(path: Path) -> Nifti:
             raise EOFError(f"{len(content)} bytes are there, and its header accounts for {offset + size}")
         stored = np.frombuffer(content, dtype, size // dtype.itemsize, offset)
         array = _rescaled(stored.reshape(header.get_data_shape(), order="F"), header)
-        return Nifti(array, tuple(map(float, zooms)), np.asarray(header.get_best_affine(), dtype=np.float64))
+        return Nifti(array, zooms, np.asarray(header.get_best_affine(), dtype=np.float64))
     except NOT_READABLE as error:
         raise DataError(_damaged(path, error)) from error
 
@@ -87,9 +88,22 @@ def read_nifti(path: Path) -> Nifti:
 def _rescaled(stored: Array, header: nibabel.Nifti1Header) -> Array:
     """Apply the header's slope and intercept, if it has any."""
     slope, intercept = header.get_slope_inter()
-    if slope in (None, 1.0) and intercept in (None, 0.0):
+    if _is_plain(slope, intercept):
         return stored
     return stored.astype(np.float64) * float(slope or 1.0) + float(intercept or 0.0)
+
+
+def _is_plain(slope: float | None, intercept: float | None) -> bool:
+    return slope in (None, 1.0) and intercept in (None, 0.0)
+
+
+def _header_of(path: Path) -> tuple[nibabel.Nifti1Header, tuple[float, ...]]:
+    """Return a file's header and its voxel sizes as they stand there; nothing is parsed twice."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DataError(_damaged(path, error)) from error
+    return _header(path, stat.st_size, stat.st_mtime_ns)
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -112,16 +126,18 @@ def _header_sizes(content: bytes) -> tuple[int, int]:
     return int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big")
 
 
-def _header(path: Path, content: bytes, is_checked: bool = True) -> nibabel.Nifti1Header:
+@functools.lru_cache(maxsize=256)
+def _header(path: Path, *_: int) -> tuple[nibabel.Nifti1Header, tuple[float, ...]]:
+    content = _first_bytes(path)
     try:
         if not {348, 540} & set(_header_sizes(content)):
             raise ImageFileError("it does not begin like NIfTI")
         kind = _header_class(content)
         header = kind(content[: kind.sizeof_hdr], check=False)  # without extensions, which may be long
-        if is_checked:
-            header.check_fix(logger=QUIET)
+        zooms = tuple(map(float, header.get_zooms()))  # a check puts 1 for 0, and drops signs
+        header.get_data_dtype()  # first, since the check words an unknown type less plainly
+        header.check_fix(logger=QUIET)
         shape = header.get_data_shape()
-        header.get_data_dtype()
     except KeyError as error:
         raise DataError(_damaged(path, ValueError(f"data type {error} is unknown"))) from error
     except NOT_READABLE as error:
@@ -129,7 +145,7 @@ def _header(path: Path, content: bytes, is_checked: bool = True) -> nibabel.Nift
     if len(shape) not in (2, 3, 4) or min(shape) < 1 or np.prod(shape, dtype=float) > MAX_VOXELS:
         expected = f"2 to 4 dimensions and at most {MAX_VOXELS} voxels"
         raise DataError(Problem(str(path), f"shape {shape} in the header", expected, "copy the file again"))
-    return header
+    return header, zooms
 
 
 def _inflate(content: bytes, expected: int) -> bytes:

@@ -40,8 +40,12 @@ def percentiles(values: npt.NDArray[np.generic], wanted: Sequence[float] | Float
 
 
 def _counted(values: npt.NDArray[np.generic], wanted: Floats) -> Floats:
+    """Find percentiles of int16 values from how often each occurs."""
     lowest = int(values.min())
-    below = np.cumsum(np.bincount(np.subtract(values.ravel(), lowest, dtype=np.intp)))
+    counts = np.zeros(int(values.max()) - lowest + 1, np.int64)
+    for part in np.array_split(values.ravel(), max(1, values.size // 2**20)):  # a whole copy would take 8 bytes each
+        counts += np.bincount(np.subtract(part, lowest, dtype=np.intp), minlength=len(counts))
+    below = np.cumsum(counts)
     position = wanted / 100 * (values.size - 1)
     first = np.floor(position)
     low, high = (np.searchsorted(below, np.minimum(rank, values.size - 1), side="right") for rank in (first, first + 1))
@@ -211,17 +215,23 @@ def prepared_labels(labels: npt.NDArray[np.uint8], plan: PlanePlan, num_classes:
         return result
     near_rows, near_columns = _extent(occupied.any(1)), _extent(occupied.any(0))
     by_row, by_column = _weights(plan.rows)[:, near_rows], _weights(plan.columns)[:, near_columns]
-    window = window[:, near_rows, near_columns]
+    for start in range(0, len(labels), CHUNK):
+        chunk = torch.from_numpy(np.ascontiguousarray(window[start : start + CHUNK, near_rows, near_columns]))
+        chosen = _strongest(chunk, by_row, by_column, num_classes)
+        result[start : start + CHUNK, plan.rows.placed, plan.columns.placed] = chosen.numpy()
+    return result
+
+
+def _strongest(labels: Tensor, by_row: Tensor, by_column: Tensor, num_classes: int) -> Tensor:
+    """Resample each class of (slice, row, column) labels and return which is strongest, the background among them."""
     best = torch.zeros(len(labels), len(by_row), len(by_column))
     chosen, background = torch.zeros(best.shape, dtype=torch.uint8), torch.ones(best.shape)
     for label in range(1, num_classes):
-        strength = by_row @ torch.from_numpy((window == label).astype(np.float32)) @ by_column.T
+        strength = by_row @ (labels == label).float() @ by_column.T
         background -= strength
         chosen.masked_fill_(strength > best, label)
-        best = torch.maximum(best, strength)
-    chosen.masked_fill_(background >= best, 0)
-    result[:, plan.rows.placed, plan.columns.placed] = chosen.numpy()
-    return result
+        torch.maximum(best, strength, out=best)
+    return chosen.masked_fill_(background >= best, 0)
 
 
 def _extent(occupied: npt.ArrayLike) -> slice:

@@ -1,7 +1,9 @@
 """PNG, TIF and the other picture formats: the home of pillow, with ``natural.py`` and ``contact_sheet.py``.
 
 In: a file. Out: its pages as (page, channel, row, column) in the file's own type; or a DataError. The palette of a mask
-gives its indices, that of an image its colours; an RGBA picture gives three. Masks must be lossless and of one channel.
+gives its indices, that of an image its colours; an RGBA picture gives three. Masks must be lossless and of one channel,
+and come with the values that are stored, where pillow spreads 1, 2 and 4 bits over 0 to 255.
+Source of a PNG's bit depth and colour type: the IHDR chunk of W3C's PNG specification (third edition), 11.2.1.
 """
 
 from pathlib import Path
@@ -13,6 +15,7 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 from trainables.data.dataset import DataError, Problem
 
 LOSSY = (".jpg", ".jpeg")
+GREY = 0  # colour type of a PNG
 NOT_READABLE = (
     *(OSError, EOFError, SyntaxError, TypeError, ValueError),  # as pillow lets them through
     *(UnidentifiedImageError, Image.DecompressionBombError),
@@ -32,16 +35,21 @@ def claimed_bytes(path: Path) -> int:
 
 
 def read_raster(path: Path, is_mask: bool = False) -> Array:
-    """Decode every page to (page, channel, row, column). Raises DataError for damaged or lossy or coloured masks."""
+    """Decode every page to (page, channel, row, column).
+
+    Raises DataError for damaged files, for lossy or coloured masks, and for colours of 16 bits.
+    """
     if is_mask and path.suffix.lower() in LOSSY:
         remedy = "export the masks as PNG or TIF from where they were drawn"
         raise DataError(Problem(str(path), "a lossy JPEG mask", "exact label values", remedy))
     try:
         with Image.open(path) as image:
-            if image.format == "PNG":
+            is_png = image.format == "PNG"
+            if is_png:
                 image.verify()  # decoding passes over the checksums of the pixels
+        bits = _png_bits(path) if is_png else 8
         with Image.open(path) as image:
-            pages = [_pixels(page, is_mask) for page in ImageSequence.Iterator(image)]
+            pages = [_pixels(page, is_mask, bits) for page in ImageSequence.Iterator(image)]
     except NOT_READABLE as error:
         raise DataError(_damaged(path, error)) from error
     if len({page.shape for page in pages}) != 1:
@@ -53,13 +61,27 @@ def read_raster(path: Path, is_mask: bool = False) -> Array:
     return np.stack(pages)
 
 
-def _pixels(page: Image.Image, is_mask: bool) -> Array:
+def _png_bits(path: Path) -> int:
+    """Return the bits of a grey value, colour or index. Raises DataError where pillow would drop half of them."""
+    with path.open("rb") as file:
+        bits, colour_type = file.read(26)[24:]
+    if bits == 16 and colour_type != GREY:
+        found, expected = "a PNG with colours or transparency of 16 bits", "8 bits, or 16 bits of grey alone"
+        raise DataError(Problem(str(path), found, expected, "save it with 8 bits, or each channel as a grey PNG"))
+    return bits
+
+
+def _pixels(page: Image.Image, is_mask: bool, bits: int) -> Array:
+    bits = 1 if page.mode == "1" else bits
+    is_spread = is_mask and bits in (1, 2, 4) and page.mode in ("1", "L")
     has_colours = page.mode in ("RGBA", "CMYK", "YCbCr", "LAB", "HSV", "RGBX") or (page.mode == "P" and not is_mask)
     if page.mode in ("1", "LA") or (page.mode == "P" and has_colours and _has_grey_palette(page)):
         page = page.convert("L")
     elif has_colours:
         page = page.convert("RGB")
     pixels = np.asarray(page)  # (row, column) or (row, column, channel)
+    if is_spread:
+        pixels = pixels // np.uint8(255 // (2**bits - 1))
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 

@@ -54,13 +54,18 @@ def _by_fractions(groups: Mapping[str, str], config: DataConfig) -> dict[str, Pa
     order = stratified_order([groups[name] for name in names], np.random.default_rng(config.split_seed))
     num_test = max(1, round(config.test_fraction * len(names)))
     num_validation = round(config.validation_fraction * len(names))
-    num_validation = max(1, num_validation) if config.validation_fraction > 0 else 0
+    num_validation = max(1, num_validation) if _validates(config) else 0
     parts: dict[str, Part] = dict.fromkeys(names, "train")
     for index in order[:num_test]:
         parts[names[index]] = "test"
     for index in order[num_test : num_test + num_validation]:
         parts[names[index]] = "validation"
     return parts
+
+
+def _validates(config: DataConfig) -> bool:
+    """Whether patients are set aside for validation; without validation slices they would only be lost to training."""
+    return config.validation_fraction > 0 and config.validation_slices != 0
 
 
 def _from_file(volumes: Sequence[Volume], groups: Mapping[str, str], config: DataConfig) -> dict[str, Part]:
@@ -113,9 +118,9 @@ def _read_fold(path: Path, fold: int) -> dict[str, list[Any]]:
 def _draw_validation(parts: dict[str, Part], groups: Mapping[str, str], config: DataConfig) -> None:
     """Move a share of the training patients to validation."""
     names = sorted(name for name, part in parts.items() if part == "train")
-    wanted = round(config.validation_fraction * len(names)) if config.validation_fraction > 0 else 0
+    wanted = max(1, round(config.validation_fraction * len(names))) if _validates(config) else 0
     order = stratified_order([groups[name] for name in names], np.random.default_rng(config.split_seed))
-    for index in order[: max(wanted, int(config.validation_fraction > 0))]:
+    for index in order[:wanted]:
         parts[names[index]] = "validation"
 
 

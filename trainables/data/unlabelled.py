@@ -1,46 +1,75 @@
 """Unlabelled images from another folder, and which of them may be pretrained on.
 
-In: a folder of NIfTI volumes or cines, or of pictures. Out: volumes with a patient each: the subfolder they lie in, or
-what ``data.patient_pattern`` finds in their names. No patient of validation or test enters: known ones are told by
-their id, unknown ones by the fingerprints of their slices.
+In: a folder of NIfTI volumes or cines, or of pictures. Out: volumes with a patient each: the one that the table of
+cases names, a labelled one that the pattern, a folder or the file's name tells, else what ``data.patient_pattern``
+finds, or the folder. No patient of validation or test enters: known ones are told by their id, unknown ones by the
+fingerprints of their slices. Masks do not enter either.
 """
 
+import difflib
 import re
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from trainables.config import DataConfig
-from trainables.data.cases import MASK_ENDING, RASTER_SUFFIXES, files_below, is_image, stem
+from trainables.data.cases import (
+    MASK_ENDING,
+    MASK_FOLDERS,
+    RASTER_SUFFIXES,
+    Exclusion,
+    files_below,
+    is_image,
+    read_table,
+    stem,
+)
 from trainables.data.dataset import DataError, Dataset, Piece, Problem, Volume, in_order, listed, natural_order
 
 IMAGE_FOLDER = r"(images?(Tr|Ts)?|imgs?)"  # such a folder is no patient
-MASK_FOLDER = r"(labels(Tr|Ts)?|masks?|annotations|segmentations)"
 
 
-def read_unlabelled(root: Path, num_channels: int, config: DataConfig) -> tuple[Volume, ...]:
-    """List the volumes below a folder. Raises DataError if it holds no image."""
+def read_unlabelled(
+    root: Path,
+    num_channels: int,
+    config: DataConfig,
+    patients: Collection[str] = (),
+    exclusion: Exclusion | None = None,
+) -> tuple[Volume, ...]:
+    """List the volumes below a folder; ``patients`` are the labelled ones. Raises DataError if it holds no image."""
     if not root.is_dir():
         raise DataError(Problem(str(root), "no folder", "unlabelled images", "correct data.unlabelled_root"))
     files = [path for path in files_below(root) if is_image(path) and not path.is_dir() and not _is_mask(path, root)]
     if not files:
         expected = "NIfTI volumes or cines, PNG or TIF pictures, in folders named by patient"
         raise DataError(Problem(str(root), "no image", expected, "correct data.unlabelled_root"))
+    exclusion = exclusion or Exclusion(config.exclude)
+    known, tabled = {*patients, *config.exclude}, _tabled_patients(config)
     volumes: dict[tuple[str, str], Volume] = {}
     for name, piece in _pieces(sorted(files, key=lambda each: natural_order(str(each))), root, num_channels):
-        patient = _patient(name, config)
-        is_slice = piece.images[0].name.lower().endswith(RASTER_SUFFIXES)
-        key = (patient, "" if is_slice else name)
+        folder, _, last = name.rpartition("/")
+        patient = tabled.get(name) or tabled.get(last) or _patient(name, config, known)
+        is_excluded = [name in exclusion, patient in exclusion]  # both are looked up, and count as found
+        if any(is_excluded):
+            continue
+        key = (patient, f"{folder}/" if piece.images[0].name.lower().endswith(RASTER_SUFFIXES) else name)
         before = volumes[key].pieces if key in volumes else ()
-        volumes[key] = Volume(name, patient, "unlabelled", "", (*before, piece))
-    kept = (v for v in volumes.values() if v.patient not in config.exclude and v.name not in config.exclude)
-    return in_order(kept)
+        first = volumes[key].name if key in volumes else name
+        volumes[key] = Volume(first, patient, "unlabelled", "", (*before, piece))
+    return in_order(volumes.values())
+
+
+def _tabled_patients(config: DataConfig) -> dict[str, str]:
+    """Patients by the name of a case or image, as the table of cases has them."""
+    table = read_table(config, config.root, ()) if config.root else None
+    _, rows = table or (None, [])
+    images = ((Path(row.get("image", "")), row) for row in rows)
+    return {row.get("case") or (image.parent / stem(image)).as_posix(): row.get("patient", "") for image, row in images}
 
 
 def _is_mask(path: Path, root: Path) -> bool:
     folders = path.relative_to(root).parts[:-1]
-    return bool(re.search(MASK_ENDING, stem(path), re.IGNORECASE)) or any(
-        re.fullmatch(MASK_FOLDER, folder, re.IGNORECASE) for folder in folders
-    )
+    is_named_so = re.search(MASK_ENDING, stem(path), re.IGNORECASE) is not None
+    return is_named_so or any(folder.lower() in MASK_FOLDERS for folder in folders)
 
 
 def _pieces(files: Iterable[Path], root: Path, num_channels: int) -> list[tuple[str, Piece]]:
@@ -62,25 +91,36 @@ def _name(path: Path, root: Path) -> str:
     return path.relative_to(root).with_name(stem(path)).as_posix()
 
 
-def _patient(name: str, config: DataConfig) -> str:
+def _patient(name: str, config: DataConfig, known: Collection[str]) -> str:
+    """Whose image it is: a known patient if anything tells one, else what the pattern finds, or the folder it lies in.
+
+    A folder counts by its whole path, so that ``sub-01/anat`` and ``sub-02/anat`` are two patients.
+    """
     *folders, last = name.split("/")
-    folders = [folder for folder in folders if not re.fullmatch(IMAGE_FOLDER, folder, re.IGNORECASE)]
-    if folders:
-        return folders[0]
-    match = re.match(config.patient_pattern, last) if config.patient_pattern else None
-    if match and match.re.groups:
-        return match.groupdict().get("patient") or match.group(1)
-    return last
+    in_last, in_path = (_matched(config.patient_pattern, text) for text in (last, name))
+    told = next((each for each in (in_last, *folders, last, in_path) if each in known), None)
+    if found := told or in_last or in_path:
+        return found
+    return "/".join(folders) if folders and not re.fullmatch(IMAGE_FOLDER, folders[-1], re.IGNORECASE) else last
+
+
+def _matched(pattern: str | None, text: str) -> str | None:
+    match = re.match(pattern, text) if pattern else None
+    return (match.groupdict().get("patient") or match.group(1)) if match and match.re.groups else None
 
 
 def pool_volumes(dataset: Dataset, parts: Mapping[str, str], config: DataConfig) -> tuple[list[Volume], list[str]]:
-    """Unlabelled volumes of patients that are neither in validation nor test, and what to say about the others."""
+    """Unlabelled volumes of patients that are neither in validation nor test, and what to say about the others.
+
+    Raises DataError for unlabelled images that cannot be listed, and for a name in ``data.exclude`` that nothing has.
+    """
+    everyone = {volume.patient for volume in dataset.volumes}
+    exclusion = Exclusion(config.exclude, set(dataset.excluded))
     elsewhere: tuple[Volume, ...] = ()
     if config.unlabelled_root is not None:
-        elsewhere = read_unlabelled(config.unlabelled_root, dataset.num_channels, config)
-    own = {path.resolve() for volume in (*dataset.volumes, *dataset.unlabelled) for path in volume.images}
-    elsewhere = tuple(volume for volume in elsewhere if own.isdisjoint(path.resolve() for path in volume.images))
-    everyone = {volume.patient for volume in dataset.volumes}
+        elsewhere = read_unlabelled(config.unlabelled_root, dataset.num_channels, config, everyone, exclusion)
+    _check_excluded(exclusion, (*dataset.volumes, *dataset.unlabelled, *elsewhere), dataset.root)
+    elsewhere = _without_labelled(elsewhere, dataset)
     unassigned = everyone - parts.keys()
     held_out = unassigned | {patient for patient, part in parts.items() if part != "train"}
     kept = [volume for volume in (*dataset.unlabelled, *elsewhere) if volume.patient not in held_out]
@@ -93,6 +133,33 @@ def pool_volumes(dataset: Dataset, parts: Mapping[str, str], config: DataConfig)
             f"labelled ones: they are pretrained on unless a slice of theirs equals one of validation or test"
         )
     return kept, warnings
+
+
+def _without_labelled(elsewhere: Iterable[Volume], dataset: Dataset) -> tuple[Volume, ...]:
+    """Leave out masks of labelled cases, and volumes with an image that the data set has already."""
+    masks = {piece.mask.resolve() for volume in dataset.volumes for piece in volume.pieces if piece.mask}
+    own = {path.resolve() for volume in (*dataset.volumes, *dataset.unlabelled) for path in volume.images}
+    kept = []
+    for volume in elsewhere:
+        pieces = tuple(piece for piece in volume.pieces if masks.isdisjoint(path.resolve() for path in piece.images))
+        if pieces and own.isdisjoint(path.resolve() for piece in pieces for path in piece.images):
+            kept.append(replace(volume, pieces=pieces))
+    return tuple(kept)
+
+
+def _check_excluded(exclusion: Exclusion, volumes: Iterable[Volume], root: Path) -> None:
+    """Raise DataError for each name that is to be left out and that nothing has, with the nearest that there is."""
+    volumes = tuple(volumes)
+    unmatched = [name for name in exclusion.names if name not in exclusion.found]
+    names = {name for each in volumes for name in (*each.cases, each.name, each.patient)} if unmatched else set()
+    problems = []
+    for name in unmatched:
+        nearest = difflib.get_close_matches(name, sorted(names, key=natural_order), 1, 0.5)
+        expected = f"the name of a case, patient or unlabelled volume, such as {(nearest or sorted(names))[0]}"
+        found = f"data.exclude with '{name}', which nothing is called"
+        problems.append(Problem(str(root), found, expected, "correct the name, or take it out of data.exclude"))
+    if problems:
+        raise DataError(*problems)
 
 
 def leaking_patients(fingerprints: Mapping[str, Collection[int]], held_out: Mapping[int, str]) -> dict[str, str]:

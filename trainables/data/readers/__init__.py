@@ -4,6 +4,7 @@ In: a folder and a DataConfig. Out: a Dataset with every problem that can be see
 a module with LAYOUT (what it expects, in words), ``is_at(root)`` (does this folder look like mine) and ``read``.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +29,13 @@ class Reader(Protocol):
 
 READERS: dict[str, Reader] = {"acdc": acdc, "nnunet": nnunet, "decathlon": decathlon, "folder": folder}
 
+SETTLED = {
+    "acdc": {"classes": "ACDC's classes", "patient_pattern": "ACDC's folders", "cases_csv": "ACDC's folders"},
+    "nnunet": {"classes": "the labels of dataset.json"},
+    "decathlon": {"classes": "the labels of dataset.json"},
+}
+"""What a format says itself, so that the field of data which says it elsewhere would be passed over."""
+
 
 def read_dataset(config: DataConfig) -> Dataset:
     """Read ``config.root`` with the named reader or the one that recognises it. Raises DataError if none does."""
@@ -38,10 +46,22 @@ def read_dataset(config: DataConfig) -> Dataset:
         raise DataError(Problem(str(root), found, "a folder of images and masks", "correct data.root"))
     name = config.format if config.format != "auto" else detect_format(root)
     dataset = READERS[name].read(root, config)
+    dataset = replace(dataset, problems=(*_passed_over(name, root, config), *dataset.problems))
     if not dataset.volumes and not dataset.problems:
         expected = f"labelled images ({READERS[name].LAYOUT})"
         raise DataError(Problem(str(root), "no case with image and mask", expected, "see docs/your-data.md"))
     return dataset
+
+
+def _passed_over(name: str, root: Path, config: DataConfig) -> list[Problem]:
+    """Fields that are set and that the format has no use for; the pool reads patient_pattern too."""
+    problems = []
+    for key, source in SETTLED.get(name, {}).items():
+        is_for_pool = key == "patient_pattern" and config.unlabelled_root is not None
+        if getattr(config, key) is not None and not is_for_pool:
+            found, expected = f"data.{key} set for format {name}, which does not read it", f"{source} alone"
+            problems.append(Problem(str(root), found, expected, f"remove data.{key}"))
+    return problems
 
 
 def detect_format(root: Path) -> str:

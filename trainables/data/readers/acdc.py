@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from trainables.config import DataConfig
-from trainables.data.cases import UNKNOWN_GROUP
+from trainables.data.cases import UNKNOWN_GROUP, Exclusion
 from trainables.data.dataset import Dataset, Piece, Problem, Volume, in_order, listed
 
 LAYOUT = "folders patient001, patient002, ... with Info.cfg, patient001_frame01.nii.gz and patient001_frame01_gt.nii.gz"
@@ -26,7 +26,8 @@ def is_at(root: Path) -> bool:
 def read(root: Path, config: DataConfig) -> Dataset:
     """List the patients in order of name."""
     problems: list[Problem] = []
-    folders = [folder for folder in _patient_folders(root) if folder.name not in config.exclude]
+    exclusion = Exclusion(config.exclude)
+    folders = [folder for folder in _patient_folders(root) if folder.name not in exclusion]
     if not folders:
         inside = listed(sorted(path.name for path in root.iterdir()))
         expected = "folders named patient001, patient002, ..."
@@ -37,11 +38,11 @@ def read(root: Path, config: DataConfig) -> Dataset:
         if info is None:
             continue
         group = info.get("Group") or UNKNOWN_GROUP
-        volumes += _frames(folder, info, group, config, problems)
+        volumes += _frames(folder, info, group, exclusion, problems)
         cine = _only_file(folder, f"{folder.name}_4d", problems)
         if cine:
             cines.append(Volume(f"{folder.name}_4d", folder.name, "cine", group, (Piece((cine,)),)))
-    cines = [cine for cine in cines if cine.name not in config.exclude]
+    cines = [cine for cine in cines if cine.name not in exclusion]
     return Dataset(
         format="acdc",
         root=root,
@@ -51,6 +52,7 @@ def read(root: Path, config: DataConfig) -> Dataset:
         volumes=in_order(volumes),
         unlabelled=in_order(cines),
         problems=tuple(problems),
+        excluded=tuple(sorted(exclusion.found)),
     )
 
 
@@ -68,7 +70,7 @@ def _read_info(path: Path, problems: list[Problem]) -> dict[str, str] | None:
 
 
 def _frames(
-    folder: Path, info: dict[str, str], group: str, config: DataConfig, problems: list[Problem]
+    folder: Path, info: dict[str, str], group: str, exclusion: Exclusion, problems: list[Problem]
 ) -> list[Volume]:
     volumes = []
     for phase in PHASES:
@@ -78,7 +80,7 @@ def _frames(
             problems.append(Problem(str(folder / "Info.cfg"), f"'{phase}: {value}'", expected, remedy))
             continue
         name = f"{folder.name}_frame{int(value):02d}"
-        if name in config.exclude:
+        if name in exclusion:
             continue
         image, mask = (_existing(folder, name, kind, problems) for kind in ("image", "mask"))
         if image and mask:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainables.config import DataConfig
-from trainables.data.cases import FoundCase, is_image, stem, to_volumes
+from trainables.data.cases import Exclusion, FoundCase, is_image, stem, to_volumes
 from trainables.data.dataset import Dataset, Piece, Problem
 from trainables.data.readers import descriptor
 
@@ -23,11 +23,12 @@ def is_at(root: Path) -> bool:
 def read(root: Path, config: DataConfig) -> Dataset:
     """List the training cases."""
     problems: list[Problem] = []
+    exclusion = Exclusion(config.exclude)
     content = descriptor.load(root)
     modality = descriptor.section(root, content, "modality", dict, problems)
     names, values = descriptor.labels(root, _by_name(root, content, problems), problems)
     entries = descriptor.section(root, content, "training", list, problems)
-    cases = [case for entry in entries if (case := _case(root, entry, config, problems))]
+    cases = [case for entry in entries if (case := _case(root, entry, exclusion, problems))]
     if entries:
         descriptor.check_count(root, content, len(entries), problems)
         _check_listed(root, cases, len(entries), problems)
@@ -37,8 +38,9 @@ def read(root: Path, config: DataConfig) -> Dataset:
         class_names=names,
         label_values=values,
         channel_names=tuple(str(modality[key]) for key in sorted(modality)) or ("image",),
-        volumes=to_volumes(_without_repeats(cases, problems), config, root, problems),
+        volumes=to_volumes(_without_repeats(cases, problems), config, exclusion, root, problems),
         problems=tuple(problems),
+        excluded=tuple(sorted(exclusion.found)),
         last_axis="channel" if len(modality) > 1 else "time",
     )
 
@@ -52,14 +54,14 @@ def _by_name(root: Path, content: dict[str, Any], problems: list[Problem]) -> di
     return found
 
 
-def _case(root: Path, entry: Any, config: DataConfig, problems: list[Problem]) -> FoundCase | None:
+def _case(root: Path, entry: Any, exclusion: Exclusion, problems: list[Problem]) -> FoundCase | None:
     where = str(root / descriptor.FILE)
     if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("image", "label")):
         expected = "{image: ./imagesTr/NAME.nii.gz, label: ./labelsTr/NAME.nii.gz}"
         problems.append(Problem(where, f"training case {entry!r}", expected, "correct the entry"))
         return None
     paths = {key: root / entry[key] for key in ("image", "label")}
-    for key, path in paths.items() if stem(paths["image"]) not in config.exclude else ():
+    for key, path in paths.items() if stem(paths["image"]) not in exclusion else ():
         if not path.is_file():
             remedy = "copy it, or remove the entry"
             if (path.parent / f"{stem(path)}_0000.nii.gz").is_file():

@@ -10,13 +10,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from trainables.config import DataConfig
 from trainables.data import nifti, raster
 from trainables.data.cases import (
     CASES_FILE,
     MASK_ENDING,
+    MASK_FOLDERS,
     NIFTI_SUFFIXES,
+    Exclusion,
     FoundCase,
     files_below,
     is_image,
@@ -25,12 +28,13 @@ from trainables.data.cases import (
     to_volumes,
 )
 from trainables.data.dataset import DataError, Dataset, Piece, Problem, listed, natural_order
+from trainables.data.decoded import in_parallel
 
 LAYOUT = "images/NAME.png and masks/NAME.png (or .tif, .nii.gz), or NAME.png and NAME_mask.png, or a cases.csv"
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
-MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "segmentations")
 
 MAX_GUESSED = 20  # classes that are counted from masks without being named
+COUNTED_AT_ONCE = 2**20  # pixels
 
 
 def is_at(root: Path) -> bool:
@@ -43,9 +47,10 @@ def is_at(root: Path) -> bool:
 def read(root: Path, config: DataConfig) -> Dataset:
     """List the cases, and name the classes."""
     problems: list[Problem] = []
-    cases = _from_table(root, config, problems)
+    exclusion = Exclusion(config.exclude)
+    cases = _from_table(root, config, exclusion, problems)
     if cases is None:
-        cases = _from_names(root, config, problems)
+        cases = _from_names(root, exclusion, problems)
     names, values = _classes(cases, config, problems)
     return Dataset(
         format="folder",
@@ -53,8 +58,9 @@ def read(root: Path, config: DataConfig) -> Dataset:
         class_names=names,
         label_values=values,
         channel_names=_channel_names(cases),
-        volumes=to_volumes(cases, config, root, problems),
+        volumes=to_volumes(cases, config, exclusion, root, problems),
         problems=tuple(problems),
+        excluded=tuple(sorted(exclusion.found)),
     )
 
 
@@ -63,7 +69,9 @@ def _subfolder(root: Path, names: tuple[str, ...]) -> Path | None:
     return next((found[name] for name in names if name in found), None)
 
 
-def _from_table(root: Path, config: DataConfig, problems: list[Problem]) -> list[FoundCase] | None:
+def _from_table(
+    root: Path, config: DataConfig, exclusion: Exclusion, problems: list[Problem]
+) -> list[FoundCase] | None:
     """Cases of a table with image and mask columns; None where there is no such table."""
     table = read_table(config, root, ("patient",))
     if table is None or ("image" not in table[1][0] and "case" in table[1][0]):
@@ -74,7 +82,7 @@ def _from_table(root: Path, config: DataConfig, problems: list[Problem]) -> list
         where = f"{path}, line {number}"
         image, mask = path.parent / row["image"], path.parent / row["mask"]
         name = (Path(row["image"]).parent / stem(image)).as_posix()
-        if name in config.exclude:
+        if name in exclusion:
             continue
         absent = [
             str(each) for each, text in ((image, row["image"]), (mask, row["mask"])) if not text or not each.is_file()
@@ -90,17 +98,17 @@ def _from_table(root: Path, config: DataConfig, problems: list[Problem]) -> list
     return list(cases.values())
 
 
-def _from_names(root: Path, config: DataConfig, problems: list[Problem]) -> list[FoundCase]:
+def _from_names(root: Path, exclusion: Exclusion, problems: list[Problem]) -> list[FoundCase]:
     """Cases of two folders with equal names, or of one in which masks have an ending of their own."""
     image_folder, mask_folder = _subfolder(root, IMAGE_FOLDERS), _subfolder(root, MASK_FOLDERS)
     if image_folder and mask_folder:
-        images, masks = _by_name(image_folder, config, problems), _by_name(mask_folder, config, problems)
+        images, masks = _by_name(image_folder, exclusion, problems), _by_name(mask_folder, exclusion, problems)
     else:
         image_folder = mask_folder = root
-        every = _by_name(root, config, problems)
+        every = _by_name(root, exclusion, problems)
         images = {name: path for name, path in every.items() if not _is_mask(name)}
         masks = {name: path for name, path in every.items() if _is_mask(name)}
-    masks = _by_image(masks, images, config, problems)
+    masks = _by_image(masks, images, exclusion, problems)
     cases = []
     for name, path in images.items():
         if name in masks:
@@ -118,13 +126,13 @@ def _from_names(root: Path, config: DataConfig, problems: list[Problem]) -> list
 
 
 def _by_image(
-    masks: dict[str, Path], images: dict[str, Path], config: DataConfig, problems: list[Problem]
+    masks: dict[str, Path], images: dict[str, Path], exclusion: Exclusion, problems: list[Problem]
 ) -> dict[str, Path]:
     """Masks by the name of their image."""
     found: dict[str, Path] = {}
     for name, path in masks.items():
         image = name if name in images else _unmasked(name)
-        if image in config.exclude:
+        if image in exclusion:
             continue
         if image in found:
             have = f"a second mask of {image} (also {found[image].name})"
@@ -141,13 +149,13 @@ def _unmasked(name: str) -> str:
     return re.sub(MASK_ENDING, "", name, flags=re.IGNORECASE)
 
 
-def _by_name(folder: Path, config: DataConfig, problems: list[Problem]) -> dict[str, Path]:
+def _by_name(folder: Path, exclusion: Exclusion, problems: list[Problem]) -> dict[str, Path]:
     """Image files below a folder by their path in it without suffix."""
     found: dict[str, Path] = {}
     files = (path for path in files_below(folder) if is_image(path))
     for path in sorted(files, key=lambda each: natural_order(str(each))):
         name = path.relative_to(folder).with_name(stem(path)).as_posix()
-        if name in config.exclude:
+        if name in exclusion:
             continue
         if name in found:
             have = f"a second file of the name {name} (also {found[name].name})"
@@ -163,17 +171,30 @@ def _classes(
         ordered = sorted(config.classes.items(), key=lambda item: item[1])
         return tuple(name for name, _ in ordered), (0, *(value for _, value in ordered))
     values: dict[float, Path] = {}
-    for path in (case.piece.mask for case in cases if case.piece.mask):
-        try:
-            array = nifti.read_nifti(path).array if path.name.lower().endswith(NIFTI_SUFFIXES) else None
-            array = raster.read_raster(path, is_mask=True) if array is None else array
-        except DataError:
+    paths = [case.piece.mask for case in cases if case.piece.mask]
+    for path, found in zip(paths, in_parallel(_values, paths), strict=True):
+        if isinstance(found, DataError):
             continue  # decoding reports it
-        for value in np.unique(array):
-            values.setdefault(float(value), path)
+        for value in found:
+            values.setdefault(value, path)
         if len(values) > MAX_GUESSED + 1:
             break  # no later mask makes them fewer
     return _guessed(values, problems) if values else ((), (0,))  # no mask could be read
+
+
+def _values(path: Path) -> list[float]:
+    """Return the different values of a mask, rising."""
+    is_nifti = path.name.lower().endswith(NIFTI_SUFFIXES)
+    array = nifti.read_nifti(path).array if is_nifti else raster.read_raster(path, is_mask=True)
+    return [float(value) for value in (_bytes_in(array) if array.dtype == np.uint8 else np.unique(array))]
+
+
+def _bytes_in(array: npt.NDArray[np.generic]) -> npt.NDArray[np.intp]:
+    """Count, which takes no sorting; a piece at a time, since numpy counts in a copy of eight times the size."""
+    flat, is_there = array.ravel(order="K"), np.zeros(256, bool)
+    for start in range(0, flat.size, COUNTED_AT_ONCE):
+        is_there |= np.bincount(flat[start : start + COUNTED_AT_ONCE], minlength=256) > 0
+    return np.flatnonzero(is_there)
 
 
 def _guessed(by_value: dict[float, Path], problems: list[Problem]) -> tuple[tuple[str, ...], tuple[int, ...]]:

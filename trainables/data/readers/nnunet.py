@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainables.config import DataConfig
-from trainables.data.cases import SUFFIXES, FoundCase, is_image, to_volumes
+from trainables.data.cases import SUFFIXES, Exclusion, FoundCase, is_image, to_volumes
 from trainables.data.dataset import Dataset, Piece, Problem, listed, natural_order
 from trainables.data.readers import descriptor
 
@@ -41,8 +41,9 @@ def read(root: Path, config: DataConfig) -> Dataset:
     images, masks = _images(root, ending, problems), _masks(root, ending, problems)
     if images:
         descriptor.check_count(root, content, len(images), problems)
-    for name in config.exclude:
-        images.pop(name, None), masks.pop(name, None)
+    exclusion = Exclusion(config.exclude)
+    images = {name: paths for name, paths in images.items() if name not in exclusion}
+    masks = {name: path for name, path in masks.items() if name not in exclusion}
     cases = _cases(root, images, masks, ending, problems) if images and masks else []
     channel_names = _channel_names(root, channels, problems)
     if channel_names:
@@ -53,8 +54,9 @@ def read(root: Path, config: DataConfig) -> Dataset:
         class_names=names,
         label_values=values,
         channel_names=channel_names,
-        volumes=to_volumes(cases, config, root, problems),
+        volumes=to_volumes(cases, config, exclusion, root, problems),
         problems=tuple(problems),
+        excluded=tuple(sorted(exclusion.found)),
     )
 
 
