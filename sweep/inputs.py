@@ -31,6 +31,7 @@ class Inputs:
     weights_ids: dict[str, str]  # of each initial weights string
     summary: dict[str, Any]
     label_orders: dict[int, list[dict[str, Any]]]  # of each subset seed, for people who label or repeat
+    label_draw: str  # how they were drawn
     order_ids: dict[int, str]  # hash of each of these orders
     split: list[dict[str, list[str]]]  # as nnU-Net's splits_final.json
 
@@ -58,6 +59,7 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None) -> Inp
         weights_ids=weights,
         summary=summary,
         label_orders={seed: describe_order(origins, order) for seed, order in orders.items()},
+        label_draw=_label_draw(experiment),
         order_ids={seed: content_hash(order) for seed, order in orders.items()},
         split=store.split,
     )
@@ -86,6 +88,15 @@ def _label_orders(experiment: Experiment, store: SliceStore) -> dict[int, list[l
         for seed in orders:
             _check_drawn_here(data.label_orders / f"seed-{seed}.json", store)
     return orders
+
+
+def _label_draw(experiment: Experiment) -> str:
+    """How the labelled slices are drawn; orders from files say how they were."""
+    data = experiment.data
+    if data.label_orders is None:
+        return data.label_draw
+    files = (data.label_orders / f"seed-{seed}.json" for seed in experiment.grid.subset_seeds)
+    return ", ".join(sorted({str(json.loads(path.read_text()).get("draw", "file")) for path in files}))
 
 
 def _check_drawn_here(path: Path, store: SliceStore) -> None:

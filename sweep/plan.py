@@ -133,8 +133,13 @@ def _planned_cell(
     experiment: Experiment, inputs: Inputs, results: Path, point: GridPoint, stages: dict[str, PlannedStage]
 ) -> PlannedCell:
     source = _source(experiment, inputs, results, point.arm, point.pretraining_epochs, stages)
-    draw = "file" if experiment.data.label_orders else experiment.data.label_draw
-    recipe = (inputs.data_id, experiment.data.label_unit, draw, experiment.data.validation_slices, experiment.model)
+    recipe = (
+        inputs.data_id,
+        experiment.data.label_unit,
+        inputs.label_draw,
+        experiment.data.validation_slices,
+        experiment.model,
+    )
     protocol = content_hash(*recipe, experiment.finetune, SCHEMA_VERSION, RECIPE_VERSION)
     schedule = source.stage.config.schedule if source.stage else "none"
     order = inputs.order_ids[point.subset_seed]

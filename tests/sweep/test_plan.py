@@ -15,7 +15,8 @@ ORDERS = {seed: f"order {seed}" for seed in range(3)}
 
 def inputs(**changes: Any) -> Inputs:
     values: dict[str, Any] = {"data_id": "data", "pool_id": "pool", "natural_id": "natural"}
-    values |= {"weights_ids": {"random": "random"}, "summary": {}, "label_orders": {}, "order_ids": ORDERS, "split": []}
+    values |= {"weights_ids": {"random": "random"}, "summary": {}, "label_orders": {}}
+    values |= {"label_draw": "uniform", "order_ids": ORDERS, "split": []}
     return Inputs(**{**values, **changes})
 
 
@@ -134,7 +135,7 @@ def test_initial_weights_of_a_file_enter_the_id_by_content(tmp_path: Path) -> No
 
 def test_another_way_of_drawing_labels_is_another_protocol(tmp_path: Path) -> None:
     protocols = [
-        {cell.job.axes["protocol_id"] for cell in plan(tmp_path, f"data.label_draw={draw}").cells}
+        {cell.job.axes["protocol_id"] for cell in plan(tmp_path, label_draw=draw).cells}
         for draw in ("uniform", "stratified")
     ]
     assert not protocols[0] & protocols[1]

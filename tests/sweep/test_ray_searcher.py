@@ -19,7 +19,7 @@ pytestmark = pytest.mark.ray
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    inputs = Inputs("d", "p", "n", {"random": "random"}, {}, {}, {0: "first", 1: "second"}, [])
+    inputs = Inputs("d", "p", "n", {"random": "random"}, {}, {}, "uniform", {0: "first", 1: "second"}, [])
     smoke = load_preset("smoke", ["grid.arms=[random,byol-domain]", "report.reference_arm=random"])
     return build_plan(smoke, inputs, open_results(tmp_path))
 

@@ -14,7 +14,7 @@ from trainables.results import open_results
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    inputs = Inputs("d", "p", "n", {"random": "random"}, {}, {}, {0: "first", 1: "second"}, [])
+    inputs = Inputs("d", "p", "n", {"random": "random"}, {}, {}, "uniform", {0: "first", 1: "second"}, [])
     return build_plan(load_preset("smoke"), inputs, open_results(tmp_path))
 
 
