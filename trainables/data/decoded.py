@@ -34,6 +34,7 @@ from trainables.data.preprocess import (
 MEMORY_BYTES = 2**29
 """What the files in the making may take at once, as their headers claim; a larger file is decoded alone."""
 
+AHEAD = 8  # items a thread that may be started before the first of them is taken
 COPIES = 5  # of a file's voxels that are alive at once at most: inflated, reordered, windowed and prepared
 
 Progress = Callable[[int, int], None]
@@ -98,7 +99,9 @@ def in_parallel(
         try:
             for item in [*items, None]:
                 amount = 0 if item is None else cost(item)
-                while waiting and (item is None or len(waiting) > num_threads or taken + amount > MEMORY_BYTES):
+                while waiting and (
+                    item is None or len(waiting) >= AHEAD * num_threads or taken + amount > MEMORY_BYTES
+                ):
                     future, held = waiting.popleft()
                     yield future.result()
                     done, taken = done + 1, taken - held

@@ -215,10 +215,12 @@ def prepared_labels(labels: npt.NDArray[np.uint8], plan: PlanePlan, num_classes:
         return result
     near_rows, near_columns = _extent(occupied.any(1)), _extent(occupied.any(0))
     by_row, by_column = _weights(plan.rows)[:, near_rows], _weights(plan.columns)[:, near_columns]
+    shown_rows, shown_columns = _extent(by_row.any(1).numpy()), _extent(by_column.any(1).numpy())
+    by_row, by_column = by_row[shown_rows], by_column[shown_columns]
+    target = result[:, plan.rows.placed, plan.columns.placed][:, shown_rows, shown_columns]
     for start in range(0, len(labels), CHUNK):
         chunk = torch.from_numpy(np.ascontiguousarray(window[start : start + CHUNK, near_rows, near_columns]))
-        chosen = _strongest(chunk, by_row, by_column, num_classes)
-        result[start : start + CHUNK, plan.rows.placed, plan.columns.placed] = chosen.numpy()
+        target[start : start + CHUNK] = _strongest(chunk, by_row, by_column, num_classes).numpy()
     return result
 
 
