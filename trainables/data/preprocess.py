@@ -195,7 +195,8 @@ def prepared_images(
             slices = plan.rows.weights @ slices
         if plan.columns.weights is not None:
             slices = slices @ plan.columns.weights.T
-        result[start : start + CHUNK, :, plan.rows.placed, plan.columns.placed] = slices.numpy()
+        # torch converts to float16 in vector instructions, ten times as fast as numpy
+        result[start : start + CHUNK, :, plan.rows.placed, plan.columns.placed] = slices.half().numpy()
     return result
 
 
