@@ -182,7 +182,7 @@ def _store_design(experiment: "Experiment", inputs: "Inputs", plan: "Plan", fold
         content = {
             "content_id": inputs.summary["content_id"],
             "unit": experiment.data.label_unit,
-            "draw": experiment.data.label_draw,
+            "draw": inputs.label_draw,
             "subset_seed": seed,
             "order": order,
         }

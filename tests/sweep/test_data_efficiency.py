@@ -238,3 +238,11 @@ def test_a_disk_that_fills_up_ends_in_a_clear_error_and_loses_nothing(
     assert run("grid.subset_seeds=[0,1]") == ERROR
     assert "No space left on device" in capsys.readouterr().err
     assert read_table(tmp_path / "results", "cells")[0].num_rows == before
+
+
+def test_an_order_that_is_written_down_again_still_says_how_it_was_drawn(run: Run, tmp_path: Path) -> None:
+    assert run("data.label_draw=stratified") == DONE
+    kept = Path(shutil.copytree(tmp_path / "results", tmp_path / "kept"))
+    assert run(f"data.label_orders={kept}/subsets") == DONE
+    again = json.loads((tmp_path / "results" / "subsets" / "seed-0.json").read_text())
+    assert again == json.loads((kept / "subsets" / "seed-0.json").read_text())

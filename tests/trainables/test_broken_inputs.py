@@ -6,6 +6,7 @@ are regular expressions. A damage is listed as often as ``count`` says: one caus
 
 import gzip
 import json
+import os
 import re
 import resource
 import shutil
@@ -1081,3 +1082,20 @@ def test_no_byte_of_a_tif_leads_to_another_error(tmp_path: Path, compression: st
     for read in (read_raster, claimed_raster_bytes):
         outcomes = [outcome(read, tmp_path / "x.tif", each) for each in damaged]
         assert any(found is None for found in outcomes)
+
+
+def test_a_folder_that_cannot_be_listed_is_named(
+    templates: Templates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may list every folder, so the refusal is made up."""
+    config = templates.damaged(BY_NAME["coloured mask"], tmp_path)
+    walk = os.walk
+
+    def denied(top: str, **options: Any) -> Iterator[Any]:
+        options["onerror"](PermissionError(13, "Permission denied", f"{top}/locked"))
+        yield from walk(top, **options)
+
+    monkeypatch.setattr("os.walk", denied)
+    (problem,) = inspect(config).problems
+    assert problem.where.endswith("locked")
+    assert "cannot be listed (Permission denied)" in problem.found

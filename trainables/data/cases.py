@@ -72,10 +72,13 @@ def is_image(path: Path) -> bool:
 
 
 def files_below(root: Path) -> list[Path]:
-    """Everything below a folder, also behind links to folders; a folder that two paths lead to is listed once."""
+    """Everything below a folder, also behind links to folders; a folder that two paths lead to is listed once.
+
+    Raises DataError for a folder that cannot be listed: what lies in it would be left out unseen.
+    """
     found: list[Path] = []
     seen: set[str] = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
+    for folder, subfolders, names in os.walk(root, onerror=_refuse, followlinks=True):
         if os.path.realpath(folder) in seen:
             subfolders.clear()
             continue
@@ -83,6 +86,11 @@ def files_below(root: Path) -> list[Path]:
         seen.add(os.path.realpath(folder))
         found += [Path(folder, name) for name in (*names, *subfolders)]
     return found
+
+
+def _refuse(error: OSError) -> None:
+    found, remedy = f"a folder that cannot be listed ({error.strerror})", "grant access to it, or move it elsewhere"
+    raise DataError(Problem(str(error.filename), found, "folders that can be read", remedy)) from error
 
 
 def read_table(config: DataConfig, root: Path, required: tuple[str, ...]) -> tuple[Path, list[dict[str, str]]] | None:

@@ -126,15 +126,7 @@ def for_each_volume(
     work: Callable[[Volume], Result], volumes: Sequence[Volume], progress: Progress | None = None
 ) -> Iterator[Result | DataError]:
     """Run ``work`` on every volume in parallel, in bounded memory."""
-    return in_parallel(work, volumes, progress, _cost)
-
-
-def _cost(volume: Volume) -> int:
-    """What a volume takes while it is prepared; a damaged one takes nothing and is refused when it is read."""
-    try:
-        return COPIES * claimed_bytes(volume)
-    except DataError:
-        return 0
+    return in_parallel(work, volumes, progress, lambda volume: COPIES * claimed_bytes(volume))
 
 
 def prepare(volume: Volume, dataset: Dataset, config: DataConfig, constants: Constants | None) -> Prepared:

@@ -29,7 +29,8 @@ def claimed_bytes(path: Path) -> int:
     try:
         with Image.open(path) as image:
             pages = getattr(image, "n_frames", 1)
-            return int(image.width * image.height * pages * max(1, len(image.getbands())))
+            value_bytes = 4 if image.mode in ("I", "F") else 2 if image.mode.startswith("I;16") else 1
+            return int(image.width * image.height * pages * max(1, len(image.getbands())) * value_bytes)
     except NOT_READABLE as error:
         raise DataError(_damaged(path, error)) from error
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from trainables.config import DataConfig
 from trainables.data.cases import Exclusion, FoundCase, is_image, stem, to_volumes
-from trainables.data.dataset import Dataset, Piece, Problem
+from trainables.data.dataset import Dataset, Piece, Problem, natural_order
 from trainables.data.readers import descriptor
 
 LAYOUT = "dataset.json with modality, labels and training: [{image, label}, ...]; imagesTr; labelsTr"
@@ -37,7 +37,7 @@ def read(root: Path, config: DataConfig) -> Dataset:
         root=root,
         class_names=names,
         label_values=values,
-        channel_names=tuple(str(modality[key]) for key in sorted(modality)) or ("image",),
+        channel_names=tuple(str(modality[key]) for key in sorted(modality, key=natural_order)) or ("image",),
         volumes=to_volumes(_without_repeats(cases, problems), config, exclusion, root, problems),
         problems=tuple(problems),
         excluded=tuple(sorted(exclusion.found)),
