@@ -1,4 +1,4 @@
-"""The writers of small data sets as a module, for the tests of readers, bad input and the inspection."""
+"""The writers of small data sets and the corpus of broken ones as modules, and every layout on disk once a session."""
 
 import importlib.util
 import sys
@@ -7,15 +7,33 @@ from types import ModuleType
 
 import pytest
 
-_spec = importlib.util.spec_from_file_location("trainables_datasets", Path(__file__).with_name("datasets.py"))
-assert _spec is not None
-assert _spec.loader is not None
-_datasets = importlib.util.module_from_spec(_spec)
-sys.modules["trainables_datasets"] = _datasets
-_spec.loader.exec_module(_datasets)
+
+def _load(name: str) -> ModuleType:
+    """Import a module of this folder under a name that no installed package has."""
+    spec = importlib.util.spec_from_file_location(f"trainables_{name}", Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[f"trainables_{name}"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_datasets = _load("datasets")
+_load("broken_inputs")
 
 
 @pytest.fixture(scope="session")
 def datasets() -> ModuleType:
     """The writers' module."""
     return _datasets
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, "_datasets.Written"]:
+    """Every layout by name. Tests that change files change a copy."""
+    folder = tmp_path_factory.mktemp("written")
+    return {
+        name: _datasets.Written(folder / name, _datasets.write(name, folder / name), layout, layout.truth())
+        for name, layout in _datasets.LAYOUTS.items()
+    }

@@ -15,6 +15,11 @@ import nibabel
 import numpy as np
 from PIL import Image
 
+from trainables.config import DataConfig
+from trainables.data.dataset import Dataset
+from trainables.data.decode import Decoded, decode_volume
+from trainables.data.readers import read_dataset
+
 PATIENTS = ("patient001", "patient002", "patient003", "patient004", "patient010")
 GROUPS = dict(zip(PATIENTS, ("DCM", "HCM", "DCM", "NOR", "HCM"), strict=True))
 FRAMES = {"ED": 4, "ES": 11}
@@ -25,6 +30,11 @@ NUM_SLICES, ROWS, COLUMNS = 3, 12, 10
 FIRST_SLICE = 8  # of the numbers in names of pictures: 10 sorts before 9 as text
 AFFINE = np.diag([-SPACING[1], -SPACING[0], THICKNESS, 1.0])
 PATTERN = r"(?P<patient>patient\d+)_(?P<phase>E[DS])"
+
+PIXELS = np.random.default_rng(0).integers(0, 255, (12, 10, 4)).astype(np.uint8)
+DRAWN = np.zeros((12, 10), np.uint8)
+DRAWN[2:5, 3:7] = 1
+DRAWN[6, 6] = 2
 
 Rules = dict[str, Any]
 
@@ -214,3 +224,29 @@ def write(name: str, root: Path) -> Rules:
     layout = LAYOUTS[name]
     root.mkdir(parents=True, exist_ok=True)
     return layout.write(root, layout.truth())
+
+
+@dataclass(frozen=True)
+class Written:
+    """A data set on disk, what it needs, and what it holds."""
+
+    root: Path
+    rules: dict[str, Any]
+    layout: Any
+    truth: list[Any]
+
+    def config(self, **settings: Any) -> DataConfig:
+        return DataConfig(**{"root": self.root, "image_size": 32} | self.rules | settings)
+
+
+def read(config: DataConfig) -> Dataset:
+    dataset = read_dataset(config)
+    assert not dataset.problems, dataset.problems
+    return dataset
+
+
+def decoded(config: DataConfig, index: int = 0) -> Decoded:
+    """The only piece of a volume."""
+    dataset = read(config)
+    (piece,) = decode_volume(dataset.volumes[index], dataset, config)
+    return piece

@@ -229,11 +229,6 @@ def _read_order(slices: Sequence[SliceOrigin], config: DataConfig, seed: int) ->
     return [order[number] for number in sorted(order)]
 
 
-def draw_subset(slices: Sequence[SliceOrigin], config: DataConfig, count: int, seed: int) -> LabelSubset:
-    """Return the first ``count`` units of the label order. Raises DataError when there are fewer."""
-    return take_labels(slices, label_order(slices, config, seed), count, config.label_unit)
-
-
 def take_labels(slices: Sequence[SliceOrigin], order: Sequence[Sequence[int]], count: int, unit: str) -> LabelSubset:
     """Return the first ``count`` units of an order. Raises DataError when there are fewer."""
     if not 1 <= count <= len(order):

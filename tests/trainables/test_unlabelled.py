@@ -1,0 +1,148 @@
+"""The unlabelled pool: whose images they are, and what never enters."""
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+from trainables_datasets import DRAWN, PIXELS, Written, read
+
+from trainables.config import DataConfig
+from trainables.data.slices import open_store
+from trainables.data.unlabelled import pool_volumes, read_unlabelled
+
+
+@pytest.fixture
+def volume() -> np.ndarray:
+    return np.random.default_rng(5).integers(0, 900, (3, 12, 10)).astype(np.int16)
+
+
+def test_cines_in_folders_named_by_patient_are_a_pool(tmp_path: Path, datasets: ModuleType, volume: np.ndarray) -> None:
+    for patient in ("patient901", "patient902"):
+        datasets.save_nifti(tmp_path / patient / "cine.nii.gz", np.stack([volume, volume + 1], -1))
+        datasets.save_nifti(tmp_path / patient / "deep" / "late.nii.gz", volume)
+        datasets.save_nifti(tmp_path / patient / "late_gt.nii.gz", volume)
+        datasets.save_nifti(tmp_path / patient / "masks" / "late.nii.gz", volume)
+    found = read_unlabelled(tmp_path, 1, DataConfig())
+    assert [(each.name, each.patient) for each in found] == [
+        ("patient901/cine", "patient901"),
+        ("patient901/deep/late", "patient901/deep"),  # no labelled patient: the folder it lies in
+        ("patient902/cine", "patient902"),
+        ("patient902/deep/late", "patient902/deep"),
+    ]
+    found = read_unlabelled(tmp_path, 1, DataConfig(), {"patient901", "patient902"})
+    assert [each.patient for each in found] == ["patient901"] * 2 + ["patient902"] * 2
+
+
+def test_the_patient_of_a_flat_folder_is_what_the_pattern_finds(
+    tmp_path: Path, datasets: ModuleType, volume: np.ndarray
+) -> None:
+    for name in ("p7_a", "p7_b", "p8_a"):
+        datasets.save_nifti(tmp_path / f"{name}.nii.gz", volume)
+    found = read_unlabelled(tmp_path, 1, DataConfig(patient_pattern="(p[0-9])_"))
+    assert [each.patient for each in found] == ["p7", "p7", "p8"]
+    assert [each.patient for each in read_unlabelled(tmp_path, 1, DataConfig())] == ["p7_a", "p7_b", "p8_a"]
+
+
+def test_channel_numbers_are_no_part_of_an_unlabelled_name(
+    tmp_path: Path, datasets: ModuleType, volume: np.ndarray
+) -> None:
+    for name in ("one_0000", "two_0000", "two_0001"):
+        datasets.save_nifti(tmp_path / "imagesTs" / f"{name}.nii.gz", volume)
+    one, two = read_unlabelled(tmp_path, 2, DataConfig())
+    assert (one.patient, [path.name for path in one.images]) == ("one", ["one_0000.nii.gz"])  # not the folder's name
+    assert (two.patient, len(two.pieces), len(two.images)) == ("two", 1, 2)
+
+
+def test_numbered_pictures_are_slices_and_not_channels(tmp_path: Path, datasets: ModuleType) -> None:
+    for number in range(5):
+        datasets.save_picture(tmp_path / "p1" / f"image_{number:04d}.png", PIXELS[..., :3])
+    (found,) = read_unlabelled(tmp_path, 3, DataConfig())
+    assert [len(piece.images) for piece in found.pieces] == [1] * 5
+
+
+def test_linked_patient_folders_are_in_the_pool_and_excluded_ones_are_not(
+    tmp_path: Path, datasets: ModuleType, volume: np.ndarray
+) -> None:
+    for patient in ("p1", "p2"):
+        datasets.save_nifti(tmp_path / "store" / patient / "cine.nii.gz", volume)
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "pool" / "p1").symlink_to(tmp_path / "store" / "p1")
+    (tmp_path / "pool" / "p2").symlink_to(tmp_path / "store" / "p2")
+    assert [each.patient for each in read_unlabelled(tmp_path / "pool", 1, DataConfig())] == ["p1", "p2"]
+    assert [each.patient for each in read_unlabelled(tmp_path / "pool", 1, DataConfig(exclude=("p1",)))] == ["p2"]
+
+
+def test_volumes_of_the_labelled_set_enter_the_pool_once(written: dict[str, Written], tmp_path: Path) -> None:
+    each = written["nnunet"]
+    alone = open_store(each.config(), tmp_path / "cache")
+    again = open_store(each.config(unlabelled_root=each.root), tmp_path / "cache")
+    assert again.summary["num_slices"] == alone.summary["num_slices"]
+    assert again.pool_id == alone.pool_id
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "patient"),
+    [
+        ("batch1/p03_slice05", r"(p\d+)_", "p03"),  # the pattern on the file's name
+        ("training/p03/x", None, "p03"),  # a folder of a labelled patient
+        ("p03/deep/x", None, "p03"),
+        ("batch1/p03", None, "p03"),  # the file's name
+        ("p03/slice_05", "([^_]+)_", "p03"),  # a labelled patient before what the pattern finds
+        ("batch1/p99/x_1", r"batch\d/(p\d+)", "p99"),  # the pattern on the path
+        ("training/p99/x", None, "training/p99"),  # the folder it lies in
+        ("p99/imagesTs/x", None, "x"),
+    ],
+)
+def test_the_patient_of_an_unlabelled_image(tmp_path: Path, name: str, pattern: str | None, patient: str) -> None:
+    (tmp_path / name).parent.mkdir(parents=True)
+    Image.fromarray(DRAWN).save(tmp_path / f"{name}.png")
+    (found,) = read_unlabelled(tmp_path, 1, DataConfig(patient_pattern=pattern), {"p03"})
+    assert found.patient == patient
+
+
+def test_unlabelled_pictures_gather_within_a_folder(tmp_path: Path, datasets: ModuleType) -> None:
+    for name in ("a/p1_1", "a/p1_2", "b/p1_1"):
+        datasets.save_picture(tmp_path / f"{name}.png", DRAWN)
+    found = read_unlabelled(tmp_path, 1, DataConfig(patient_pattern="(p1)_"))
+    assert [(each.patient, each.name, len(each.pieces)) for each in found] == [("p1", "a/p1_1", 2), ("p1", "b/p1_1", 1)]
+
+
+def test_the_table_says_whose_unlabelled_images_are(
+    written: dict[str, Written], tmp_path: Path, datasets: ModuleType
+) -> None:
+    for name in ("x/8f3a", "x/77b2", "x/c.1"):
+        datasets.save_picture(tmp_path / "more" / f"{name}.png", DRAWN)
+    rows = [(scan.case, scan.patient, scan.phase) for scan in written["nnunet"].truth]
+    rows += [("x/8f3a", "patient001"), ("77b2", "patient002"), ("c.1", "patient003")]
+    datasets.save_table(tmp_path / "who.csv", ("case", "patient", "phase"), rows)
+    config = written["nnunet"].config(cases_csv=tmp_path / "who.csv", patient_pattern="(.+)")
+    found = {each.name: each.patient for each in read_unlabelled(tmp_path / "more", 1, config)}
+    assert found == {"x/8f3a": "patient001", "x/77b2": "patient002", "x/c.1": "patient003"}
+
+
+def pooled(config: DataConfig) -> list[str]:
+    dataset = read(config)
+    parts = {volume.patient: "train" for volume in dataset.volumes}
+    return [volume.name for volume in pool_volumes(dataset, parts, config)[0]]
+
+
+def test_masks_are_never_in_the_pool(written: dict[str, Written], tmp_path: Path, datasets: ModuleType) -> None:
+    for folder in ("Mask", "label", "labelsTr", "labelsTs", "annotations", "segmentations"):
+        datasets.save_picture(tmp_path / folder / "a.png", DRAWN)
+    datasets.save_picture(tmp_path / "a_seg.png", DRAWN)
+    datasets.save_picture(tmp_path / "a.png", DRAWN)
+    assert [each.name for each in read_unlabelled(tmp_path, 1, DataConfig())] == ["a"]
+    assert pooled(written["table"].config(unlabelled_root=written["table"].root)) == []  # drawn/ is no known name
+
+
+def test_an_unlabelled_slice_volume_or_patient_can_be_excluded(
+    written: dict[str, Written], tmp_path: Path, datasets: ModuleType, volume: np.ndarray
+) -> None:
+    for name in ("p1/1.png", "p1/2.png", "p2/1.png"):
+        datasets.save_picture(tmp_path / name, DRAWN)
+    datasets.save_nifti(tmp_path / "p3" / "cine.nii.gz", volume)
+    config = written["nnunet"].config(unlabelled_root=tmp_path)
+    assert pooled(config) == ["p1/1", "p2/1", "p3/cine"]
+    assert pooled(config.model_copy(update={"exclude": ("p1/1", "p2", "p3/cine", "patient003")})) == ["p1/2"]
