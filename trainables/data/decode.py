@@ -227,9 +227,11 @@ def class_labels(mask: Array, label_values: tuple[int, ...], path: Path) -> npt.
     """
     if len(label_values) == 1:
         return np.zeros(mask.shape, np.uint8)
-    known = sum(int(np.count_nonzero(mask == value)) for value in label_values)
-    if known < mask.size:
-        wrong = [float(value) for value in np.unique(mask) if float(value) not in label_values]
+    box = foreground_box(mask, label_values[0])
+    inside = mask[box]
+    known = sum(int(np.count_nonzero(inside == value)) for value in label_values)
+    if known < inside.size:
+        wrong = [float(value) for value in np.unique(inside) if float(value) not in label_values]
         shown = ", ".join(f"{value:.9g}" for value in wrong[:MAX_SHOWN]) + (", ..." if len(wrong) > MAX_SHOWN else "")
         expected = f"only {', '.join(map(str, label_values))}"
         remedy = "correct the mask, or name its classes (data.classes={name: value, ...} or dataset.json)"
@@ -238,8 +240,20 @@ def class_labels(mask: Array, label_values: tuple[int, ...], path: Path) -> npt.
         return mask.astype(np.uint8)
     result = np.zeros(mask.shape, np.uint8)
     for index, value in enumerate(label_values):
-        result[mask == value] = index
+        result[box][inside == value] = index
     return result
+
+
+def foreground_box(mask: Array, background: int = 0) -> tuple[slice, slice, slice]:
+    """Return the smallest window of the plane outside which a mask (slice, row, column) is background everywhere."""
+    occupied = (mask != background).any(0)
+    return slice(None), extent(occupied.any(1)), extent(occupied.any(0))
+
+
+def extent(occupied: npt.ArrayLike) -> slice:
+    """Return the run from the first to the last that is true."""
+    inside = np.flatnonzero(occupied)
+    return slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0, 0)
 
 
 def _contrast_problems(volume: Volume, decoded: list[Decoded]) -> list[Problem]:

@@ -7,7 +7,6 @@ one thread writes in order.
 """
 
 import dataclasses
-import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,10 +16,11 @@ from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from trainables.config import DataConfig
 from trainables.data.dataset import DataError, Dataset, Problem, Volume
-from trainables.data.decode import Decoded, as_whole_numbers, claimed_bytes, decode_volume
+from trainables.data.decode import Decoded, as_whole_numbers, claimed_bytes, decode_volume, foreground_box
 from trainables.data.preprocess import (
     Constants,
     distribution,
@@ -34,6 +34,7 @@ from trainables.data.preprocess import (
 MEMORY_BYTES = 2**29
 """What the files in the making may take at once, as their headers claim; a larger file is decoded alone."""
 
+SYNC_BYTES = 2**26  # written before the disk is waited for
 AHEAD = 8  # items a thread that may be started before the first of them is taken
 COPIES = 5  # of a file's voxels that are alive at once at most: inflated, reordered, windowed and prepared
 
@@ -62,8 +63,8 @@ class VolumeFacts:
     class_slices: tuple[int, ...]  # slices that show each class
     class_pixels: tuple[int, ...]  # as drawn, before any resampling
     pixels_outside: int  # foreground that the crop loses
-    images_sha: str
-    labels_sha: str
+    images_id: str
+    labels_id: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,10 +150,13 @@ def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
 
 
 def fingerprints(images: npt.NDArray[np.generic]) -> npt.NDArray[np.uint64]:
-    """Return 64 bits of SHA-256 of each slice's size and values, whatever the type of the rest of its volume."""
-    salt = str(images.shape[1:]).encode()
-    digests = (hashlib.sha256(salt + as_whole_numbers(each).tobytes()).digest() for each in images)
-    return np.array([int.from_bytes(digest[:8], "little") for digest in digests], np.uint64)
+    """Return XXH3's 64 bits of each slice's size and values, whatever the type of the rest of its volume.
+
+    They tell slices apart that differ by chance, not those that somebody made to agree.
+    """
+    size = xxhash.xxh3_64_intdigest(str(images.shape[1:]).encode())
+    slices = (np.ascontiguousarray(as_whole_numbers(each)).data for each in images)
+    return np.array([xxhash.xxh3_64_intdigest(each, size) for each in slices], np.uint64)
 
 
 def is_flat(images: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
@@ -186,14 +190,24 @@ def _facts(
         class_slices=tuple(int(number) for number in (counts > 0).sum(0)),
         class_pixels=tuple(int(number) for number in counts.sum(0)),
         pixels_outside=int(counts.sum()) - shown,
-        images_sha=hashlib.sha256(marks.tobytes()).hexdigest()[:16],
-        labels_sha=hashlib.sha256(b"".join(each.tobytes() for each in labels)).hexdigest()[:16] if labels else "",
+        images_id=_joined_id([marks]),
+        labels_id=_joined_id(labels) if labels else "",
     )
+
+
+def _joined_id(arrays: Sequence[npt.NDArray[Any]]) -> str:
+    """Return 32 hexadecimal digits of XXH3 of the arrays' values, one after another."""
+    digest = xxhash.xxh3_128()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return str(digest.hexdigest())
 
 
 def _class_counts(labels: npt.NDArray[np.uint8], num_classes: int) -> npt.NDArray[np.int64]:
     """Return how many pixels each slice has of each foreground class: (slice, num_classes - 1)."""
-    counts = [[np.count_nonzero(each == label) for label in range(1, num_classes)] for each in labels]
+    counts = [
+        [np.count_nonzero(each == label) for label in range(1, num_classes)] for each in labels[foreground_box(labels)]
+    ]
     return np.array(counts, dtype=np.int64).reshape(len(labels), num_classes - 1)
 
 
@@ -203,12 +217,18 @@ class GrowingArray:
     def __init__(self, path: Path, row_shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
         self._file: BinaryIO = path.open("wb")
         self._row_shape, self._dtype, self._rows = row_shape, np.dtype(dtype), 0
+        self._unsynced_bytes = 0
         self._write_header()
 
     def append(self, rows: npt.NDArray[np.generic]) -> None:
         assert rows.shape[1:] == self._row_shape
-        self._file.write(np.ascontiguousarray(rows, self._dtype).data)
+        content = np.ascontiguousarray(rows, self._dtype).data
+        self._file.write(content)
         self._rows += len(rows)
+        self._unsynced_bytes += content.nbytes
+        if self._unsynced_bytes > SYNC_BYTES:  # the disk writes while the next volumes are decoded, not after the last
+            os.fsync(self._file.fileno())
+            self._unsynced_bytes = 0
 
     def __enter__(self) -> "GrowingArray":
         return self

@@ -117,11 +117,11 @@ class Manifest:
 
     def summary(self, warnings: list[str]) -> dict[str, Any]:
         ordered = sorted(self.labelled, key=lambda facts: (facts.patient, facts.phase))
-        content = content_hash([[each.patient, each.phase, each.images_sha, each.labels_sha] for each in ordered])
+        content = content_hash([[each.patient, each.phase, each.images_id, each.labels_id] for each in ordered])
         steps, num_classes = self._preprocessing(), len(self.dataset.class_names)
         people = [[part, [[facts.patient, facts.phase] for facts, _ in self.of_part(part)]] for part in PARTS]
         members = self._members()
-        pool_content = [[facts.images_sha, self._resampled_from(facts)] for facts in members["pool"]]
+        pool_content = [[facts.images_id, self._resampled_from(facts)] for facts in members["pool"]]
         spacing = [self._resampled_from(facts) for facts in self.labelled]
         return {
             "format": self.dataset.format,

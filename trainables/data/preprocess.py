@@ -16,7 +16,7 @@ from torch import Tensor
 
 from trainables.config import DataConfig
 from trainables.data.dataset import DataError, Problem
-from trainables.data.decode import Decoded
+from trainables.data.decode import Decoded, extent, foreground_box
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 LOWEST, HIGHEST = -0.5, 2.0  # of what is stored; 0 to 1 is the range between the percentiles
@@ -43,8 +43,9 @@ def _counted(values: npt.NDArray[np.generic], wanted: Floats) -> Floats:
     """Find percentiles of int16 values from how often each occurs."""
     lowest = int(values.min())
     counts = np.zeros(int(values.max()) - lowest + 1, np.int64)
-    for part in np.array_split(values.ravel(), max(1, values.size // 2**20)):  # a whole copy would take 8 bytes each
-        counts += np.bincount(np.subtract(part, lowest, dtype=np.intp), minlength=len(counts))
+    for part in np.array_split(values.ravel(), max(1, values.size // 2**20)):  # bounds the memory that a cine takes
+        above = torch.from_numpy(np.subtract(part, lowest, dtype=np.int32))
+        counts += torch.bincount(above, minlength=len(counts)).numpy()  # numpy's counts 8-byte numbers alone
     below = np.cumsum(counts)
     position = wanted / 100 * (values.size - 1)
     first = np.floor(position)
@@ -161,8 +162,8 @@ def axis_plan(before: int, after: int, side: int) -> AxisPlan:
     distance = np.abs(np.arange(before)[None, :] + 0.5 - centres[:, None]) / max(scale, 1.0)
     weights = np.clip(1 - distance, 0, None)
     weights /= weights.sum(1, keepdims=True)
-    taken, pixels = _extent(weights.any(0)), np.arange(before) + 0.5
-    shown = _extent((pixels >= first * scale) & (pixels < (first + kept) * scale))
+    taken, pixels = extent(weights.any(0)), np.arange(before) + 0.5
+    shown = extent((pixels >= first * scale) & (pixels < (first + kept) * scale))
     matrix = torch.from_numpy(np.ascontiguousarray(weights[:, taken], dtype=np.float32))
     return AxisPlan(taken, placed, matrix, shown)
 
@@ -211,12 +212,11 @@ def prepared_labels(labels: npt.NDArray[np.uint8], plan: PlanePlan, num_classes:
     if plan.rows.weights is None and plan.columns.weights is None:
         result[:, plan.rows.placed, plan.columns.placed] = window
         return result
-    occupied = window.max(0, initial=0)
-    if not occupied.any():
+    _, near_rows, near_columns = foreground_box(window)
+    if near_rows.stop == 0:
         return result
-    near_rows, near_columns = _extent(occupied.any(1)), _extent(occupied.any(0))
     by_row, by_column = _weights(plan.rows)[:, near_rows], _weights(plan.columns)[:, near_columns]
-    shown_rows, shown_columns = _extent(by_row.any(1).numpy()), _extent(by_column.any(1).numpy())
+    shown_rows, shown_columns = extent(by_row.any(1).numpy()), extent(by_column.any(1).numpy())
     by_row, by_column = by_row[shown_rows], by_column[shown_columns]
     target = result[:, plan.rows.placed, plan.columns.placed][:, shown_rows, shown_columns]
     for start in range(0, len(labels), CHUNK):
@@ -235,11 +235,6 @@ def _strongest(labels: Tensor, by_row: Tensor, by_column: Tensor, num_classes: i
         chosen.masked_fill_(strength > best, label)
         torch.maximum(best, strength, out=best)
     return chosen.masked_fill_(background >= best, 0)
-
-
-def _extent(occupied: npt.ArrayLike) -> slice:
-    inside = np.flatnonzero(occupied)
-    return slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0, 0)
 
 
 def _weights(plan: AxisPlan) -> Tensor:
