@@ -253,12 +253,18 @@ def _caveats(findings: Findings) -> tuple[str, ...]:
             "seeds), so real differences can go unseen, and bootstrap intervals on labels and laws are too "
             "narrow. At least 5 seeds, better 10, would settle more."
         )
-    if findings.results.cells["pretraining_seed"].nunique() == 1 and len(findings.results.pretraining):
+    cells = findings.results.cells
+    pretrained = cells[cells["pretraining_schedule"] != "none"]
+    if (num_runs := pretrained["pretraining_seed"].nunique()) == 1:
         caveats.append(
             "One pretraining run per stage: intervals cover the choice of labelled images and the "
             "fine-tuning, not what another pretraining run would have given."
         )
-    cells = findings.results.cells
+    elif 1 < num_runs < num_seeds:
+        caveats.append(
+            f"{num_runs} pretraining runs per stage serve {num_seeds} seeds: seeds that share a run are more alike "
+            "than others, so intervals are somewhat too narrow for what another pretraining run would have given."
+        )
     if (slices := int(cells["validation_slices"].max())) > 0:
         caveats.append(
             f"Beside the labels counted here, {slices} slices of {cells['validation_patients'].max()} patients are "

@@ -208,6 +208,7 @@ def pretraining(findings: Findings) -> pd.DataFrame:
         objective=("objective", "last"),
         data=("data", "last"),
         initial_weights=("initial_weights", "last"),
+        pretraining_seed=("pretraining_seed", "last"),
         epochs=("epoch", "max"),
         final_loss=("loss", "last"),
         feature_std=("feature_std", "last"),

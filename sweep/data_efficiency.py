@@ -100,10 +100,12 @@ def _interrupt(*_: object) -> None:
 
 
 def _run(experiment: "Experiment", results: Path, options: argparse.Namespace, console: "Console") -> int:
-    from trainables.results import check_results, exclusive, open_results
+    from trainables.results import check_results, check_writable, exclusive, open_results
 
     if not options.dry_run:
         folder = open_results(results)
+        if experiment.compute.encoders:
+            check_writable(experiment.compute.encoders, "the encoders' folder", "compute.encoders")
         with exclusive(folder):
             return _plan_and_run(experiment, folder, options, console)
     is_new = not results.exists() or not any(results.iterdir())
@@ -172,6 +174,7 @@ def _store_design(experiment: "Experiment", inputs: "Inputs", plan: "Plan", fold
 
     from sweep.experiment import to_yaml
     from sweep.versions import library_versions
+    from trainables.encoder_store import adopt_epochs
     from trainables.results import record_plan, write_text
 
     write_text(folder / "experiment.yaml", to_yaml(experiment))
@@ -187,6 +190,8 @@ def _store_design(experiment: "Experiment", inputs: "Inputs", plan: "Plan", fold
             "order": order,
         }
         write_text(folder / "subsets" / f"seed-{seed}.json", json.dumps(content) + "\n")
+    for job in plan.trained_elsewhere:
+        adopt_epochs(folder, job.encoders, job.stage_id)
     record_plan(folder, [cell.job.axes for cell in plan.cells])
 
 

@@ -45,17 +45,23 @@ class GridConfig(Section):
     intermediate_label_counts: tuple[int, ...] | None = None  # where milestones before the last run; none: everywhere
     intermediate_subset_seeds: tuple[int, ...] | None = None
     train_seeds: tuple[int, ...] | None = None  # crossed with the subsets; none takes each subset's own seed once
+    pretraining_seeds: tuple[int, ...] = Field((0,), min_length=1)  # dealt to the subsets in turn: as many runs a stage
 
     @model_validator(mode="after")
     def _values_are_unique(self) -> "GridConfig":
-        for name in ("arms", "label_counts", "subset_seeds", "train_seeds"):
+        for name in ("arms", "label_counts", "subset_seeds", "train_seeds", "pretraining_seeds"):
             values = getattr(self, name) or ()
             if len(set(values)) != len(values):
                 raise ValueError(f"{name}: expected each value once, found {list(values)}")
         if min(self.label_counts) < 1:
             raise ValueError(f"label_counts: expected at least 1, found {min(self.label_counts)}")
-        if min(*self.subset_seeds, *(self.train_seeds or ()), 0) < 0:
-            raise ValueError("subset_seeds and train_seeds: expected 0 or above")
+        if min(*self.subset_seeds, *(self.train_seeds or ()), *self.pretraining_seeds, 0) < 0:
+            raise ValueError("subset_seeds, train_seeds and pretraining_seeds: expected 0 or above")
+        if (num_runs := len(self.pretraining_seeds)) > (num_subsets := len(self.subset_seeds)):
+            found = (
+                f"found {num_runs} for {num_subsets}; add subset_seeds, since a run that no cell starts from is idle"
+            )
+            raise ValueError(f"pretraining_seeds: expected at most one for each of subset_seeds, {found}")
         for name, all_of in (("label_counts", self.label_counts), ("subset_seeds", self.subset_seeds)):
             if strangers := set(getattr(self, f"intermediate_{name}") or ()) - set(all_of):
                 found = f"found also {sorted(strangers)}; set it to null for all"
@@ -84,7 +90,6 @@ class Experiment(Section):
     model: ModelConfig = ModelConfig()
     stages: dict[str, StageConfig] = Field(default_factory=dict)
     arms: dict[str, ArmConfig] = Field(min_length=1)
-    pretraining_seed: int = Field(0, ge=0)
     finetune: FinetuneConfig = FinetuneConfig()
     grid: GridConfig
     compute: ComputeConfig = ComputeConfig()
@@ -174,7 +179,9 @@ def _with_absolute_paths(experiment: Experiment) -> Experiment:
         update={
             "data": data.model_copy(update=paths),
             "natural": natural.model_copy(update={"root": absolute(natural.root)}),
-            "compute": compute.model_copy(update={"cache": absolute(compute.cache)}),
+            "compute": compute.model_copy(
+                update={"cache": absolute(compute.cache), "encoders": absolute(compute.encoders)}
+            ),
             "arms": arms,
         }
     )

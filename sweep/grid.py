@@ -4,6 +4,7 @@ In: an Experiment. Out: every cell that it asks for, once: arm x pretraining epo
 whose last stage has no milestones appears once, at 0 epochs.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ class GridPoint:
     label_count: int
     subset_seed: int
     train_seed: int
+    pretraining_seed: int  # 0 where nothing is pretrained
 
 
 def pretraining_epochs(experiment: Experiment, arm: str) -> tuple[int, ...]:
@@ -43,16 +45,22 @@ def base_arm(experiment: Experiment, arm: str) -> str:
 
 
 def grid_points(experiment: Experiment) -> Iterator[GridPoint]:
-    """Yield all cells, a whole replicate (seed) before the next, so that a stopped run holds complete replicates."""
+    """Yield all cells, a whole replicate (seed) before the next, so that a stopped run holds complete replicates.
+
+    Pretraining seeds are dealt to the subsets in turn: with as many of them as subsets, replicates share no pretraining
+    run, and an interval over replicates covers what another run would have given.
+    """
     grid = experiment.grid
-    for subset_seed in grid.subset_seeds:
+    dealt = itertools.cycle(grid.pretraining_seeds)
+    for subset_seed, pretraining_seed in zip(grid.subset_seeds, dealt, strict=False):
         for train_seed in grid.train_seeds or (subset_seed,):
             for arm in experiment.arm_names:
                 *intermediate, last = pretraining_epochs(experiment, arm)
                 for epochs in (*intermediate, last):
                     for label_count in sorted(grid.label_counts):
                         if epochs == last or _takes_intermediate(grid, label_count, subset_seed):
-                            yield GridPoint(arm, epochs, label_count, subset_seed, train_seed)
+                            seed = pretraining_seed if experiment.arms[arm].stages else 0
+                            yield GridPoint(arm, epochs, label_count, subset_seed, train_seed, seed)
 
 
 def _takes_intermediate(grid: GridConfig, label_count: int, subset_seed: int) -> bool:

@@ -6,6 +6,7 @@ recorded as failed and the rest goes on.
 
 from sweep.plan import Plan
 from sweep.scoreboard import Scoreboard
+from trainables.encoder_store import trained_by_one
 from trainables.finetune import run_and_commit
 from trainables.pretrain import run_stage
 from trainables.results import record_failure
@@ -15,7 +16,8 @@ def launch(plan: Plan, board: Scoreboard) -> None:
     """Run everything that is missing. KeyboardInterrupt passes through: what is finished stays finished."""
     while stage := board.take_stage():
         try:
-            run_stage(stage.job)
+            with trained_by_one(stage.job.encoders, stage.job.stage_id):
+                run_stage(stage.job)
         except Exception as error:  # the boundary of a unit: recorded with its reason, never passed over
             record_failure(stage.job.results, stage.job.failure(error))
             board.stage_ended(stage, succeeded=False)

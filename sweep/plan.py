@@ -14,8 +14,9 @@ from sweep.experiment import Experiment
 from sweep.grid import GridPoint, base_arm, grid_points
 from sweep.inputs import Inputs
 from trainables.config import RECIPE_VERSION, StageConfig, content_hash
+from trainables.encoder_store import encoder_path
 from trainables.jobs import CellJob, StageJob
-from trainables.results import SCHEMA_VERSION, encoder_path, finished_cells
+from trainables.results import SCHEMA_VERSION, finished_cells
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class Source:
     def encoder_id(self) -> str:
         """Hash of the weights, known before they are trained."""
         return content_hash(self.stage.stage_id if self.stage else self.weights_id, self.epoch)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the weights need no training."""
+        return self.stage is None or Path(self.weights.removeprefix("file:")).is_file()
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,19 @@ class Plan:
         """Cells that need no work."""
         return len(self.cells) - len(self.missing)
 
+    @property
+    def trained_elsewhere(self) -> tuple[StageJob, ...]:
+        """Stages of the whole experiment that this plan does not train: they are there already."""
+        jobs: dict[str, StageJob] = {}
+        for cell in self.cells:
+            stage = cell.source.stage
+            while stage:
+                jobs[stage.stage_id] = stage.job
+                stage = stage.source.stage
+        for planned in self.stages:
+            jobs.pop(planned.stage_id, None)
+        return tuple(jobs.values())
+
 
 def build_plan(experiment: Experiment, inputs: Inputs, results: Path) -> Plan:
     """Compare what the experiment asks for with what the results folder holds."""
@@ -75,7 +94,7 @@ def build_plan(experiment: Experiment, inputs: Inputs, results: Path) -> Plan:
     finished = finished_cells(results)
     missing = [cell for cell in cells if cell.job.cell_id not in finished]
     kept = _epochs_to_keep(missing)
-    needed = _stages_to_train(missing, results)
+    needed = _stages_to_train(missing)
     return Plan(tuple(cells), tuple(missing), tuple(_keeping(stage, kept) for stage in needed))
 
 
@@ -83,12 +102,11 @@ def _source(
     experiment: Experiment,
     inputs: Inputs,
     results: Path,
-    arm: str,
-    epochs: int,
+    point: GridPoint,
     stages: dict[str, PlannedStage],
 ) -> Source:
     """Walk an arm's chain from its initial weights to the encoder of its last stage."""
-    config = experiment.arms[arm]
+    config, epochs = experiment.arms[point.arm], point.pretraining_epochs
     source = Source(config.weights, inputs.weights_ids[config.weights], config.weights)
     for position, name in enumerate(config.stages):
         stage_config = experiment.stages[name]
@@ -96,23 +114,30 @@ def _source(
         length = epochs if is_last and epochs else stage_config.epochs
         if is_last and epochs and stage_config.schedule == "per_length":
             stage_config = stage_config.model_copy(update={"epochs": epochs, "milestones": (epochs,)})
-        stage = _planned_stage(experiment, inputs, results, name, stage_config, source)
+        stage = _planned_stage(experiment, inputs, results, name, stage_config, source, point.pretraining_seed)
         stage = stages.setdefault(stage.stage_id, stage)
-        path = encoder_path(results, stage.stage_id, length)
+        path = encoder_path(stage.job.encoders, stage.stage_id, length)
         source = Source(f"file:{path}", stage.stage_id, f"{source.name} > {name}@{length}", stage, length)
     return source
 
 
 def _planned_stage(
-    experiment: Experiment, inputs: Inputs, results: Path, name: str, config: StageConfig, source: Source
+    experiment: Experiment,
+    inputs: Inputs,
+    results: Path,
+    name: str,
+    config: StageConfig,
+    source: Source,
+    seed: int,
 ) -> PlannedStage:
     recipe = config.model_dump(mode="json", exclude={"milestones", "schedule"})
     source_id = inputs.natural_id if config.data == "natural" else inputs.pool_id
     assert source_id is not None
-    seed, workers = experiment.pretraining_seed, experiment.compute.pretraining_workers
+    workers = experiment.compute.pretraining_workers
     stage_id = content_hash(recipe, source.encoder_id, source_id, experiment.model, seed, workers, RECIPE_VERSION)
     job = StageJob(
         results=results,
+        encoders=encoders_folder(experiment, results),
         stage_id=stage_id,
         name=name if source.stage is None else f"{source.stage.name}+{name}",
         initial=source.weights,
@@ -132,7 +157,7 @@ def _planned_stage(
 def _planned_cell(
     experiment: Experiment, inputs: Inputs, results: Path, point: GridPoint, stages: dict[str, PlannedStage]
 ) -> PlannedCell:
-    source = _source(experiment, inputs, results, point.arm, point.pretraining_epochs, stages)
+    source = _source(experiment, inputs, results, point, stages)
     recipe = (
         inputs.data_id,
         experiment.data.label_unit,
@@ -151,7 +176,7 @@ def _planned_cell(
         "base_arm": base_arm(experiment, point.arm),
         "pretraining_epochs": point.pretraining_epochs,
         "pretraining_schedule": schedule,
-        "pretraining_seed": experiment.pretraining_seed if source.stage else 0,
+        "pretraining_seed": point.pretraining_seed,
         "label_count": point.label_count,
         "label_unit": experiment.data.label_unit,
         "subset_seed": point.subset_seed,
@@ -172,13 +197,18 @@ def _planned_cell(
     return PlannedCell(point, source, job)
 
 
-def _stages_to_train(cells: Iterable[PlannedCell], results: Path) -> list[PlannedStage]:
+def encoders_folder(experiment: Experiment, results: Path) -> Path:
+    """Return where the encoders of all stages lie."""
+    return experiment.compute.encoders or results / "encoders"
+
+
+def _stages_to_train(cells: Iterable[PlannedCell]) -> list[PlannedStage]:
     """Stages whose encoders the cells need and that do not exist yet, each after those it starts from."""
     needed: dict[str, PlannedStage] = {}
 
     def visit(source: Source) -> None:
         stage = source.stage
-        if stage is None or stage.stage_id in needed or encoder_path(results, stage.stage_id, source.epoch).is_file():
+        if stage is None or stage.stage_id in needed or source.exists:
             return
         visit(stage.source)
         needed[stage.stage_id] = stage

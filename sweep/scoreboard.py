@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 
 from sweep.plan import Plan, PlannedCell, PlannedStage, Source
+from trainables.encoder_store import epochs_done
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Counts:
     stages_done: int
     stages_failed: int
     stages_left: int
-    stages_running: tuple[str, ...]
+    stages_running: tuple[str, ...]  # with the epochs that are finished
     cells_done: int  # in this run
     cells_failed: int
     cells_left: int  # not started, blocked ones included
@@ -114,7 +115,9 @@ class Scoreboard:
                 stages_failed=states.count("failed"),
                 stages_left=states.count("waiting"),
                 stages_running=tuple(
-                    self._stages[key].name for key, state in self._state.items() if state == "running"
+                    f"{stage.name} {epochs_done(stage.job.encoders, key)}/{stage.config.epochs}"
+                    for key, stage in self._stages.items()
+                    if self._state[key] == "running"
                 ),
                 cells_done=self._done,
                 cells_failed=self._failed,

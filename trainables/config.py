@@ -236,5 +236,6 @@ class ComputeConfig(Section):
     slots: int | None = Field(None, ge=1)  # cells at once; none takes what the cluster has now
     pretraining_workers: int = Field(1, ge=1)  # processes of one pretraining stage
     address: str | None = None  # of a running Ray cluster; RAY_ADDRESS is the usual way
+    encoders: Path | None = None  # folder of pretrained encoders that experiments share; none: in the results folder
     cache: Path | None = None  # decoded volumes, on a disk of each node; none takes the user's cache folder
     max_retries: int = Field(1, ge=0)  # of a cell or stage whose worker died

@@ -23,6 +23,7 @@ class StageJob(Section):
     """One pretraining stage of a chain. ``initial`` is a weights string; a parent's encoder is ``file:PATH``."""
 
     results: Path
+    encoders: Path  # the folder of all stages' encoders
     stage_id: str
     name: str
     initial: str

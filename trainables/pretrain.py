@@ -21,6 +21,7 @@ from trainables.config import content_hash
 from trainables.data.batches import Samples, epoch_batches, from_natural, from_slices, random_view
 from trainables.data.natural import open_natural
 from trainables.data.slices import open_store
+from trainables.encoder_store import adopt_epochs, are_kept, encoder_path, record_epochs
 from trainables.jobs import StageJob
 from trainables.objectives import OBJECTIVES, Objective
 from trainables.objectives.optimizer import build_optimizer
@@ -33,7 +34,7 @@ from trainables.processes import (
     wait_for_siblings,
     wrap,
 )
-from trainables.results import clear_failure, encoder_path, replacing, write_rows
+from trainables.results import clear_failure, replacing
 from trainables.schedule import warmup_cosine
 from trainables.weights import build_encoder, check_unchanged, save_encoder
 
@@ -50,6 +51,10 @@ def run_stage(job: StageJob, report: Report = lambda row: None) -> None:
     Raises PretrainingError when the loss is no longer finite.
     """
     worker = this_worker(job.compute)
+    if are_kept(job.encoders, job.stage_id, job.stage.kept_epochs):  # by another experiment since this one was planned
+        if worker.is_first:
+            adopt_epochs(job.results, job.encoders, job.stage_id)
+        return
     check_unchanged(job.initial, job.weights_id)
     samples, num_classes = _load_samples(job, worker.device)
     loop = _Loop(job, worker, samples, num_classes)
@@ -57,7 +62,8 @@ def run_stage(job: StageJob, report: Report = lambda row: None) -> None:
     for epoch in range(loop.epochs_done + 1, job.stage.epochs + 1):
         row = loop.train_epoch(epoch)
         if worker.is_first:
-            write_rows(job.results, "pretraining", job.stage_id, loop.rows)  # before the encoder that marks it as done
+            # before the encoder that marks the stage as done
+            record_epochs(job.results, job.encoders, job.stage_id, loop.rows)
             if epoch in job.stage.kept_epochs:
                 loop.keep_encoder(epoch)
             loop.save(epoch)
@@ -103,7 +109,7 @@ class _Loop:
         self.job, self.worker, self.samples = job, worker, samples
         self.rows: list[dict[str, Any]] = []
         self.epochs_done = 0
-        self.state_path = encoder_path(job.results, job.stage_id, 0).with_name("resume.pt")
+        self.state_path = encoder_path(job.encoders, job.stage_id, 0).with_name("resume.pt")
         seed = int(content_hash(job.seed, job.stage_id)[:12], 16)
         encoder = build_encoder(job.model, job.initial, samples.images.shape[1], seed)
         with seeded(seed + 1):
@@ -171,6 +177,7 @@ class _Loop:
             "objective": job.stage.objective,
             "data": job.stage.data,
             "initial_weights": job.initial_name,
+            "pretraining_seed": job.seed,
             "epoch": epoch,
             "loss": loss,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
@@ -184,12 +191,12 @@ class _Loop:
     def keep_encoder(self, epoch: int) -> None:
         """Save the encoder of this epoch; one that exists stays, since finished cells started from it."""
         job = self.job
-        if encoder_path(job.results, job.stage_id, epoch).is_file():
+        if encoder_path(job.encoders, job.stage_id, epoch).is_file():
             return
         card = {"stage": job.name, "stage_id": job.stage_id, "epochs": epoch, "seed": job.seed}
         card |= {"initial_weights": job.initial_name, "recipe": job.stage.model_dump(mode="json")}
         card |= {"model": job.model.model_dump(mode="json"), "in_channels": self.samples.images.shape[1]}
-        save_encoder(encoder_path(job.results, job.stage_id, epoch), self.objective.kept_encoder().state_dict(), card)
+        save_encoder(encoder_path(job.encoders, job.stage_id, epoch), self.objective.kept_encoder().state_dict(), card)
 
     def save(self, epoch: int) -> None:
         """Save everything that the next epoch starts from, atomically."""
@@ -208,7 +215,7 @@ class _Loop:
         with contextlib.suppress(FileNotFoundError, RuntimeError, EOFError, UnpicklingError):
             state = torch.load(self.state_path, map_location=self.worker.device, weights_only=True)
             passed = [epoch for epoch in self.job.stage.kept_epochs if epoch <= state["epoch"]]
-            if not all(encoder_path(self.job.results, self.job.stage_id, epoch).is_file() for epoch in passed):
+            if not are_kept(self.job.encoders, self.job.stage_id, passed):
                 return  # an epoch that is wanted now was passed without keeping it
             self.objective.load_state_dict(state["objective"], strict=False)
             self.optimizer.load_state_dict(state["optimizer"])

@@ -9,6 +9,7 @@ from typing import Any
 from ray import train, tune
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from trainables.encoder_store import trained_by_one
 from trainables.finetune import run_and_commit
 from trainables.jobs import CellJob, StageJob
 from trainables.pretrain import run_stage
@@ -20,7 +21,7 @@ def train_stage(
 ) -> None:
     """Run a pretraining stage on ``num_workers`` processes; a worker that dies resumes from the last epoch."""
     stage = StageJob.model_validate(job)
-    TorchTrainer(
+    trainer = TorchTrainer(
         pretrain_worker,
         train_loop_config=job,
         torch_config=TorchConfig(backend="nccl" if gpus_per_worker else "gloo"),
@@ -34,7 +35,9 @@ def train_stage(
             storage_path=scratch,
             failure_config=train.FailureConfig(max_failures=max_failures),
         ),
-    ).fit()
+    )
+    with trained_by_one(stage.encoders, stage.stage_id):
+        trainer.fit()
 
 
 def pretrain_worker(config: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ Layout of a results folder::
     cells/ curves/ cases/        one file per finished cell
     pretraining/        one file per pretraining stage, rewritten after each epoch
     failures/           one file per failed cell or stage
-    encoders/           pretrained encoders, safetensors with a JSON card
+    encoders/           pretrained encoders, safetensors with a JSON card, unless they lie where experiments share them
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MARKER = "labelcurve.json"
 
 Row = Mapping[str, Any]
@@ -118,6 +118,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("objective", pa.string()),
             ("data", pa.string()),  # natural | domain
             ("initial_weights", pa.string()),
+            ("pretraining_seed", pa.int64()),
             ("epoch", pa.int32()),  # 1-based: epochs finished
             ("loss", pa.float64()),
             ("learning_rate", pa.float64()),
@@ -154,14 +155,7 @@ def open_results(root: Path) -> Path:
     Raises ResultsError if it cannot be written, has another schema version, or holds files that are not ours.
     """
     root = Path(root).absolute()
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=root):
-            pass
-    except OSError as error:
-        raise ResultsError(
-            f"results folder {root} cannot be written ({error.strerror}); choose another with --results"
-        ) from error
+    check_writable(root, "results folder", "--results")
     if not (root / MARKER).exists():
         if any(root.iterdir()):
             raise ResultsError(
@@ -170,6 +164,18 @@ def open_results(root: Path) -> Path:
             )
         write_text(root / MARKER, json.dumps({"schema_version": SCHEMA_VERSION}) + "\n")
     return check_results(root)
+
+
+def check_writable(folder: Path, what: str, option: str) -> None:
+    """Create a folder if it is not there, and raise ResultsError if nothing can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ResultsError(
+            f"{what} {folder} cannot be written ({error.strerror}); choose another with {option}"
+        ) from error
 
 
 def check_results(root: Path) -> Path:
@@ -249,10 +255,15 @@ def finished_cells(root: Path) -> set[str]:
 
 def is_finished(root: Path, cell_id: str) -> bool:
     """Return whether this cell's row exists and can be read."""
+    return num_rows(root / "cells" / f"{cell_id}.parquet") == 1
+
+
+def num_rows(path: Path) -> int:
+    """Return how many rows a Parquet file has; 0 if it does not exist or is torn."""
     try:
-        return bool(pq.read_metadata(root / "cells" / f"{cell_id}.parquet").num_rows == 1)
+        return int(pq.read_metadata(path).num_rows)
     except (pa.ArrowException, OSError):
-        return False
+        return 0
 
 
 def record_plan(root: Path, rows: Iterable[Row]) -> None:
@@ -298,8 +309,3 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def encoder_path(root: Path, stage_id: str, epoch: int) -> Path:
-    """Return where a stage's encoder after ``epoch`` finished epochs is stored; it exists when it is whole."""
-    return root / "encoders" / stage_id / f"epoch-{epoch:04d}.safetensors"

@@ -216,6 +216,7 @@ def _write_pretraining(root: Path) -> None:
                 "objective": "byol",
                 "data": "domain" if "domain" in stage else "natural",
                 "initial_weights": base,
+                "pretraining_seed": 0,
                 "epoch": epoch,
                 "loss": 2.0 / epoch,
                 "learning_rate": 0.1,

@@ -246,3 +246,25 @@ def test_an_order_that_is_written_down_again_still_says_how_it_was_drawn(run: Ru
     assert run(f"data.label_orders={kept}/subsets") == DONE
     again = json.loads((tmp_path / "results" / "subsets" / "seed-0.json").read_text())
     assert again == json.loads((kept / "subsets" / "seed-0.json").read_text())
+
+
+def test_a_folder_for_encoders_that_cannot_be_written_is_refused_before_anything_runs(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert run(f"compute.encoders={tmp_path / 'file' / 'encoders'}") == ERROR
+    assert "choose another with compute.encoders" in capsys.readouterr().err
+
+
+def test_two_experiments_share_the_encoders_that_one_of_them_trained(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = (f"compute.encoders={tmp_path / 'encoders'}", "grid.arms=[random, byol-domain]")
+    assert run(*common) == DONE
+    (tmp_path / "results").rename(tmp_path / "first")
+    capsys.readouterr()
+    assert run(*common, "finetune.steps=3") == DONE
+    assert "3 to run, after 0 pretraining stages" in capsys.readouterr().err
+    first, second = (read_table(tmp_path / name, "pretraining")[0] for name in ("first", "results"))
+    assert second.num_rows == first.num_rows > 0
+    assert second == first

@@ -45,3 +45,14 @@ def test_milestones_before_the_last_can_be_held_to_some_counts_and_seeds() -> No
 def test_the_papers_preset_has_the_papers_600_cells_at_the_last_epoch() -> None:
     points = list(grid_points(load_preset("acdc", ["data.root=/data/acdc/training", "natural={source: procedural}"])))
     assert len([point for point in points if point.pretraining_epochs in (0, 400)]) == 600
+
+
+def test_pretraining_seeds_are_dealt_to_the_subsets_in_turn() -> None:
+    overrides = ["grid.subset_seeds=[3, 4, 5]", "grid.train_seeds=[0, 1]", "grid.pretraining_seeds=[7, 8]"]
+    points = [point for point in grid_points(load_preset("smoke", overrides)) if point.arm == "byol-domain"]
+    assert {(point.subset_seed, point.pretraining_seed) for point in points} == {(3, 7), (4, 8), (5, 7)}
+
+
+def test_an_arm_that_is_not_pretrained_has_no_pretraining_seed() -> None:
+    points = grid_points(load_preset("smoke", ["grid.pretraining_seeds=[7, 8]"]))
+    assert {point.pretraining_seed for point in points if point.arm == "random"} == {0}

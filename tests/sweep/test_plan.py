@@ -8,7 +8,8 @@ import pytest
 from sweep.experiment import load_preset
 from sweep.inputs import Inputs
 from sweep.plan import Plan, build_plan
-from trainables.results import encoder_path, open_results
+from trainables.encoder_store import encoder_path
+from trainables.results import open_results
 
 ORDERS = {seed: f"order {seed}" for seed in range(3)}
 
@@ -56,7 +57,7 @@ def test_what_only_pretraining_sees_leaves_the_arms_without_it_alone(tmp_path: P
         common = ids(plan(tmp_path)) & ids(other)
         arms = {cell.point.arm for cell in other.cells if cell.job.cell_id in common}
         assert arms == {"random", "supervised-natural", "byol-natural"}
-    for override in ("pretraining_seed=1", "compute.pretraining_workers=2"):
+    for override in ("grid.pretraining_seeds=[1]", "compute.pretraining_workers=2"):
         other = plan(tmp_path, override)
         common = ids(plan(tmp_path)) & ids(other)
         assert {cell.point.arm for cell in other.cells if cell.job.cell_id in common} == {"random"}
@@ -100,7 +101,7 @@ def test_a_stage_that_two_arms_share_is_planned_once_and_parents_come_first(tmp_
         "supervised-natural+byol-domain",
         "byol-natural+byol-domain",
     ]
-    assert stages[3].job.initial == f"file:{encoder_path(tmp_path, stages[0].stage_id, 1)}"
+    assert stages[3].job.initial == f"file:{encoder_path(tmp_path / 'encoders', stages[0].stage_id, 1)}"
 
 
 def test_stages_whose_encoders_exist_or_whose_cells_are_finished_are_not_trained(
@@ -108,7 +109,7 @@ def test_stages_whose_encoders_exist_or_whose_cells_are_finished_are_not_trained
 ) -> None:
     first = plan(tmp_path)
     for epoch in (1, 2):
-        path = encoder_path(tmp_path, first.stages[2].stage_id, epoch)
+        path = encoder_path(tmp_path / "encoders", first.stages[2].stage_id, epoch)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     assert "byol-domain" not in [stage.name for stage in plan(tmp_path).stages]
@@ -139,3 +140,28 @@ def test_another_way_of_drawing_labels_is_another_protocol(tmp_path: Path) -> No
         for draw in ("uniform", "stratified")
     ]
     assert not protocols[0] & protocols[1]
+
+
+def test_each_pretraining_seed_is_a_run_of_every_stage(tmp_path: Path) -> None:
+    once, twice = plan(tmp_path), plan(tmp_path, "grid.pretraining_seeds=[0,1]")
+    assert len(twice.stages) == 2 * len(once.stages)
+    assert sorted(stage.job.seed for stage in twice.stages) == [0] * 5 + [1] * 5
+    common = ids(once) & ids(twice)
+    kept = {(cell.point.arm == "random", cell.point.subset_seed) for cell in once.cells if cell.job.cell_id in common}
+    assert kept == {(True, 0), (True, 1), (False, 0)}
+
+
+def test_a_stage_that_another_experiment_trained_is_not_trained_again(tmp_path: Path) -> None:
+    shared = tmp_path / "encoders"
+    override = f"compute.encoders={shared}"
+    first = plan(tmp_path / "first", override)
+    for stage in first.stages:
+        for epoch in stage.config.kept_epochs:
+            path = encoder_path(shared, stage.stage_id, epoch)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    second = plan(tmp_path / "second", override, "finetune.steps=7")
+    assert len(second.missing) == 36
+    assert not second.stages
+    assert {job.stage_id for job in second.trained_elsewhere} == {stage.stage_id for stage in first.stages}
+    assert len(plan(tmp_path / "second").stages) == 5  # of its own where none are shared

@@ -67,7 +67,7 @@ def test_the_status_line_says_stages_cells_failures_and_time_left(plan: Plan) ->
         assert cell is not None
         board.cell_ended(cell, succeeded=succeeded)
     line = status_line(board.counts(), 125.0)
-    assert "pretraining stages 0/5, training supervised-natural" in line
+    assert "pretraining stages 0/5, training supervised-natural 0/1" in line
     assert "cells 1/36, 0 running, 1 failed" in line
     assert "about 2 min 5 s left" in line
 

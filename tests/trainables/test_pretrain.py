@@ -11,9 +11,10 @@ from trainables.config import ComputeConfig, DataConfig, ModelConfig, NaturalCon
 from trainables.data.dataset import DataError
 from trainables.data.natural import open_natural
 from trainables.data.slices import open_store
+from trainables.encoder_store import encoder_path
 from trainables.jobs import StageJob
 from trainables.pretrain import PretrainingError, measure_collapse, run_stage
-from trainables.results import encoder_path, open_results, read_table
+from trainables.results import open_results, read_table
 
 NATURAL = NaturalConfig(num_images=48, num_classes=2, image_size=32)
 DATA = DataConfig(image_size=32, spacing_mm=4, phantom=PhantomConfig(num_patients=12, num_slices=3, num_frames=2))
@@ -24,6 +25,7 @@ def job(root: Path, cache: Path, objective: str = "byol", data: str = "domain", 
     recipe |= {"projection_hidden": 16, "projection_size": 8, "prediction_hidden": 16, "momentum_start": 0.9}
     return StageJob(
         results=open_results(root),
+        encoders=root / "encoders",
         stage_id="stage",
         name="byol-domain",
         initial="random",
@@ -40,7 +42,7 @@ def job(root: Path, cache: Path, objective: str = "byol", data: str = "domain", 
 
 
 def encoder(root: Path, epoch: int) -> dict[str, torch.Tensor]:
-    return load_file(encoder_path(root, "stage", epoch))
+    return load_file(encoder_path(root / "encoders", "stage", epoch))
 
 
 def test_encoders_are_kept_at_the_milestones_with_a_row_per_epoch(tmp_path: Path, cache: Path) -> None:
@@ -125,11 +127,23 @@ def test_a_milestone_that_is_added_after_it_was_passed_is_kept_all_the_same(tmp_
 
 def test_an_encoder_that_exists_is_never_written_again(tmp_path: Path, cache: Path) -> None:
     run_stage(job(tmp_path, cache))
-    before = encoder_path(tmp_path, "stage", 3).stat().st_mtime_ns
+    before = encoder_path(tmp_path / "encoders", "stage", 3).stat().st_mtime_ns
     run_stage(job(tmp_path, cache))
-    assert encoder_path(tmp_path, "stage", 3).stat().st_mtime_ns == before
+    assert encoder_path(tmp_path / "encoders", "stage", 3).stat().st_mtime_ns == before
 
 
 def test_images_that_are_not_those_of_the_plan_stop_the_stage(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(DataError, match="but the run was planned with other"):
         run_stage(job(tmp_path, cache).model_copy(update={"source_id": "other"}))
+
+
+def test_a_stage_whose_encoders_exist_is_not_trained_but_its_rows_are_taken_over(tmp_path: Path, cache: Path) -> None:
+    first = job(tmp_path / "first", cache)
+    run_stage(first)
+    before = {path: path.stat().st_mtime_ns for path in first.encoders.rglob("*.safetensors")}
+    second = job(tmp_path / "second", cache).model_copy(update={"encoders": first.encoders})
+    epochs: list[int] = []
+    run_stage(second, report=lambda row: epochs.append(row["epoch"]))
+    assert not epochs
+    assert {path: path.stat().st_mtime_ns for path in first.encoders.rglob("*.safetensors")} == before
+    assert read_table(tmp_path / "second", "pretraining")[0].column("epoch").to_pylist() == [1, 2, 3]

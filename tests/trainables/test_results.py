@@ -12,6 +12,7 @@ import pytest
 
 from trainables import results
 from trainables.results import (
+    SCHEMA_VERSION,
     SCHEMAS,
     ResultsError,
     check_results,
@@ -121,7 +122,9 @@ def test_a_new_folder_is_marked_and_opens_again(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_schema_version_is_refused(tmp_path: Path) -> None:
     (open_results(tmp_path / "r") / "labelcurve.json").write_text(json.dumps({"schema_version": 99}))
-    with pytest.raises(ResultsError, match=r"schema version 99, this program reads and writes version 2"):
+    with pytest.raises(
+        ResultsError, match=rf"schema version 99, this program reads and writes version {SCHEMA_VERSION}"
+    ):
         open_results(tmp_path / "r")
 
 

@@ -1,0 +1,61 @@
+"""Encoders that several experiments share: one of them trains a stage, the others find it with its rows."""
+
+import multiprocessing
+import time
+from pathlib import Path
+from typing import Any
+
+from trainables.encoder_store import adopt_epochs, are_kept, encoder_path, epochs_done, record_epochs, trained_by_one
+from trainables.results import SCHEMAS, open_results, read_table
+
+ROW: dict[str, Any] = {
+    field.name: "x" if field.name in ("stage_id", "stage", "objective", "data", "initial_weights") else 1
+    for field in SCHEMAS["pretraining"]
+}
+
+
+def test_a_stage_is_kept_when_all_the_epochs_that_are_wanted_are_there(tmp_path: Path) -> None:
+    path = encoder_path(tmp_path, "stage", 4)
+    path.parent.mkdir()
+    path.touch()
+    assert are_kept(tmp_path, "stage", [4])
+    assert not are_kept(tmp_path, "stage", [4, 16])
+
+
+def test_rows_of_a_stage_that_another_experiment_trained_are_taken_over_once(tmp_path: Path) -> None:
+    first, second, shared = open_results(tmp_path / "1"), open_results(tmp_path / "2"), tmp_path / "encoders"
+    record_epochs(first, shared, "stage", [ROW | {"epoch": 1}, ROW | {"epoch": 2}])
+    adopt_epochs(second, shared, "stage")
+    assert (epochs_done(shared, "stage"), epochs_done(shared, "another")) == (2, 0)
+    assert read_table(second, "pretraining")[0] == read_table(first, "pretraining")[0]
+    record_epochs(second, shared, "stage", [ROW | {"epoch": 5}])
+    adopt_epochs(first, shared, "stage")
+    assert read_table(first, "pretraining")[0].column("epoch").to_pylist() == [1, 2]
+
+
+def test_a_stage_that_nobody_trained_has_no_rows_to_take_over(tmp_path: Path) -> None:
+    adopt_epochs(open_results(tmp_path / "r"), tmp_path / "encoders", "stage")
+    assert read_table(tmp_path / "r", "pretraining")[0].num_rows == 0
+
+
+def hold(encoders: Path, started: Any) -> None:
+    with trained_by_one(encoders, "stage"):
+        started.set()
+        time.sleep(60)
+
+
+def test_one_process_trains_a_stage_while_others_wait_and_a_killed_one_lets_go(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    started = context.Event()
+    other = context.Process(target=hold, args=(tmp_path, started), daemon=True)
+    other.start()
+    assert started.wait(30)
+    waiting = context.Event()
+    second = context.Process(target=hold, args=(tmp_path, waiting), daemon=True)
+    second.start()
+    assert not waiting.wait(2)
+    other.kill()
+    assert waiting.wait(30)
+    second.kill()
+    with trained_by_one(tmp_path, "another stage"):
+        pass

@@ -1,0 +1,59 @@
+"""Pretrained encoders on storage that all nodes see: one folder per stage, named by its id.
+
+In: a folder of encoders and a stage's id, which holds everything that changes its weights. Out: where its files lie;
+a lock, so that of several experiments that need a stage one trains it; and its epochs' rows, kept beside the encoders
+so that an experiment that did not train a stage knows its losses and its cost.
+"""
+
+import fcntl
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainables.results import Row, num_rows, replacing, write_rows
+
+EPOCHS = "epochs.parquet"
+
+
+def encoder_path(encoders: Path, stage_id: str, epoch: int) -> Path:
+    """Return where a stage's encoder after ``epoch`` finished epochs is stored; it exists when it is whole."""
+    return encoders / stage_id / f"epoch-{epoch:04d}.safetensors"
+
+
+def are_kept(encoders: Path, stage_id: str, epochs: Iterable[int]) -> bool:
+    """Return whether the encoders of all these epochs exist."""
+    return all(encoder_path(encoders, stage_id, epoch).is_file() for epoch in epochs)
+
+
+def record_epochs(results: Path, encoders: Path, stage_id: str, rows: Sequence[Row]) -> None:
+    """Write the rows of a stage's epochs to the results and beside its encoders."""
+    written = write_rows(results, "pretraining", stage_id, rows)
+    _copy(written, encoders / stage_id / EPOCHS)
+
+
+def adopt_epochs(results: Path, encoders: Path, stage_id: str) -> None:
+    """Bring the rows of a stage that another experiment trained into the results; nothing happens if they are there."""
+    source, own = encoders / stage_id / EPOCHS, results / "pretraining" / f"{stage_id}.parquet"
+    if source.is_file() and not own.is_file():
+        _copy(source, own)
+
+
+def epochs_done(encoders: Path, stage_id: str) -> int:
+    """Return how many epochs of a stage have finished, in training or ever."""
+    return num_rows(encoders / stage_id / EPOCHS)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+@contextmanager
+def trained_by_one(encoders: Path, stage_id: str) -> Iterator[None]:
+    """Wait until no other process trains this stage; keep others waiting until the body ends or this process dies."""
+    folder = encoders / stage_id
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
