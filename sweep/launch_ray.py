@@ -78,19 +78,16 @@ def divide(compute: ComputeConfig, resources: dict[str, float], is_fixed: bool =
         )
     cpu_slots = int(resources.get("CPU", 0.0) // compute.threads)
     on_gpu = bool(num_gpus) or compute.device == "cuda"
-    if on_gpu:
-        cells_per_gpu = int(1 / compute.gpus_per_cell + 1e-9)
-        slots = min(int(num_gpus) * cells_per_gpu, cpu_slots)
-        stage = compute.pretraining_workers * cells_per_gpu
-    else:
-        slots = cpu_slots
-        stage = compute.pretraining_workers
+    worker = int(1 / compute.gpus_per_cell + 1e-9) if on_gpu else 1  # a worker of a stage takes a whole GPU
+    slots = min(int(num_gpus) * worker, cpu_slots) if on_gpu else cpu_slots
     slots = (min(compute.slots, slots) if is_fixed else compute.slots) if compute.slots else slots
-    if slots < 1 or (compute.slots is None and stage > slots):
+    smallest = worker * (compute.min_pretraining_workers or compute.pretraining_workers)
+    if slots < 1 or (compute.slots is None and smallest > slots):
         raise LaunchError(
-            f"the cluster has room for {slots} cells at once and a pretraining stage needs {stage}; "
+            f"the cluster has room for {slots} cells at once and a pretraining stage needs {smallest}; "
             "lower compute.threads or compute.pretraining_workers, or set compute.slots for a growing cluster"
         )
+    stage = max(smallest, min(worker * compute.pretraining_workers, slots))
     parallel = max(1, (slots - 1) // stage)
     return Shares(slots, stage, parallel, compute.gpus_per_cell if on_gpu else 0.0, int(on_gpu))
 
@@ -208,11 +205,12 @@ def _train(stage: PlannedStage, shares: Shares, compute: ComputeConfig, scratch:
     from trainables.ray_adapters import train_stage
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)  # not on a spot machine
+    fewest = compute.min_pretraining_workers
     task = ray.remote(num_cpus=0, max_retries=compute.max_retries, scheduling_strategy=here)(train_stage)
     reference = task.remote(
         stage.job.model_dump(mode="json"),
         str(scratch),
-        num_workers=compute.pretraining_workers,
+        num_workers=compute.pretraining_workers if fewest is None else (fewest, compute.pretraining_workers),
         gpus_per_worker=shares.gpus_per_worker,
         max_failures=compute.max_retries,
     )

@@ -235,7 +235,15 @@ class ComputeConfig(Section):
     gpus_per_cell: float = Field(0.25, gt=0, le=1)  # cells share a GPU; without GPUs each cell takes its threads
     slots: int | None = Field(None, ge=1)  # cells at once; none takes what the cluster has now
     pretraining_workers: int = Field(1, ge=1)  # processes of one pretraining stage
+    min_pretraining_workers: int | None = Field(None, ge=1)  # that a stage goes on with where nodes are lost; none: all
     address: str | None = None  # of a running Ray cluster; RAY_ADDRESS is the usual way
     encoders: Path | None = None  # folder of pretrained encoders that experiments share; none: in the results folder
     cache: Path | None = None  # decoded volumes, on a disk of each node; none takes the user's cache folder
     max_retries: int = Field(1, ge=0)  # of a cell or stage whose worker died
+
+    @model_validator(mode="after")
+    def _fewest_is_fewer(self) -> "ComputeConfig":
+        if self.min_pretraining_workers and self.min_pretraining_workers > self.pretraining_workers:
+            expected = f"expected at most pretraining_workers={self.pretraining_workers}"
+            raise ValueError(f"min_pretraining_workers: {expected}, found {self.min_pretraining_workers}")
+        return self

@@ -17,9 +17,13 @@ from trainables.results import is_finished, record_failure
 
 
 def train_stage(
-    job: dict[str, Any], scratch: str, *, num_workers: int, gpus_per_worker: int, max_failures: int
+    job: dict[str, Any], scratch: str, *, num_workers: int | tuple[int, int], gpus_per_worker: int, max_failures: int
 ) -> None:
-    """Run a pretraining stage on ``num_workers`` processes; a worker that dies resumes from the last epoch."""
+    """Run a pretraining stage on ``num_workers`` processes, or from the first to the second number of them.
+
+    When a worker or its node dies, all start anew from the last epoch: with as many as before, or with as many as there
+    is room for.
+    """
     stage = StageJob.model_validate(job)
     trainer = TorchTrainer(
         pretrain_worker,

@@ -78,6 +78,10 @@ def test_overrides_reach_every_level_and_take_yaml_values() -> None:
         ("model.width=4", r"model\.width: .*greater than or equal to 8, found 4"),
         ("data.format=acdc", r"data\.root: format acdc expects the folder that holds the data, found none"),
         ("finetune", r"'finetune': expected key\.path=value"),
+        (
+            "compute.min_pretraining_workers=2",
+            r"min_pretraining_workers: expected at most pretraining_workers=1, found 2",
+        ),
         ("grid.pretraining_seeds=[0, 0]", r"pretraining_seeds: expected each value once, found \[0, 0\]"),
         ("grid.pretraining_seeds=[0, 1, 2]", r"at most one for each of subset_seeds, found 3 for 2; add subset_seeds"),
         ("name.first=x", r"'name\.first=x': name is not a section"),

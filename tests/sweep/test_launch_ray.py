@@ -26,6 +26,14 @@ def test_cells_share_gpus_and_a_stage_takes_whole_ones() -> None:
     assert shares.cells_allowed(stages_pending=1) == 24
 
 
+def test_a_stage_that_may_go_on_with_fewer_workers_takes_what_there_is() -> None:
+    elastic = ComputeConfig(gpus_per_cell=0.5, pretraining_workers=8, min_pretraining_workers=2)
+    assert divide(elastic, {"CPU": 64.0, "GPU": 4.0}).stage == 8
+    assert divide(elastic, {"CPU": 64.0, "GPU": 16.0}).stage == 16
+    with pytest.raises(LaunchError, match="room for 2 cells at once and a pretraining stage needs 4"):
+        divide(elastic, {"CPU": 64.0, "GPU": 1.0})
+
+
 def test_gpus_are_left_alone_when_the_cpu_is_asked_for() -> None:
     assert divide(ComputeConfig(device="cpu", threads=4), {"CPU": 16.0, "GPU": 8.0}).slots == 4
 

@@ -1,0 +1,133 @@
+"""A stage whose worker or node dies goes on from its last epoch, and ends with the encoder of an undisturbed run."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+EPOCHS = 12
+STAGE = [
+    "grid.arms=[byol-domain]",
+    "report.reference_arm=byol-domain",
+    "grid.label_counts=[2]",
+    "grid.subset_seeds=[0]",
+]
+STAGE += [f"stages.byol-domain.epochs={EPOCHS}", f"stages.byol-domain.milestones=[{EPOCHS}]"]
+STAGE += ["compute.pretraining_workers=2", "compute.max_retries=3"]
+
+
+def command(results: Path, cache: Path, *arguments: str) -> list[str]:
+    program = [sys.executable, "-m", "sweep.data_efficiency", "--preset", "smoke", "--results", str(results)]
+    return [*program, f"compute.cache={cache}", "compute.device=cpu", *STAGE, *arguments]
+
+
+def encoder(results: Path) -> dict[str, torch.Tensor]:
+    (path,) = results.glob(f"encoders/*/epoch-{EPOCHS:04d}.safetensors")
+    return load_file(path)
+
+
+def epochs(results: Path) -> pd.DataFrame:
+    return pd.read_parquet(results / "pretraining").sort_values("epoch").reset_index(drop=True)
+
+
+def until(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.05)
+
+
+def epochs_begun(results: Path) -> int:
+    (path, *_) = [*results.glob("pretraining/*.parquet"), None]
+    return 0 if path is None else len(pd.read_parquet(path))
+
+
+def descendants(pid: int) -> Iterator[int]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                yield int(folder.name)
+                yield from descendants(int(folder.name))
+
+
+def train_workers(driver: int) -> list[int]:
+    """The processes of a stage's workers below a driver on its own machine."""
+    found = []
+    for pid in descendants(driver):
+        with contextlib.suppress(OSError):
+            if b"RayTrainWorker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+    """A run with two workers that nothing happens to."""
+    results = tmp_path_factory.mktemp("undisturbed") / "results"
+    done = subprocess.run(command(results, cache), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return results
+
+
+def test_a_killed_worker_costs_an_epoch_and_not_the_result(undisturbed: Path, tmp_path: Path, cache: Path) -> None:
+    results = tmp_path / "results"
+    process = subprocess.Popen(command(results, cache), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        until(lambda: epochs_begun(results) >= 3, process)
+        victims = train_workers(process.pid)
+        assert victims
+        os.kill(victims[-1], signal.SIGKILL)
+        _, said = process.communicate(timeout=240)
+    finally:
+        process.kill()
+    assert process.returncode == 0, said
+    assert epochs(results)["epoch"].tolist() == list(range(1, EPOCHS + 1))
+    assert epochs(results)["loss"].tolist() == epochs(undisturbed)["loss"].tolist()
+    expected = encoder(undisturbed)
+    assert all(torch.equal(value, expected[key]) for key, value in encoder(results).items())
+
+
+@pytest.mark.parametrize("goes_on_with", [2, 1])
+def test_a_stage_survives_the_loss_of_a_node(undisturbed: Path, tmp_path: Path, cache: Path, goes_on_with: int) -> None:
+    """Either a new node takes the lost one's place, or the stage goes on with the worker that is left."""
+    from ray.cluster_utils import Cluster
+
+    results = tmp_path / "results"
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1)
+        lost = cluster.add_node(num_cpus=1)
+        environment = {**os.environ, "RAY_ADDRESS": cluster.address}
+        elastic = [f"compute.min_pretraining_workers={goes_on_with}"]
+        process = subprocess.Popen(
+            command(results, cache, *elastic), stderr=subprocess.PIPE, text=True, env=environment
+        )
+        try:
+            until(lambda: epochs_begun(results) >= 3, process)
+            cluster.remove_node(lost, allow_graceful=False)
+            if goes_on_with == 2:
+                cluster.add_node(num_cpus=1)
+            _, said = process.communicate(timeout=300)
+        finally:
+            process.kill()
+    finally:
+        cluster.shutdown()
+    assert process.returncode == 0, said
+    rows = epochs(results)
+    assert rows["epoch"].tolist() == list(range(1, EPOCHS + 1))
+    assert rows["num_workers"].iloc[0] == 2
+    assert rows["num_workers"].iloc[-1] == goes_on_with
+    tolerance = 1e-6 if goes_on_with == 2 else 1e-3
+    assert rows["loss"].to_numpy() == pytest.approx(epochs(undisturbed)["loss"].to_numpy(), abs=tolerance)
