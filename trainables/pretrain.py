@@ -35,7 +35,7 @@ from trainables.processes import (
 )
 from trainables.results import clear_failure, encoder_path, replacing, write_rows
 from trainables.schedule import warmup_cosine
-from trainables.weights import build_encoder, check_unchanged, save_encoder
+from trainables.weights import build_encoder, check_unchanged, save_encoder, stage_card
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -186,9 +186,7 @@ class _Loop:
         job = self.job
         if encoder_path(job.results, job.stage_id, epoch).is_file():
             return
-        card = {"stage": job.name, "stage_id": job.stage_id, "epochs": epoch, "seed": job.seed}
-        card |= {"initial_weights": job.initial_name, "recipe": job.stage.model_dump(mode="json")}
-        card |= {"model": job.model.model_dump(mode="json"), "in_channels": self.samples.images.shape[1]}
+        card = stage_card(job, epoch, self.samples.images.shape[1])
         save_encoder(encoder_path(job.results, job.stage_id, epoch), self.objective.kept_encoder().state_dict(), card)
 
     def save(self, epoch: int) -> None:
