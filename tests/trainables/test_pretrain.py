@@ -1,5 +1,7 @@
 """A pretraining stage: it learns, it can be killed and resumed to the same weights, and it watches for collapse."""
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +135,16 @@ def test_an_encoder_that_exists_is_never_written_again(tmp_path: Path, cache: Pa
 def test_images_that_are_not_those_of_the_plan_stop_the_stage(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(DataError, match="but the run was planned with other"):
         run_stage(job(tmp_path, cache).model_copy(update={"source_id": "other"}))
+
+
+def test_a_kept_encoder_has_a_card_with_its_own_sha256_and_its_parents(tmp_path: Path, cache: Path) -> None:
+    run_stage(job(tmp_path, cache))
+    parent = encoder_path(tmp_path, "stage", 3)
+    child = job(tmp_path, cache).model_copy(update={"stage_id": "child", "initial": f"file:{parent}"})
+    run_stage(child)
+    cards = [
+        json.loads(encoder_path(tmp_path, name, 3).with_suffix(".json").read_text()) for name in ("stage", "child")
+    ]
+    assert cards[0]["sha256"] == hashlib.sha256(parent.read_bytes()).hexdigest() == cards[1]["initial"]["sha256"]
+    assert cards[1]["initial"]["initial"] == cards[0]["initial"]
+    assert [card["epochs"] for card in cards] == [3, 3]

@@ -14,7 +14,7 @@ from trainables.weights.card import save_encoder
 from trainables.weights.files import WeightsError
 from trainables.weights.fit import adapt_channels
 from trainables.weights.loading import build_encoder, check_unchanged, check_weights
-from trainables.weights.provenance import stage_card
+from trainables.weights.provenance import initial_weights, stage_card
 
 __all__ = [
     "WeightsError",
@@ -22,6 +22,7 @@ __all__ = [
     "build_encoder",
     "check_unchanged",
     "check_weights",
+    "initial_weights",
     "save_encoder",
     "stage_card",
 ]

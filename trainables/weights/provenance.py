@@ -16,9 +16,8 @@ from trainables.weights.source import RANDOM, locate
 NO_LICENCE = "none: random initial weights"
 
 
-def stage_card(job: StageJob, epoch: int, in_channels: int) -> dict[str, Any]:
-    """Return the card of a stage's encoder after ``epoch`` epochs."""
-    initial = _initial(job)
+def stage_card(job: StageJob, initial: dict[str, Any], epoch: int, in_channels: int) -> dict[str, Any]:
+    """Return the card of a stage's encoder after ``epoch`` epochs; ``initial`` is what ``initial_weights`` told."""
     return {
         "method": job.stage.objective,
         "data": job.stage.data,
@@ -37,8 +36,8 @@ def stage_card(job: StageJob, epoch: int, in_channels: int) -> dict[str, Any]:
     }
 
 
-def _initial(job: StageJob) -> dict[str, Any]:
-    """Describe the weights that a stage started from; those of another stage bring their own ``initial`` along."""
+def initial_weights(job: StageJob) -> dict[str, Any]:
+    """Describe the weights that a stage starts from; those of another stage bring their own ``initial`` along."""
     if job.initial == RANDOM:
         return {"name": RANDOM, "sha256": None, "licence": NO_LICENCE}
     located = locate(job.initial)
