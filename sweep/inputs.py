@@ -63,7 +63,7 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None) -> Inp
         label_draw=_label_draw(experiment),
         order_ids={seed: content_hash(order) for seed, order in orders.items()},
         split=store.split,
-        weights_reports={source: checked.report for source, checked in weights.items() if source != "random"},
+        weights_reports={source: checked.line for source, checked in weights.items() if source != "random"},
     )
 
 

@@ -218,7 +218,10 @@ def test_the_plan_tells_what_was_matched_of_a_weights_file(
     source = f"file:{tmp_path / 'w.safetensors'}"
     assert run(f"arms.random.weights={source}", "--dry-run") == DONE
     num = len(state)
-    assert f"weights {source}: {num} of {num} encoder keys matched; layout: below module" in capsys.readouterr().err
+    assert (
+        f"weights {source}: {num} of {num} encoder keys matched; layout: below module; licence: unknown"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_folder_of_another_schema_version_is_refused(

@@ -71,7 +71,9 @@ def test_a_revision_and_a_file_can_be_named(tmp_path: Path) -> None:
     ("source", "card", "licence"),
     [
         ("hf:clinic/encoders", CARD, "cc-by-nc-4.0"),
+        ("hf:clinic/encoders", "---\ntags:\n- mri\nlicense: MIT \nx: 1\n---\n", "MIT"),
         ("hf:clinic/encoders", "# No licence is named\n", "unknown"),
+        ("hf:clinic/encoders", "---\ntags: [\n---\nlicense: in the text\n", "unknown"),
         ("hf:clinic/encoders", "", "unknown"),
         ("timm:resnet18.a1_in1k", "", "apache-2.0"),
         ("timm:resnet18.fb_swsl_ig1b_ft_in1k", "", "cc-by-nc-4.0"),

@@ -122,6 +122,12 @@ def test_networks_without_a_known_preference_are_a_question_not_a_guess(tmp_path
     assert is_equal(f"{source}#right", OTHER)
 
 
+def test_weights_without_batch_norms_counters_are_told_so(tmp_path: Path) -> None:
+    report = check_weights(saved(tmp_path, LAYOUTS["before batch norm counted"]()), SMALL).report
+    num_counters = sum(isinstance(module, nn.BatchNorm2d) for module in KNOWN.modules())
+    assert f"; {num_counters} counters of batch norm absent, which nothing reads; " in report
+
+
 def test_a_prefix_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"no network 'teacher'; expected one of model"):
         check_weights(saved(tmp_path, named(prefix="model.")) + "#teacher", SMALL)

@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = ModelConfig(encoder=options.encoder, width=options.width)
         found = check_weights(options.source, config, options.channels)
-    except (WeightsError, ValueError) as error:
+    except (WeightsError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return REFUSED
     print(f"{found.report}\n{found.weights_id}; licence: {found.licence}")

@@ -71,7 +71,8 @@ def _not_weights(start: bytes, is_safetensors: bool) -> str:
 
 def _flatten(content: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
     if isinstance(content, Tensor):
-        yield prefix.removesuffix("."), content
+        if content.layout == torch.strided and not (content.is_quantized or content.is_meta):
+            yield prefix.removesuffix("."), content
     elif isinstance(content, Mapping):
         for key, value in content.items():
             yield from _flatten(value, f"{prefix}{key}.")

@@ -32,14 +32,15 @@ def fit_weights(network: FoundNetwork, encoder: Encoder, config: ModelConfig, wh
     """Match a network's keys to an encoder's. Raises WeightsError unless every key has its counterpart."""
     expected = encoder.state_dict()
     absent = {key for key in expected if key.endswith(COUNTER) and key not in network.state}
-    state = network.state | {key: expected[key] for key in absent}
+    state = dict(network.state)
     if "conv1.weight" in state and state["conv1.weight"].ndim == 4:
         state["conv1.weight"] = adapt_channels(state["conv1.weight"].float(), expected["conv1.weight"].shape[1])
-    if problems := _problems(state, expected):
+    if problems := _problems(state, {key: value for key, value in expected.items() if key not in absent}):
         looks = _architecture(network.state)
         wanted = f"{config.encoder} of width {config.width}"
         found = f"the file looks like {looks}; " if looks != wanted else ""
         raise WeightsError(f"{where} do not fit {wanted}: {found}{'; '.join(problems)}")
+    state |= {key: expected[key] for key in absent}
     return FittedWeights(state, _report(network, len(expected) - len(absent), len(absent)))
 
 
@@ -60,7 +61,7 @@ def _problems(state: dict[str, Tensor], expected: dict[str, Tensor]) -> list[str
         for key in common
         if state[key].shape != expected[key].shape
     ]
-    infinite = [key for key in common if not torch.isfinite(state[key]).all()]
+    infinite = [key for key in common if not torch.isfinite(state[key].float()).all()]
     kinds = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen, "not finite": infinite}
     return [f"{len(keys)} {kind} ({_some(sorted(keys))})" for kind, keys in kinds.items() if keys]
 

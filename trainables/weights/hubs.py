@@ -20,6 +20,7 @@ from trainables.weights.files import WeightsError, sha256
 TIMEOUT_SECONDS = 5
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # in order, where none is named
 MODEL_CARD = "README.md"
+LICENCE = re.compile(r"\s*---\n(?:(?!---).*\n)*?license: *(\S.*)\n")  # in the metadata above a model card
 
 
 def fetch_torchvision(name: str) -> Path:
@@ -79,13 +80,13 @@ def fetch_huggingface(repo: str, revision: str | None, file: str | None) -> Path
 
 def huggingface_licence(repo: str, revision: str | None) -> str | None:
     """Return the licence in a repository's model card, if the card was fetched and names one."""
-    from huggingface_hub import ModelCard, try_to_load_from_cache
+    from huggingface_hub import try_to_load_from_cache
 
     cached = try_to_load_from_cache(repo, MODEL_CARD, revision=revision)
     if not isinstance(cached, str):
         return None
-    licence = ModelCard.load(cached, ignore_metadata_errors=True).data.license
-    return str(licence) if licence else None
+    metadata = LICENCE.match(Path(cached).read_text(errors="replace"))
+    return metadata[1].strip() if metadata else None
 
 
 def _download_from_hub(repo: str, revision: str | None, name: str) -> Path | None:

@@ -6,6 +6,8 @@ Random weights come from ``random`` alone: whatever else does not load is an err
 
 from dataclasses import dataclass
 
+import torch
+
 from trainables.config import ModelConfig
 from trainables.models.encoder import Encoder
 from trainables.processes import seeded
@@ -23,6 +25,11 @@ class CheckedWeights:
     report: str
     licence: str
 
+    @property
+    def line(self) -> str:
+        """Report and licence, as a plan prints them."""
+        return f"{self.report}; licence: {self.licence}"
+
 
 def check_weights(source: str, config: ModelConfig, in_channels: int = 1) -> CheckedWeights:
     """Load weights once and say what was matched.
@@ -31,7 +38,9 @@ def check_weights(source: str, config: ModelConfig, in_channels: int = 1) -> Che
     """
     if source == RANDOM:
         return CheckedWeights(RANDOM, "drawn from the seed", "none")
-    fitted = _fitted(source, Encoder(config, in_channels), config)
+    with torch.device("meta"):  # its shapes are enough
+        encoder = Encoder(config, in_channels)
+    fitted = _fitted(source, encoder, config)
     return CheckedWeights(_weights_id(source), fitted.report, locate(source).licence)
 
 
