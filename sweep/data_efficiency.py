@@ -122,6 +122,8 @@ def _plan_and_run(experiment: "Experiment", folder: Path, options: argparse.Name
         inputs = read_inputs(experiment, progress)
     for warning in inputs.summary["warnings"]:
         console.print(f"warning: {warning}", highlight=False, soft_wrap=True)
+    for source, report in inputs.weights_reports.items():
+        console.print(f"weights {source}: {report}", highlight=False, markup=False, soft_wrap=True)
     plan = build_plan(experiment, inputs, folder)
     _describe(plan, folder, console)
     if options.dry_run:
@@ -173,9 +175,9 @@ def _store_design(experiment: "Experiment", inputs: "Inputs", plan: "Plan", fold
     import json
 
     from sweep.experiment import to_yaml
-    from sweep.versions import library_versions
     from trainables.encoder_store import adopt_epochs
     from trainables.results import record_plan, write_text
+    from trainables.versions import library_versions
 
     write_text(folder / "experiment.yaml", to_yaml(experiment))
     write_text(folder / "data.json", json.dumps(inputs.summary, indent=2) + "\n")

@@ -5,7 +5,7 @@ every weights file is loaded once, so that bad input is an error now and not an 
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Inputs:
     label_draw: str  # how they were drawn
     order_ids: dict[int, str]  # hash of each of these orders
     split: list[dict[str, list[str]]]  # as nnU-Net's splits_final.json
+    weights_reports: dict[str, str] = field(default_factory=dict)  # what was matched of each that is not random
 
 
 def read_inputs(experiment: Experiment, progress: Progress | None = None) -> Inputs:
@@ -56,12 +57,13 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None) -> Inp
         data_id=store.data_id,
         pool_id=store.pool_id,
         natural_id=natural_id,
-        weights_ids=weights,
+        weights_ids={source: checked.weights_id for source, checked in weights.items()},
         summary=summary,
         label_orders={seed: describe_order(origins, order) for seed, order in orders.items()},
         label_draw=_label_draw(experiment),
         order_ids={seed: content_hash(order) for seed, order in orders.items()},
         split=store.split,
+        weights_reports={source: checked.line for source, checked in weights.items() if source != "random"},
     )
 
 

@@ -92,6 +92,7 @@ def test_the_annotated_tree_lists_every_file_of_the_packages() -> None:
         "trainables/data",
         "trainables/data/readers",
         "trainables/models",
+        "trainables/weights",
         "trainables/objectives",
         "analysis",
         "benchmarks",

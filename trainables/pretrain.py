@@ -36,7 +36,7 @@ from trainables.processes import (
 )
 from trainables.results import clear_failure, replacing
 from trainables.schedule import warmup_cosine
-from trainables.weights import build_encoder, check_unchanged, save_encoder
+from trainables.weights import build_encoder, check_unchanged, initial_weights, save_encoder, stage_card
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -112,6 +112,7 @@ class _Loop:
         self.state_path = encoder_path(job.encoders, job.stage_id, 0).with_name("resume.pt")
         seed = int(content_hash(job.seed, job.stage_id)[:12], 16)
         encoder = build_encoder(job.model, job.initial, samples.images.shape[1], seed)
+        self.initial = initial_weights(job)  # told now: the file may be gone when the first encoder is kept
         with seeded(seed + 1):
             self.objective: Objective = OBJECTIVES[job.stage.objective](encoder, job.stage, num_classes)
         self.objective.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -193,9 +194,7 @@ class _Loop:
         job = self.job
         if encoder_path(job.encoders, job.stage_id, epoch).is_file():
             return
-        card = {"stage": job.name, "stage_id": job.stage_id, "epochs": epoch, "seed": job.seed}
-        card |= {"initial_weights": job.initial_name, "recipe": job.stage.model_dump(mode="json")}
-        card |= {"model": job.model.model_dump(mode="json"), "in_channels": self.samples.images.shape[1]}
+        card = stage_card(job, self.initial, epoch, self.samples.images.shape[1])
         save_encoder(encoder_path(job.encoders, job.stage_id, epoch), self.objective.kept_encoder().state_dict(), card)
 
     def save(self, epoch: int) -> None:

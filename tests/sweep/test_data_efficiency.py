@@ -210,6 +210,20 @@ def test_weights_that_do_not_fit_are_refused_with_their_keys(
     assert "do not fit resnet10 of width 8" in capsys.readouterr().err
 
 
+def test_the_plan_tells_what_was_matched_of_a_weights_file(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = Encoder(ModelConfig(encoder="resnet10", width=8), 1).state_dict()
+    save_file({f"module.{key}": value for key, value in state.items()}, tmp_path / "w.safetensors")
+    source = f"file:{tmp_path / 'w.safetensors'}"
+    assert run(f"arms.random.weights={source}", "--dry-run") == DONE
+    num = len(state)
+    assert (
+        f"weights {source}: {num} of {num} encoder keys matched; layout: below module; licence: unknown"
+        in capsys.readouterr().err
+    )
+
+
 def test_a_folder_of_another_schema_version_is_refused(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

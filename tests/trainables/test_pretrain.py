@@ -1,5 +1,7 @@
 """A pretraining stage: it learns, it can be killed and resumed to the same weights, and it watches for collapse."""
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +149,17 @@ def test_a_stage_whose_encoders_exist_is_not_trained_but_its_rows_are_taken_over
     assert not epochs
     assert {path: path.stat().st_mtime_ns for path in first.encoders.rglob("*.safetensors")} == before
     assert read_table(tmp_path / "second", "pretraining")[0].column("epoch").to_pylist() == [1, 2, 3]
+
+
+def test_a_kept_encoder_has_a_card_with_its_own_sha256_and_its_parents(tmp_path: Path, cache: Path) -> None:
+    run_stage(job(tmp_path, cache))
+    parent = encoder_path(tmp_path / "encoders", "stage", 3)
+    child = job(tmp_path, cache).model_copy(update={"stage_id": "child", "initial": f"file:{parent}"})
+    run_stage(child)
+    cards = [
+        json.loads(encoder_path(tmp_path / "encoders", name, 3).with_suffix(".json").read_text())
+        for name in ("stage", "child")
+    ]
+    assert cards[0]["sha256"] == hashlib.sha256(parent.read_bytes()).hexdigest() == cards[1]["initial"]["sha256"]
+    assert cards[1]["initial"]["initial"] == cards[0]["initial"]
+    assert [card["epochs"] for card in cards] == [3, 3]

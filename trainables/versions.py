@@ -1,4 +1,4 @@
-"""Versions of everything that a number depends on, to stand beside the results."""
+"""Versions of everything that a number depends on, to stand beside results and encoders."""
 
 import importlib.metadata
 import platform
@@ -9,6 +9,9 @@ LIBRARIES = (
     "torchvision",
     "ray",
     "lightly",
+    "safetensors",
+    "timm",
+    "huggingface-hub",
     "segmentation-models-pytorch",
     "numpy",
     "nibabel",
