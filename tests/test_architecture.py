@@ -19,7 +19,7 @@ HOMES = {
     "lightly": ("trainables/objectives/",),
     "segmentation_models_pytorch": ("trainables/models/segmenter.py",),
     "safetensors": ("trainables/weights.py",),
-    "torch.distributed": ("trainables/processes.py",),
+    "torch.distributed": ("trainables/processes.py", "trainables/synchronised_norm.py"),
     "pyarrow": ("trainables/results.py",),
     "matplotlib": ("analysis/figures.py",),
     "seaborn": ("analysis/figures.py",),
