@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sweep.data_efficiency import main
 from sweep.experiment import ExperimentError, load_file, load_preset, preset_names, to_yaml
@@ -113,6 +114,14 @@ def test_a_named_set_of_views_is_resolved_to_its_values_and_can_be_changed() -> 
     stage = load_preset("smoke", ["stages.byol-domain.views={set: byol, blur_probability: 0.3}"]).stages["byol-domain"]
     assert (stage.views.blur_probability, stage.views.saturation, stage.views.grey_probability) == (0.3, 0.2, 0.2)
     assert load_preset("smoke", ["stages.byol-domain.views.set=paper"]) == load_preset("smoke")
+
+
+def test_the_stage_that_the_documents_show_is_valid() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "pretraining.md").read_text()
+    (example,) = re.findall(r"```yaml\nstages:\n  moco-domain:\n(.*?)```", text, re.DOTALL)
+    given = yaml.safe_load(example)
+    stage = load_preset("smoke", [f"stages.moco-domain={yaml.safe_dump(given)}"]).stages["moco-domain"]
+    assert given["options"].items() <= stage.options.items()
 
 
 def test_a_pattern_is_taken_as_it_stands() -> None:

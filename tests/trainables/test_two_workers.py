@@ -1,6 +1,6 @@
 """Two workers that share a batch learn what one worker with the whole batch learns: losses, gradients, everything.
 
-The workers are this file as a program: ``python test_two_workers.py RANK WORLD_SIZE MEETING_FILE RESULT_FILE``.
+The workers are this file as a program: ``python test_two_workers.py RANK FOLDER``.
 """
 
 import os
@@ -12,16 +12,22 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from trainables.config import ComputeConfig, ModelConfig, StageConfig
+from trainables.config import ComputeConfig, DataConfig, ModelConfig, NaturalConfig, StageConfig
+from trainables.data.natural import open_natural
+from trainables.jobs import StageJob
 from trainables.models.encoder import Encoder
 from trainables.objectives import OBJECTIVES, Objective, build_objective
+from trainables.pretrain import run_stage
 from trainables.processes import Worker, mean_over_siblings, synchronise_norms, this_worker, wrap
+from trainables.results import encoder_path, open_results
 
 Measured = dict[str, Any]
 
 MODEL = ModelConfig(encoder="resnet10", width=8)
+NATURAL = NaturalConfig(num_images=32, num_classes=4, image_size=32)
 SMALL = {"projection_hidden": 16, "projection_size": 8, "prediction_hidden": 16, "queue_size": 20, "num_prototypes": 16}
 SMALL |= {"num_local_views": 1, "patch_size": 8}
 BATCH, NUM_STEPS = 8, 2
@@ -80,11 +86,36 @@ def _normed(worker: Worker, share: slice) -> Measured:
     return result
 
 
+def pretrained(folder: Path) -> Measured:
+    """Run a whole stage in this process, or in all of them, and return its encoder."""
+    results, cache = open_results(folder / "results"), folder / "cache"
+    options = {key: value for key, value in SMALL.items() if key in OBJECTIVES["moco"].options_type.model_fields}
+    stage = {"objective": "moco", "options": options, "data": "natural", "epochs": 2, "batch_size": 8}
+    job = StageJob(
+        results=results,
+        stage_id="stage",
+        name="moco",
+        initial="random",
+        weights_id="random",
+        initial_name="random",
+        seed=0,
+        stage=StageConfig.model_validate({**stage, "optimizer": "sgd", "learning_rate": 0.01}),
+        model=MODEL,
+        data=DataConfig(),
+        natural=NATURAL,
+        source_id=open_natural(NATURAL, cache).data_id,
+        compute=ComputeConfig(cache=cache, device="cpu"),
+    )
+    run_stage(job)
+    return load_file(encoder_path(results, "stage", 2))
+
+
 def main() -> None:
-    """Meet the siblings, measure and save."""
-    rank, world_size, meeting, result = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
-    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=world_size)
-    torch.save(measure(this_worker(ComputeConfig(device="cpu"))), result)
+    """Meet the sibling, measure and save."""
+    rank, folder = int(sys.argv[1]), Path(sys.argv[2])
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    measured = measure(this_worker(ComputeConfig(device="cpu")))
+    torch.save(measured | {"stage": pretrained(folder)}, folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -92,27 +123,23 @@ def main() -> None:
 def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Measured]:
     """What two processes measured, each with every other sample."""
     folder = tmp_path_factory.mktemp("workers")
-    results = [folder / f"{rank}.pt" for rank in range(2)]
+    open_natural(NATURAL, folder / "cache")
     program = [sys.executable, "-W", "error", __file__]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     processes = [
-        subprocess.Popen(
-            [*program, str(rank), "2", str(folder / "meeting"), str(result)],
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank, result in enumerate(results)
+        subprocess.Popen([*program, str(rank), str(folder)], env=environment, stderr=subprocess.PIPE, text=True)
+        for rank in range(2)
     ]
     errors = [process.communicate(timeout=120)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
-    return [torch.load(result) for result in results]
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
 @pytest.fixture(scope="module")
-def alone() -> Measured:
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     """What one process measures with the whole batch."""
-    return measure(Worker(torch.device("cpu"), 0, 1))
+    measured = measure(Worker(torch.device("cpu"), 0, 1))
+    return measured | {"stage": pretrained(tmp_path_factory.mktemp("alone"))}
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -137,6 +164,11 @@ def test_two_workers_end_with_the_weights_statistics_copies_queues_and_centres_o
         assert ours.keys() <= state.keys()
         for key, value in ours.items():
             assert torch.allclose(state[key], value, rtol=1e-6, atol=1e-10), key
+
+
+def test_a_stage_of_two_workers_keeps_the_encoder_of_one(pair: list[Measured], alone: Measured) -> None:
+    for key, value in alone["stage"].items():
+        assert torch.allclose(pair[0]["stage"][key], value, rtol=1e-3, atol=1e-5), key  # float32, eight steps
 
 
 @pytest.mark.parametrize("part", ["output", "input_gradient"])
