@@ -86,9 +86,15 @@ def _normed(worker: Worker, share: slice) -> Measured:
     return result
 
 
+def prepare(folder: Path) -> None:
+    """Make the images and the results folder that ``pretrained`` expects, before there are several processes."""
+    open_results(folder / "results")
+    open_natural(NATURAL, folder / "cache")
+
+
 def pretrained(folder: Path) -> Measured:
     """Run a whole stage in this process, or in all of them, and return its encoder."""
-    results, cache = open_results(folder / "results"), folder / "cache"
+    results, cache = folder / "results", folder / "cache"
     options = {key: value for key, value in SMALL.items() if key in OBJECTIVES["moco"].options_type.model_fields}
     stage = {"objective": "moco", "options": options, "data": "natural", "epochs": 2, "batch_size": 8}
     job = StageJob(
@@ -123,7 +129,7 @@ def main() -> None:
 def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Measured]:
     """What two processes measured, each with every other sample."""
     folder = tmp_path_factory.mktemp("workers")
-    open_natural(NATURAL, folder / "cache")
+    prepare(folder)
     program = [sys.executable, "-W", "error", __file__]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     processes = [
@@ -139,7 +145,9 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Measured]:
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     """What one process measures with the whole batch."""
     measured = measure(Worker(torch.device("cpu"), 0, 1))
-    return measured | {"stage": pretrained(tmp_path_factory.mktemp("alone"))}
+    folder = tmp_path_factory.mktemp("alone")
+    prepare(folder)
+    return measured | {"stage": pretrained(folder)}
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
