@@ -250,7 +250,7 @@ class FinetuneConfig(Section):
 
 
 class ComputeConfig(Section):
-    """Where and with what it runs. Only ``pretraining_workers`` enters an identity: batch norm sees their shares."""
+    """Where and with what it runs. Only ``pretraining_workers`` enters an identity: it changes the rounding of sums."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1)  # CPU threads of each worker

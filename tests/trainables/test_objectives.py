@@ -15,7 +15,7 @@ from trainables.objectives.optimizer import build_optimizer
 
 MODEL = ModelConfig(encoder="resnet10", width=8)
 SMALL = {"projection_hidden": 16, "projection_size": 8, "prediction_hidden": 16, "queue_size": 24, "momentum": 0.9}
-SMALL |= {"momentum_start": 0.9, "num_prototypes": 16, "num_local_views": 2, "patch_size": 8}
+SMALL |= {"momentum_start": 0.9, "num_prototypes": 16, "num_local_views": 1, "patch_size": 8}
 TARGETS = torch.tensor([0, 1, 2, 3] * 2)
 
 
@@ -59,10 +59,10 @@ def train(objective: Objective, num_steps: int, learning_rate: float = 1e-2, cha
 def test_training_lowers_a_finite_loss_and_changes_the_kept_encoder(name: str, channels: int) -> None:
     objective = build(name, channels)
     before = copy.deepcopy(objective.kept_encoder().state_dict())
-    train(objective, 4, learning_rate=0, channels=channels)  # fills queues and centres
-    losses = train(objective, 16, channels=channels)
+    train(objective, 3, learning_rate=0, channels=channels)  # fills the queues
+    losses = train(objective, 9, channels=channels)
     assert torch.isfinite(torch.tensor(losses)).all()
-    assert sum(losses[-4:]) / 4 < losses[0]
+    assert sum(losses[-3:]) / 3 < losses[0]
     after = objective.kept_encoder().state_dict()
     assert not torch.equal(before["conv1.weight"], after["conv1.weight"])
     assert not torch.equal(before["bn1.running_mean"], after["bn1.running_mean"])
@@ -89,15 +89,15 @@ def test_the_kept_encoder_has_the_keys_of_the_one_it_was_given(name: str) -> Non
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_an_objective_put_back_from_its_state_goes_on_with_the_same_losses(name: str) -> None:
     first, other = build(name), build(name, seed=5)
-    train(first, 2)
+    train(first, 1)
     saved = {key: value for key, value in first.state_dict().items() if not key.startswith("trained.")}
     other.load_state_dict(copy.deepcopy(saved), strict=False)  # as the pretraining loop saves it
-    assert train(first, 3) == train(other, 3)
+    assert train(first, 2) == train(other, 2)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_equal_seeds_train_alike(name: str) -> None:
-    assert train(build(name), 3) == train(build(name), 3)
+    assert train(build(name), 2) == train(build(name), 2)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -150,7 +150,7 @@ def test_the_second_view_has_its_own_recipe_where_the_stage_gives_one() -> None:
 def test_dinos_small_views_are_small_crops_in_fewer_pixels() -> None:
     first, second, *small = build("dino").views(stage("dino"), 224)
     assert (first.size, second.size) == (224, 224)
-    assert [view.size for view in small] == [96, 96]
+    assert [view.size for view in small] == [96]
     assert small[0].recipe.crop_scale == (0.05, 0.4)
 
 
