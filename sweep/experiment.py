@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from trainables.config import (
     ComputeConfig,
@@ -95,6 +95,11 @@ class Experiment(Section):
     compute: ComputeConfig = ComputeConfig()
     report: ReportConfig = ReportConfig()
 
+    @field_validator("stages")
+    @classmethod
+    def _options_are_complete(cls, stages: dict[str, StageConfig]) -> dict[str, StageConfig]:
+        return {name: _with_all_options(name, stage) for name, stage in stages.items()}
+
     @model_validator(mode="after")
     def _names_resolve(self) -> "Experiment":
         for name, arm in self.arms.items():
@@ -109,6 +114,24 @@ class Experiment(Section):
     def arm_names(self) -> tuple[str, ...]:
         """The arms of the grid, in order."""
         return self.grid.arms or tuple(self.arms)
+
+
+def _with_all_options(name: str, stage: StageConfig) -> StageConfig:
+    """Check a stage's objective and its options, and fill in the defaults, so that the stage's hash holds them."""
+    from trainables.objectives import OBJECTIVES  # brings torch, which reading a tree's other parts does not need
+
+    where = f"stages.{name}"
+    _must_be_one_of(stage.objective, OBJECTIVES, f"{where}.objective: unknown objective")
+    objective = OBJECTIVES[stage.objective]
+    if objective.needs_targets and stage.data == "domain":
+        raise ValueError(f"{where}: a {stage.objective} stage needs class labels: expected data: natural, found domain")
+    for key in stage.options:
+        _must_be_one_of(key, objective.options_type.model_fields, f"{where}.options: unknown {stage.objective} option")
+    try:
+        options = objective.options_type.model_validate(stage.options)
+    except ValidationError as error:
+        raise ValueError("; ".join(_explain(each, f"{where}.options") for each in error.errors())) from error
+    return stage.model_copy(update={"options": options.model_dump()})
 
 
 def _must_be_one_of(name: str, valid: Any, what: str) -> None:

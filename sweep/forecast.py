@@ -23,7 +23,7 @@ from trainables.data.decoded import available_cores
 from trainables.finetune import evaluate, train_block
 from trainables.models.encoder import Encoder
 from trainables.models.segmenter import Segmenter
-from trainables.objectives import OBJECTIVES
+from trainables.objectives import build_objective
 from trainables.objectives.optimizer import build_optimizer
 from trainables.processes import this_worker
 from trainables.results import read_table
@@ -114,12 +114,12 @@ def stage_seconds(experiment: Experiment, stage: PlannedStage, inputs: Inputs) -
     num_samples = summary["num_images"] if is_natural else summary["num_slices"]["pool"]
     size = experiment.natural.image_size if is_natural else experiment.data.image_size
     encoder = Encoder(experiment.model, 3 if is_natural else len(inputs.summary["channel_names"]))
-    objective = OBJECTIVES[config.objective](encoder, config, summary.get("num_classes", 0))
+    objective = build_objective(encoder, config, summary.get("num_classes", 0))
     objective.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = build_optimizer(objective.trained, config)
     batch = _timed_batch(config.batch_size, size)
-    views = [torch.rand(batch, encoder.out_channels[0], size, size, device=device) for _ in range(objective.num_views)]
-    views = [view.contiguous(memory_format=torch.channels_last) for view in views]
+    shapes = [(batch, encoder.out_channels[0], view.size, view.size) for view in objective.views(config, size)]
+    views = [torch.rand(shape, device=device).contiguous(memory_format=torch.channels_last) for shape in shapes]
     targets = torch.zeros(batch, dtype=torch.long, device=device)
 
     def step() -> None:

@@ -16,6 +16,7 @@ from trainables.data.decoded import Progress
 from trainables.data.natural import open_natural
 from trainables.data.slices import SliceStore, open_store
 from trainables.data.splits import describe_order, label_order
+from trainables.objectives import Batch, options_of
 from trainables.weights import check_weights
 
 SMALLEST_POOL = 2  # slices: batch norm needs two
@@ -52,6 +53,8 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None) -> Inp
         natural = open_natural(experiment.natural, experiment.compute.cache, progress=progress)
         natural_id = natural.data_id
         summary["natural"] = natural.summary
+    for name in sorted(used):
+        _check_batches(experiment, name, summary)
     origins = store.origins("train")
     return Inputs(
         data_id=store.data_id,
@@ -65,6 +68,20 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None) -> Inp
         split=store.split,
         weights_reports={source: checked.line for source, checked in weights.items() if source != "random"},
     )
+
+
+def _check_batches(experiment: Experiment, name: str, summary: dict[str, Any]) -> None:
+    """Refuse a stage whose batches its objective cannot learn from."""
+    stage = experiment.stages[name]
+    is_natural = stage.data == "natural"
+    available = summary["natural"]["num_images"] if is_natural else summary["num_slices"]["pool"]
+    image_size = experiment.natural.image_size if is_natural else experiment.data.image_size
+    num_samples, most = min(stage.batch_size, available), experiment.compute.pretraining_workers
+    try:
+        for num_workers in range(experiment.compute.min_pretraining_workers or most, most + 1):
+            options_of(stage).check_batch(Batch(num_samples, num_workers, image_size))
+    except ValueError as error:
+        raise DataError(f"stages.{name}: {error}") from error
 
 
 def _check_pool(experiment: Experiment, store: SliceStore) -> None:

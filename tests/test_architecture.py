@@ -21,7 +21,7 @@ HOMES = {
     "safetensors": ("trainables/weights/files.py", "trainables/weights/card.py"),
     "timm": ("trainables/weights/hubs.py",),
     "huggingface_hub": ("trainables/weights/hubs.py",),
-    "torch.distributed": ("trainables/processes.py",),
+    "torch.distributed": ("trainables/processes.py", "trainables/synchronised_norm.py"),
     "pyarrow": ("trainables/results.py",),
     "matplotlib": ("analysis/figures.py",),
     "seaborn": ("analysis/figures.py",),

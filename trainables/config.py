@@ -159,19 +159,45 @@ class ModelConfig(Section):
         return self
 
 
+_JITTER = {"colour_probability": 0.8, "brightness": 0.4, "contrast": 0.4, "grey_probability": 0.2}
+VIEW_SETS: dict[str, dict[str, float]] = {
+    "paper": {},  # Kalapos & Gyires-Toth 2022
+    "simclr": {**_JITTER, "saturation": 0.4, "blur_probability": 0.5},  # Chen et al. 2020, colour strength 0.5
+    "byol": {**_JITTER, "saturation": 0.2, "blur_probability": 1.0},  # Grill et al. 2020, the first view
+    "byol-second": {**_JITTER, "saturation": 0.2, "blur_probability": 0.1, "solarise_probability": 0.2},
+}
+"""Values that ``views: {set: NAME}`` starts from. Hue is never changed: medical images have none."""
+
+
 class ViewConfig(Section):
-    """Random views: resized crop, horizontal flip, brightness and contrast, drawn per sample."""
+    """Random views, drawn per sample. Saturation and grey change images of three channels only."""
 
     crop_scale: tuple[float, float] = (0.08, 1.0)  # share of the image's area
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)  # width over height
     flip_probability: float = Field(0.5, ge=0, le=1)
-    colour_probability: float = Field(0.2, ge=0, le=1)
+    vertical_flip_probability: float = Field(0.0, ge=0, le=1)
+    colour_probability: float = Field(0.2, ge=0, le=1)  # of contrast, brightness and saturation together
     brightness: float = Field(0.2, ge=0)  # shift, as a share of the image's range
     contrast: float = Field(0.2, ge=0, lt=1)
+    saturation: float = Field(0.0, ge=0, lt=1)
+    grey_probability: float = Field(0.0, ge=0, le=1)
+    blur_probability: float = Field(0.0, ge=0, le=1)
+    blur_sigma: tuple[float, float] = (0.1, 2.0)  # pixels
+    solarise_probability: float = Field(0.0, ge=0, le=1)  # inverts what is brighter than half the image's range
+
+    @model_validator(mode="before")
+    @classmethod
+    def _start_from_set(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "set" not in values:
+            return values
+        if values["set"] not in VIEW_SETS:
+            raise ValueError(f"set: expected one of {', '.join(VIEW_SETS)}, found {values['set']!r}")
+        return VIEW_SETS[values["set"]] | {key: value for key, value in values.items() if key != "set"}
 
     @model_validator(mode="after")
     def _ranges_rise(self) -> "ViewConfig":
-        for name, (low, high) in {"crop_scale": self.crop_scale, "crop_ratio": self.crop_ratio}.items():
+        ranges = {"crop_scale": self.crop_scale, "crop_ratio": self.crop_ratio, "blur_sigma": self.blur_sigma}
+        for name, (low, high) in ranges.items():
             if not 0 < low <= high or (name == "crop_scale" and high > 1):
                 raise ValueError(f"{name}: expected 0 < low <= high (scale at most 1), found {(low, high)}")
         return self
@@ -180,7 +206,8 @@ class ViewConfig(Section):
 class StageConfig(Section):
     """One pretraining stage: an objective on one data source for a number of epochs."""
 
-    objective: Literal["byol", "supervised"]
+    objective: str  # a name of the registry in trainables.objectives
+    options: dict[str, bool | int | float | str] = Field(default_factory=dict)  # the objective's own settings
     data: Literal["natural", "domain"]
     epochs: int = Field(ge=1)
     milestones: tuple[int, ...] = ()  # epochs whose encoder is kept as a point of the pretraining-epochs axis
@@ -190,17 +217,12 @@ class StageConfig(Section):
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     warmup_epochs: float = Field(1.0, ge=0)
-    momentum_start: float = Field(0.99, ge=0, le=1)  # of BYOL's moving average; rises to 1 along a cosine
-    projection_hidden: int = Field(4096, ge=1)
-    projection_size: int = Field(256, ge=1)
-    prediction_hidden: int = Field(4096, ge=1)
     precision: Literal["fp32", "bf16"] = "fp32"
     views: ViewConfig = ViewConfig()
+    other_views: ViewConfig | None = None  # of every view of an image but the first; none: as the first
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "StageConfig":
-        if self.objective == "supervised" and self.data == "domain":
-            raise ValueError("a supervised stage needs class labels: expected data: natural, found domain")
         if list(self.milestones) != sorted(set(self.milestones)) or any(epoch < 1 for epoch in self.milestones):
             raise ValueError(f"milestones: expected rising epochs from 1, found {self.milestones}")
         if self.milestones and self.milestones[-1] != self.epochs:
@@ -228,7 +250,7 @@ class FinetuneConfig(Section):
 
 
 class ComputeConfig(Section):
-    """Where and with what it runs. Only ``pretraining_workers`` enters an identity: batch norm sees their shares."""
+    """Where and with what it runs. Only ``pretraining_workers`` enters an identity: it changes the rounding of sums."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1)  # CPU threads of each worker

@@ -23,7 +23,7 @@ from trainables.data.natural import open_natural
 from trainables.data.slices import open_store
 from trainables.encoder_store import adopt_epochs, are_kept, encoder_path, record_epochs
 from trainables.jobs import StageJob
-from trainables.objectives import OBJECTIVES, Objective
+from trainables.objectives import Batch, Objective, build_objective, options_of
 from trainables.objectives.optimizer import build_optimizer
 from trainables.processes import (
     Worker,
@@ -107,6 +107,7 @@ class _Loop:
 
     def __init__(self, job: StageJob, worker: Worker, samples: Samples, num_classes: int) -> None:
         self.job, self.worker, self.samples = job, worker, samples
+        self.image_size = samples.images.shape[-1]
         self.rows: list[dict[str, Any]] = []
         self.epochs_done = 0
         self.state_path = encoder_path(job.encoders, job.stage_id, 0).with_name("resume.pt")
@@ -114,16 +115,16 @@ class _Loop:
         encoder = build_encoder(job.model, job.initial, samples.images.shape[1], seed)
         self.initial = initial_weights(job)  # told now: the file may be gone when the first encoder is kept
         with seeded(seed + 1):
-            self.objective: Objective = OBJECTIVES[job.stage.objective](encoder, job.stage, num_classes)
+            self.objective: Objective = build_objective(encoder, job.stage, num_classes)
         self.objective.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         synchronise_norms(self.objective, worker)
         self.objective.trained = wrap(self.objective.trained, worker)
         self.optimizer = build_optimizer(self.objective.trained, job.stage)
         batch = min(job.stage.batch_size, len(samples))
-        if batch < 2 * worker.world_size:
-            raise PretrainingError(
-                f"{job.name}: {batch} samples a batch cannot feed {worker.world_size} workers two each"
-            )
+        try:
+            options_of(job.stage).check_batch(Batch(batch, worker.world_size, self.image_size))
+        except ValueError as error:
+            raise PretrainingError(f"stage {job.name}: {error}") from error
         self.steps_per_epoch = len(samples) // batch
 
     def train_epoch(self, epoch: int) -> dict[str, Any]:
@@ -157,7 +158,8 @@ class _Loop:
             group["lr"] = stage.learning_rate * factor
         share = slice(worker.rank, None, worker.world_size)
         views = [
-            random_view(self.samples, indices, stage.views, generator, share) for _ in range(self.objective.num_views)
+            random_view(self.samples, indices, view.recipe, generator, share, view.size)
+            for view in self.objective.views(stage, self.image_size)
         ]
         targets = None if self.samples.targets is None else self.samples.take_targets(indices[share])
         with _precision(stage.precision, worker.device):

@@ -1,7 +1,8 @@
 """What a worker process needs to know about itself and its siblings; the identity in a single process.
 
 In: a device choice and a number of threads. Out: device, rank and world size, and a network wrapped for data-parallel
-training. torch.distributed enters here only; whoever starts the processes (Ray, torchrun) has initialised it.
+training. torch.distributed enters here and in ``synchronised_norm`` only; whoever starts the processes (Ray, torchrun)
+has initialised it.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from trainables.config import ComputeConfig
+from trainables.synchronised_norm import convert
 
 
 class DeviceError(Exception):
@@ -58,11 +60,14 @@ def pick_device(choice: str) -> torch.device:
 def synchronise_norms(network: nn.Module, worker: Worker) -> None:
     """Make every batch norm inside a network normalise over all siblings' samples, in place.
 
-    Then n workers with batch B equal one with batch n*B. On a CPU torch has no synchronised batch norm: each worker
-    normalises its own share.
+    Then n workers with batch B equal one with batch n*B. On a CPU torch has no synchronised batch norm, so ours serves.
     """
-    if worker.world_size > 1 and worker.device.type == "cuda":
+    if worker.world_size == 1:
+        return
+    if worker.device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    else:
+        convert(network)
 
 
 def mean_over_siblings(value: Tensor, worker: Worker) -> Tensor:

@@ -202,6 +202,16 @@ def test_a_label_count_above_the_slices_there_are_is_refused(run: Run, capsys: p
     )
 
 
+def test_a_batch_that_an_objective_cannot_learn_from_is_refused_before_anything_is_trained(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    moco = ["stages.byol-domain.objective=moco", "stages.byol-domain.options={queue_size: 8}"]
+    assert run("grid.arms=[random,byol-domain]", *moco) == ERROR
+    message = "stages.byol-domain: options.queue_size: expected at least the 16 samples of a batch, found 8"
+    assert message in capsys.readouterr().err
+    assert not list((tmp_path / "results").rglob("*.parquet"))
+
+
 def test_weights_that_do_not_fit_are_refused_with_their_keys(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

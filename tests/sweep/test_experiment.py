@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sweep.data_efficiency import main
 from sweep.experiment import ExperimentError, load_file, load_preset, preset_names, to_yaml
@@ -38,8 +39,9 @@ def test_the_papers_preset_has_the_papers_protocol() -> None:
     assert (paper.model.encoder, paper.model.width, paper.data.image_size) == ("resnet50", 64, 224)
     assert (paper.finetune.steps, paper.finetune.batch_size, paper.finetune.learning_rate) == (1050, 192, 1e-4)
     byol = paper.stages["byol-domain"]
-    assert (byol.projection_hidden, byol.projection_size, byol.prediction_hidden) == (4096, 256, 8192)
-    assert (byol.batch_size, byol.momentum_start, byol.weight_decay, byol.epochs) == (128, 0.99, 1e-5, 400)
+    heads = {"projection_hidden": 4096, "projection_size": 256, "prediction_hidden": 8192}
+    assert byol.options == {**heads, "momentum_start": 0.99}
+    assert (byol.batch_size, byol.weight_decay, byol.epochs) == (128, 1e-5, 400)
 
 
 def test_overrides_reach_every_level_and_take_yaml_values() -> None:
@@ -75,6 +77,19 @@ def test_overrides_reach_every_level_and_take_yaml_values() -> None:
         ("grid.label_counts=[0]", r"label_counts: expected at least 1, found 0"),
         ("stages.byol-domain.milestones=[2, 1]", r"milestones: expected rising epochs from 1"),
         ("stages.byol-domain.objective=supervised", r"a supervised stage needs class labels"),
+        (
+            "stages.byol-domain.objective=byo",
+            r"stages\.byol-domain\.objective: unknown objective 'byo'; did you mean 'byol'\?",
+        ),
+        (
+            "stages.byol-domain.options.projection_siz=8",
+            r"unknown byol option 'projection_siz'; did you mean 'projection_size'\?",
+        ),
+        ("stages.byol-domain.options.momentum_start=2", r"options: momentum_start: .*less than or equal to 1, found 2"),
+        (
+            "stages.byol-domain.views.set=simcl",
+            r"views: set: expected one of paper, simclr, byol, byol-second, found 'simcl'",
+        ),
         ("model.width=4", r"model\.width: .*greater than or equal to 8, found 4"),
         ("data.format=acdc", r"data\.root: format acdc expects the folder that holds the data, found none"),
         ("finetune", r"'finetune': expected key\.path=value"),
@@ -91,6 +106,28 @@ def test_overrides_reach_every_level_and_take_yaml_values() -> None:
 def test_a_wrong_override_is_refused_with_what_would_be_right(override: str, message: str) -> None:
     with pytest.raises(ExperimentError, match=message):
         load_preset("smoke", [override])
+
+
+def test_options_that_are_not_given_are_the_methods_defaults_and_enter_the_stages_hash() -> None:
+    given = ["stages.byol-domain.objective=moco", "stages.byol-domain.options={temperature: 1e-1}"]
+    stage = load_preset("smoke", given).stages["byol-domain"]
+    defaults = {"projection_hidden": 2048, "projection_size": 128, "momentum": 0.999, "queue_size": 65536}
+    assert stage.options == {**defaults, "temperature": 0.1}
+    assert load_preset("smoke", [*given, "stages.byol-domain.options.queue_size=65536"]).stages["byol-domain"] == stage
+
+
+def test_a_named_set_of_views_is_resolved_to_its_values_and_can_be_changed() -> None:
+    stage = load_preset("smoke", ["stages.byol-domain.views={set: byol, blur_probability: 0.3}"]).stages["byol-domain"]
+    assert (stage.views.blur_probability, stage.views.saturation, stage.views.grey_probability) == (0.3, 0.2, 0.2)
+    assert load_preset("smoke", ["stages.byol-domain.views.set=paper"]) == load_preset("smoke")
+
+
+def test_the_stage_that_the_documents_show_is_valid() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "pretraining.md").read_text()
+    (example,) = re.findall(r"```yaml\nstages:\n  moco-domain:\n(.*?)```", text, re.DOTALL)
+    given = yaml.safe_load(example)
+    stage = load_preset("smoke", [f"stages.moco-domain={yaml.safe_dump(given)}"]).stages["moco-domain"]
+    assert given["options"].items() <= stage.options.items()
 
 
 def test_a_pattern_is_taken_as_it_stands() -> None:

@@ -24,7 +24,8 @@ DATA = DataConfig(image_size=32, spacing_mm=4, phantom=PhantomConfig(num_patient
 
 def job(root: Path, cache: Path, objective: str = "byol", data: str = "domain", **stage: Any) -> StageJob:
     recipe = {"objective": objective, "data": data, "epochs": 3, "milestones": (1, 3), "batch_size": 16}
-    recipe |= {"projection_hidden": 16, "projection_size": 8, "prediction_hidden": 16, "momentum_start": 0.9}
+    heads = {"projection_hidden": 16, "projection_size": 8, "prediction_hidden": 16, "momentum_start": 0.9}
+    recipe |= {"options": heads if objective == "byol" else {}}
     return StageJob(
         results=open_results(root),
         encoders=root / "encoders",
@@ -132,6 +133,11 @@ def test_an_encoder_that_exists_is_never_written_again(tmp_path: Path, cache: Pa
     before = encoder_path(tmp_path / "encoders", "stage", 3).stat().st_mtime_ns
     run_stage(job(tmp_path, cache))
     assert encoder_path(tmp_path / "encoders", "stage", 3).stat().st_mtime_ns == before
+
+
+def test_a_batch_that_the_objective_cannot_learn_from_stops_the_stage(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(PretrainingError, match=r"stage byol-domain: options\.queue_size: .* found 8"):
+        run_stage(job(tmp_path, cache, "moco", options={"queue_size": 8}))
 
 
 def test_images_that_are_not_those_of_the_plan_stop_the_stage(tmp_path: Path, cache: Path) -> None:

@@ -1,7 +1,7 @@
 """Random views of a whole batch at once, on the batch's device.
 
 In: images (batch, channel, row, column), optional masks (batch, row, column), a ViewConfig and a generator. Out:
-views of the same or another size. Crop, resize and flip are one separable linear map per sample: a (out, in) matrix
+views of the same or another size. Crop, resize and flips are one separable linear map per sample: a (out, in) matrix
 for rows and one for columns. The matrix of the image is torchvision's anti-aliased bilinear resize of the crop; the
 mask's picks the nearest pixel. Parameters are drawn per sample. Source of the crop's distribution: Szegedy et al.
 2015, as in torchvision's RandomResizedCrop, with clamping instead of its rejection of crops that do not fit.
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from trainables.config import ViewConfig
+from trainables.data.colour import blur, saturate, solarise
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,10 @@ class Views:
     flip: Tensor  # bool
     brightness: Tensor  # shift
     contrast: Tensor  # factor about the sample's mean
+    vertical_flip: Tensor  # bool
+    saturation: Tensor  # factor about grey, 0 for a grey view
+    blur_sigma: Tensor  # pixels, 0 for none
+    solarised: Tensor  # bool
 
     def part(self, share: slice) -> "Views":
         """Return the parameters of some of the samples."""
@@ -34,13 +39,24 @@ class Views:
 
 
 def draw_views(config: ViewConfig, batch_size: int, rows: int, columns: int, generator: torch.Generator) -> Views:
-    """Draw crop, flip and colour for each sample of a batch of (rows, columns) images."""
+    """Draw the parameters of each sample of a batch of (rows, columns) images.
+
+    What a recipe leaves out draws nothing, so that other recipes' views stay as they are.
+    """
     uniform = torch.rand(8, batch_size, generator=generator)
     area = rows * columns * torch.lerp(*_pair(config.crop_scale), uniform[0])
     ratio = torch.lerp(*_pair((math.log(config.crop_ratio[0]), math.log(config.crop_ratio[1]))), uniform[1]).exp()
     width = (area * ratio).sqrt().round().clamp(1, columns)
     height = (area / ratio).sqrt().round().clamp(1, rows)
     coloured = (uniform[5] < config.colour_probability).float()
+
+    def draw(is_used: float) -> Tensor:
+        return torch.rand(batch_size, generator=generator) if is_used else torch.zeros(batch_size)
+
+    vertical_flip = draw(config.vertical_flip_probability) < config.vertical_flip_probability
+    saturation = 1 + coloured * config.saturation * (2 * draw(config.saturation) - 1)
+    is_grey = draw(config.grey_probability) < config.grey_probability
+    is_blurred = draw(config.blur_probability) < config.blur_probability
     return Views(
         top=(uniform[2] * (rows - height + 1)).floor().clamp(max=rows - 1),
         left=(uniform[3] * (columns - width + 1)).floor().clamp(max=columns - 1),
@@ -49,6 +65,10 @@ def draw_views(config: ViewConfig, batch_size: int, rows: int, columns: int, gen
         flip=uniform[4] < config.flip_probability,
         brightness=coloured * config.brightness * (2 * uniform[6] - 1),
         contrast=1 + coloured * config.contrast * (2 * uniform[7] - 1),
+        vertical_flip=vertical_flip,
+        saturation=saturation * ~is_grey,
+        blur_sigma=is_blurred * torch.lerp(*_pair(config.blur_sigma), draw(config.blur_probability)),
+        solarised=draw(config.solarise_probability) < config.solarise_probability,
     )
 
 
@@ -57,13 +77,18 @@ def _pair(bounds: tuple[float, float]) -> tuple[Tensor, Tensor]:
 
 
 def view_images(images: Tensor, views: Views, size: int) -> Tensor:
-    """Return (batch, channel, size, size) views of images, resized with anti-aliasing, then coloured."""
+    """Return (batch, channel, size, size) views of images, resized with anti-aliasing, then changed in intensity."""
     rows, columns = (matrix.to(images.device, images.dtype) for matrix in _matrices(views, images.shape[-2:], size))
     result = rows[:, None] @ images @ columns[:, None].transpose(-1, -2)  # (batch, channel, size, size)
     mean = result.mean((1, 2, 3), keepdim=True)
     contrast = views.contrast.to(images)[:, None, None, None]
     brightness = views.brightness.to(images)[:, None, None, None]
-    return (result - mean) * contrast + mean + brightness
+    result = (result - mean) * contrast + mean + brightness
+    if bool((views.saturation != 1).any()):
+        result = saturate(result, views.saturation)
+    if bool(views.blur_sigma.any()):
+        result = blur(result, views.blur_sigma)
+    return solarise(result, views.solarised) if bool(views.solarised.any()) else result
 
 
 def view_masks(masks: Tensor, views: Views, size: int) -> Tensor:
@@ -78,6 +103,7 @@ def _nearest(views: Views, shape: tuple[int, int], size: int) -> tuple[Tensor, T
     steps = torch.arange(size) + 0.5
     rows = (views.top[:, None] + steps * views.height[:, None] / size).floor().clamp(0, shape[0] - 1)
     columns = (views.left[:, None] + steps * views.width[:, None] / size).floor().clamp(0, shape[1] - 1)
+    rows = torch.where(views.vertical_flip[:, None], rows.flip(-1), rows)
     columns = torch.where(views.flip[:, None], columns.flip(-1), columns)
     return rows.long(), columns.long()
 
@@ -85,6 +111,7 @@ def _nearest(views: Views, shape: tuple[int, int], size: int) -> tuple[Tensor, T
 def _matrices(views: Views, shape: torch.Size, size: int) -> tuple[Tensor, Tensor]:
     rows = _resize_matrix(views.top, views.height, shape[0], size)
     columns = _resize_matrix(views.left, views.width, shape[1], size)
+    rows = torch.where(views.vertical_flip[:, None, None], rows.flip(1), rows)
     return rows, torch.where(views.flip[:, None, None], columns.flip(1), columns)
 
 

@@ -107,16 +107,21 @@ def finetune_batch(
 
 
 def random_view(
-    samples: Samples, indices: Tensor, views: ViewConfig, generator: torch.Generator, share: slice = slice(None)
+    samples: Samples,
+    indices: Tensor,
+    views: ViewConfig,
+    generator: torch.Generator,
+    share: slice = slice(None),
+    size: int | None = None,
 ) -> Tensor:
-    """Return one augmented view (batch, channel, row, column) of a share of the chosen images.
+    """Return one augmented view (batch, channel, size, size) of a share of the chosen images, of their size by default.
 
     Parameters are drawn for all of ``indices``, whatever the share: the shares of several workers make up the view
     that one worker would have.
     """
     rows, columns = samples.images.shape[-2:]
     drawn = draw_views(views, len(indices), rows, columns, generator).part(share)
-    return network_input(view_images(samples.take(indices[share]), drawn, rows))
+    return network_input(view_images(samples.take(indices[share]), drawn, size or rows))
 
 
 def epoch_batches(num_samples: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -3,10 +3,40 @@
 An objective owns its networks and turns a batch into a loss. This package is the home of lightly.
 """
 
+from trainables.config import StageConfig
+from trainables.models.encoder import Encoder
+from trainables.objectives.barlow_twins import BarlowTwins
 from trainables.objectives.byol import BYOL
-from trainables.objectives.contract import Objective, Step
+from trainables.objectives.contract import Batch, Objective, Options, Step, View
+from trainables.objectives.densecl import DenseCL
+from trainables.objectives.dino import DINO
+from trainables.objectives.masked import Masked
+from trainables.objectives.moco import MoCo
+from trainables.objectives.simclr import SimCLR
 from trainables.objectives.supervised import Supervised
+from trainables.objectives.vicreg import VICReg
 
-OBJECTIVES: dict[str, type[Objective]] = {"byol": BYOL, "supervised": Supervised}
+OBJECTIVES: dict[str, type[Objective]] = {
+    "barlow-twins": BarlowTwins,
+    "byol": BYOL,
+    "densecl": DenseCL,
+    "dino": DINO,
+    "masked": Masked,
+    "moco": MoCo,
+    "simclr": SimCLR,
+    "supervised": Supervised,
+    "vicreg": VICReg,
+}
 
-__all__ = ["BYOL", "OBJECTIVES", "Objective", "Step", "Supervised"]
+
+def options_of(stage: StageConfig) -> Options:
+    """Return the options of a stage's objective, defaults included. Raises pydantic's ValidationError."""
+    return OBJECTIVES[stage.objective].options_type.model_validate(stage.options)
+
+
+def build_objective(encoder: Encoder, stage: StageConfig, num_classes: int) -> Objective:
+    """Return a stage's objective around an encoder."""
+    return OBJECTIVES[stage.objective](encoder, options_of(stage), num_classes)
+
+
+__all__ = ["OBJECTIVES", "Batch", "Objective", "Options", "Step", "View", "build_objective", "options_of"]

@@ -6,26 +6,36 @@ hierarchical arms); its batch-norm statistics follow its own batches, and its pa
 """
 
 import copy
+from typing import ClassVar
 
 from lightly.loss import NegativeCosineSimilarity
 from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
 from lightly.models.utils import deactivate_requires_grad, update_momentum
 from lightly.utils.scheduler import cosine_schedule
+from pydantic import Field
 from torch import Tensor, nn, no_grad
 
-from trainables.config import StageConfig
 from trainables.models.encoder import Encoder
-from trainables.objectives.contract import Objective, Step
+from trainables.objectives.contract import Objective, Options, Step
+
+
+class BYOLOptions(Options):
+    """Sizes of the heads as in the paper; the moving average as in Kalapos & Gyires-Toth 2022."""
+
+    projection_hidden: int = Field(4096, ge=1)
+    projection_size: int = Field(256, ge=1)
+    prediction_hidden: int = Field(4096, ge=1)
+    momentum_start: float = Field(0.99, ge=0, le=1)  # of the moving average; rises to 1 along a cosine
 
 
 class _Online(nn.Module):
     """Encoder, projection and prediction in one forward call, as data-parallel training needs."""
 
-    def __init__(self, encoder: Encoder, config: StageConfig) -> None:
+    def __init__(self, encoder: Encoder, options: BYOLOptions) -> None:
         super().__init__()
         self.encoder = encoder
-        self.project = BYOLProjectionHead(encoder.num_features, config.projection_hidden, config.projection_size)
-        self.predict = BYOLPredictionHead(config.projection_size, config.prediction_hidden, config.projection_size)
+        self.project = BYOLProjectionHead(encoder.num_features, options.projection_hidden, options.projection_size)
+        self.predict = BYOLPredictionHead(options.projection_size, options.prediction_hidden, options.projection_size)
 
     def forward(self, views: list[Tensor]) -> tuple[list[Tensor], Tensor]:
         features = [self.encoder(view) for view in views]
@@ -35,11 +45,11 @@ class _Online(nn.Module):
 class BYOL(Objective):
     """Bootstrap your own latent."""
 
-    num_views = 2
+    options_type: ClassVar = BYOLOptions
 
-    def __init__(self, encoder: Encoder, config: StageConfig, num_classes: int) -> None:
-        super().__init__(encoder, config, num_classes)
-        online = _Online(encoder, config)
+    def __init__(self, encoder: Encoder, options: BYOLOptions, num_classes: int) -> None:
+        super().__init__(encoder, options, num_classes)
+        online = _Online(encoder, options)
         self.online = online
         self.trained = online
         self.target_encoder = copy.deepcopy(online.encoder)
@@ -47,7 +57,7 @@ class BYOL(Objective):
         deactivate_requires_grad(self.target_encoder)
         deactivate_requires_grad(self.target_project)
         self._criterion = NegativeCosineSimilarity()
-        self._momentum_start = config.momentum_start
+        self._momentum_start = options.momentum_start
 
     def forward(self, views: list[Tensor], targets: Tensor | None = None) -> Step:
         """Return minus the cosine, averaged over both directions; its minimum is -1."""

@@ -3,9 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainables.config import StageConfig
 from trainables.models.encoder import Encoder
-from trainables.objectives.contract import Objective, Step
+from trainables.objectives.contract import Objective, Options, Step
 
 
 class _Classifier(nn.Module):
@@ -23,9 +22,10 @@ class Supervised(Objective):
     """Classification with a linear head."""
 
     num_views = 1
+    needs_targets = True
 
-    def __init__(self, encoder: Encoder, config: StageConfig, num_classes: int) -> None:
-        super().__init__(encoder, config, num_classes)
+    def __init__(self, encoder: Encoder, options: Options, num_classes: int) -> None:
+        super().__init__(encoder, options, num_classes)
         self.classifier = _Classifier(encoder, num_classes)
         self.trained = self.classifier
 

@@ -1,0 +1,202 @@
+"""Two workers that share a batch learn what one worker with the whole batch learns: losses, gradients, everything.
+
+The workers are this file as a program: ``python test_two_workers.py RANK FOLDER``.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from trainables.config import ComputeConfig, DataConfig, ModelConfig, NaturalConfig, StageConfig
+from trainables.data.natural import open_natural
+from trainables.encoder_store import encoder_path
+from trainables.jobs import StageJob
+from trainables.models.encoder import Encoder
+from trainables.objectives import OBJECTIVES, Objective, build_objective
+from trainables.pretrain import run_stage
+from trainables.processes import Worker, mean_over_siblings, synchronise_norms, this_worker, wrap
+from trainables.results import open_results
+
+Measured = dict[str, Any]
+
+MODEL = ModelConfig(encoder="resnet10", width=8)
+NATURAL = NaturalConfig(num_images=32, num_classes=4, image_size=32)
+SMALL = {"projection_hidden": 16, "projection_size": 8, "prediction_hidden": 16, "queue_size": 20, "num_prototypes": 16}
+SMALL |= {"num_local_views": 1, "patch_size": 8}
+BATCH, NUM_STEPS = 8, 2
+
+
+def measure(worker: Worker) -> Measured:
+    """Return losses and states of every objective after two steps, and all about one norm."""
+    share = slice(worker.rank, None, worker.world_size)
+    return {name: _trained(name, worker, share) for name in OBJECTIVES} | {"norm": _normed(worker, share)}
+
+
+def _trained(name: str, worker: Worker, share: slice) -> Measured:
+    options = {key: value for key, value in SMALL.items() if key in OBJECTIVES[name].options_type.model_fields}
+    stage = StageConfig.model_validate({"objective": name, "options": options, "data": "natural", "epochs": 1})
+    torch.manual_seed(0)
+    objective = build_objective(Encoder(MODEL, 1), stage, 4).double()
+    synchronise_norms(objective, worker)
+    keys = list(objective.state_dict())
+    objective.trained = wrap(objective.trained, worker)
+    optimizer = torch.optim.SGD(objective.trained.parameters(), lr=0.1)
+    losses, gradients = [], {}
+    for step in range(NUM_STEPS):
+        result = objective(_views(objective, stage, step, share), torch.tensor([0, 1, 2, 3] * 2)[share])
+        optimizer.zero_grad()
+        result.loss.backward()
+        losses.append(float(mean_over_siblings(result.loss.detach(), worker)))
+        gradients |= {(step, index): p.grad.clone() for index, p in enumerate(objective.trained.parameters())}
+        optimizer.step()
+        objective.after_step(step, 10)
+    state = {key: value for key, value in objective.state_dict().items() if key in keys}
+    return {"losses": losses, "gradients": gradients, "state": state}
+
+
+def _views(objective: Objective, stage: StageConfig, step: int, share: slice) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(step)
+    shapes = [(BATCH, 1, view.size, view.size) for view in objective.views(stage, 32)]
+    return [torch.randn(shape, generator=generator, dtype=torch.float64)[share] for shape in shapes]
+
+
+def _normed(worker: Worker, share: slice) -> Measured:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.BatchNorm2d(3, affine=False, momentum=None)).double()
+    nn.init.normal_(network[0].weight)
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(BATCH, 3, 4, 5, generator=generator, dtype=torch.float64) * 3 + 100
+    weights = torch.randn(BATCH, 3, 4, 5, generator=generator, dtype=torch.float64)
+    synchronise_norms(network, worker)
+    mine = inputs[share].requires_grad_()
+    for _ in range(2):
+        output = network(mine)
+    (output * weights[share]).sum().backward()
+    result: Measured = {"output": output.detach(), "input_gradient": mine.grad, "state": network.state_dict()}
+    assert network[0].weight.grad is not None
+    result["weight_gradient"] = mean_over_siblings(network[0].weight.grad, worker) * worker.world_size
+    result["evaluated"] = network.eval()(inputs).detach()
+    return result
+
+
+def prepare(folder: Path) -> None:
+    """Make the images and the results folder that ``pretrained`` expects, before there are several processes."""
+    open_results(folder / "results")
+    open_natural(NATURAL, folder / "cache")
+
+
+def pretrained(folder: Path) -> Measured:
+    """Run a whole stage in this process, or in all of them, and return its encoder."""
+    results, cache = folder / "results", folder / "cache"
+    options = {key: value for key, value in SMALL.items() if key in OBJECTIVES["moco"].options_type.model_fields}
+    stage = {"objective": "moco", "options": options, "data": "natural", "epochs": 2, "batch_size": 8}
+    job = StageJob(
+        results=results,
+        encoders=results / "encoders",
+        stage_id="stage",
+        name="moco",
+        initial="random",
+        weights_id="random",
+        initial_name="random",
+        seed=0,
+        stage=StageConfig.model_validate({**stage, "optimizer": "sgd", "learning_rate": 0.01}),
+        model=MODEL,
+        data=DataConfig(),
+        natural=NATURAL,
+        source_id=open_natural(NATURAL, cache).data_id,
+        compute=ComputeConfig(cache=cache, device="cpu"),
+    )
+    run_stage(job)
+    return load_file(encoder_path(results / "encoders", "stage", 2))
+
+
+def main() -> None:
+    """Meet the sibling, measure and save."""
+    rank, folder = int(sys.argv[1]), Path(sys.argv[2])
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    measured = measure(this_worker(ComputeConfig(device="cpu")))
+    torch.save(measured | {"stage": pretrained(folder)}, folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Measured]:
+    """What two processes measured, each with every other sample."""
+    folder = tmp_path_factory.mktemp("workers")
+    prepare(folder)
+    program = [sys.executable, "-W", "error", __file__]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    processes = [
+        subprocess.Popen([*program, str(rank), str(folder)], env=environment, stderr=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    """What one process measures with the whole batch."""
+    measured = measure(Worker(torch.device("cpu"), 0, 1))
+    folder = tmp_path_factory.mktemp("alone")
+    prepare(folder)
+    return measured | {"stage": pretrained(folder)}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_two_workers_have_the_losses_and_gradients_of_one_with_twice_the_batch(
+    name: str, pair: list[Measured], alone: Measured
+) -> None:
+    expected = alone[name]
+    for measured in (worker[name] for worker in pair):
+        assert measured["losses"] == pytest.approx(expected["losses"], rel=1e-10)
+        assert measured["gradients"].keys() == expected["gradients"].keys()
+        for key, gradient in measured["gradients"].items():
+            assert torch.allclose(gradient, expected["gradients"][key], rtol=1e-6, atol=1e-10), key
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_two_workers_end_with_the_weights_statistics_copies_queues_and_centres_of_one(
+    name: str, pair: list[Measured], alone: Measured
+) -> None:
+    expected = alone[name]["state"]
+    for state in (worker[name]["state"] for worker in pair):
+        ours = {key: value for key, value in expected.items() if not key.startswith("trained.")}
+        assert ours.keys() <= state.keys()
+        for key, value in ours.items():
+            assert torch.allclose(state[key], value, rtol=1e-6, atol=1e-10), key
+
+
+def test_a_stage_of_two_workers_keeps_the_encoder_of_one(pair: list[Measured], alone: Measured) -> None:
+    for key, value in alone["stage"].items():
+        assert torch.allclose(pair[0]["stage"][key], value, rtol=1e-3, atol=1e-5), key  # float32, eight steps
+
+
+@pytest.mark.parametrize("part", ["output", "input_gradient"])
+def test_a_synchronised_norms_outputs_and_gradients_are_torchs_on_the_whole_batch(
+    part: str, pair: list[Measured], alone: Measured
+) -> None:
+    for rank, worker in enumerate(pair):
+        assert torch.allclose(worker["norm"][part], alone["norm"][part][rank::2], rtol=1e-8, atol=1e-9)
+
+
+def test_a_synchronised_norms_statistics_and_weight_gradients_are_torchs(pair: list[Measured], alone: Measured) -> None:
+    for worker in (each["norm"] for each in pair):
+        assert list(worker["state"]) == list(alone["norm"]["state"])
+        for key, value in alone["norm"]["state"].items():
+            assert torch.allclose(worker["state"][key], value, rtol=1e-10), key
+        for part in ("weight_gradient", "evaluated"):
+            assert torch.allclose(worker[part], alone["norm"][part], rtol=1e-8)
+
+
+if __name__ == "__main__":
+    main()
