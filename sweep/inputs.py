@@ -76,7 +76,8 @@ def _check_batches(experiment: Experiment, name: str, summary: dict[str, Any]) -
     is_natural = stage.data == "natural"
     available = summary["natural"]["num_images"] if is_natural else summary["num_slices"]["pool"]
     image_size = experiment.natural.image_size if is_natural else experiment.data.image_size
-    num_samples, most = min(stage.batch_size, available), experiment.compute.pretraining_workers
+    num_samples = min(stage.batch_size, available) // stage.micro_batches
+    most = experiment.compute.pretraining_workers
     try:
         for num_workers in range(experiment.compute.min_pretraining_workers or most, most + 1):
             options_of(stage).check_batch(Batch(num_samples, num_workers, image_size))

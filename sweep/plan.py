@@ -130,7 +130,7 @@ def _planned_stage(
     source: Source,
     seed: int,
 ) -> PlannedStage:
-    recipe = config.model_dump(mode="json", exclude={"milestones", "schedule"})
+    recipe = config.model_dump(mode="json", exclude={"milestones", "schedule", "probe_every_epochs"})
     source_id = inputs.natural_id if config.data == "natural" else inputs.pool_id
     assert source_id is not None
     workers = experiment.compute.pretraining_workers

@@ -213,11 +213,18 @@ class StageConfig(Section):
     milestones: tuple[int, ...] = ()  # epochs whose encoder is kept as a point of the pretraining-epochs axis
     schedule: Literal["milestones", "per_length"] = "milestones"  # one run, or a full schedule for each length
     batch_size: int = Field(128, ge=2)  # over all workers
+    micro_batches: int = Field(1, ge=1)  # parts of a batch that pass one by one; norms and contrasts see a part alone
     optimizer: Literal["adamw", "sgd", "lars"] = "adamw"
     learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
+    learning_rate_scaling: Literal["none", "linear", "sqrt"] = "none"  # with batch_size / 256
+    weight_decay: float = Field(1e-4, ge=0)  # not of biases and norms
+    momentum: float = Field(0.9, ge=0, lt=1)  # of sgd and lars
+    trust_coefficient: float = Field(1e-3, gt=0)  # of lars
+    gradient_clip: float | None = Field(None, gt=0)  # norm of all gradients; none leaves them as they are
     warmup_epochs: float = Field(1.0, ge=0)
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # of the forward pass; fp16 needs a GPU
+    compile: bool = False
+    probe_every_epochs: int = Field(0, ge=0)  # a nearest-neighbour probe on labelled slices; 0 for none
     views: ViewConfig = ViewConfig()
     other_views: ViewConfig | None = None  # of every view of an image but the first; none: as the first
 
@@ -227,6 +234,11 @@ class StageConfig(Section):
             raise ValueError(f"milestones: expected rising epochs from 1, found {self.milestones}")
         if self.milestones and self.milestones[-1] != self.epochs:
             raise ValueError(f"milestones: the last must be epochs={self.epochs}, found {self.milestones[-1]}")
+        if self.batch_size % self.micro_batches:
+            expected = f"expected a divisor of batch_size={self.batch_size}"
+            raise ValueError(f"micro_batches: {expected}, found {self.micro_batches}")
+        if self.probe_every_epochs and self.data != "domain":
+            raise ValueError("probe_every_epochs: expected 0 with data: natural, whose encoder knows no slices yet")
         return self
 
     @property

@@ -9,24 +9,27 @@ would lose.
 import contextlib
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
+from trainables.collapse import LOWEST_RANK, LOWEST_STD, PATIENCE_EPOCHS, CollapseMeasures, LatestFeatures
 from trainables.config import content_hash
 from trainables.data.batches import Samples, epoch_batches, from_natural, from_slices, random_view
 from trainables.data.natural import open_natural
 from trainables.data.slices import open_store
 from trainables.encoder_store import adopt_epochs, are_kept, encoder_path, record_epochs
 from trainables.jobs import StageJob
-from trainables.objectives import Batch, Objective, build_objective, options_of
-from trainables.objectives.optimizer import build_optimizer
+from trainables.objectives import Batch, Objective, Step, build_objective, options_of
+from trainables.optimisation import Optimisation
+from trainables.probe import probe
 from trainables.processes import (
     Worker,
+    gradients_shared,
     mean_over_siblings,
     seeded,
     synchronise_norms,
@@ -35,7 +38,6 @@ from trainables.processes import (
     wrap,
 )
 from trainables.results import clear_failure, replacing
-from trainables.schedule import warmup_cosine
 from trainables.weights import build_encoder, check_unchanged, initial_weights, save_encoder, stage_card
 
 Report = Callable[[dict[str, Any]], None]
@@ -48,7 +50,7 @@ class PretrainingError(Exception):
 def run_stage(job: StageJob, report: Report = lambda row: None) -> None:
     """Train a stage from its last saved epoch to its end; ``report`` receives each epoch's row in every process.
 
-    Raises PretrainingError when the loss is no longer finite.
+    Raises PretrainingError when the loss is no longer finite or the features have collapsed.
     """
     worker = this_worker(job.compute)
     if are_kept(job.encoders, job.stage_id, job.stage.kept_epochs):  # by another experiment since this one was planned
@@ -82,24 +84,14 @@ def _load_samples(job: StageJob, device: torch.device) -> tuple[Samples, int]:
     return from_slices(store.images, None, store.rows("pool"), device), 0
 
 
-@dataclass(frozen=True)
-class CollapseMeasures:
-    """``std``: of l2-normalised features, times sqrt(dimension), 1 when spread evenly, 0 when all are one point.
-    ``effective_rank``: exponential of the entropy of the centred features' singular values (Roy & Vetterli 2007)."""
-
-    std: float
-    effective_rank: float
-
-
-def measure_collapse(features: Tensor) -> CollapseMeasures:
-    """Measure how far (sample, feature) features are from collapse; the batch size bounds the rank."""
-    features = features.double()
-    unit = torch.nn.functional.normalize(features, dim=1)
-    std = float(unit.std(0, correction=0).mean() * math.sqrt(features.shape[1]))
-    share = torch.linalg.svdvals(features - features.mean(0))
-    share = share / share.sum().clamp(min=1e-12)
-    entropy = -(share * share.clamp(min=1e-12).log()).sum()
-    return CollapseMeasures(std, float(entropy.exp()))
+def _check_stage(job: StageJob, worker: Worker, batch: Batch) -> None:
+    """Refuse what this device or number of workers cannot do, before anything is built."""
+    if job.stage.precision == "fp16" and worker.device.type == "cpu":
+        raise PretrainingError(f"stage {job.name}: precision fp16 expects a GPU, found a CPU; use bf16 or fp32")
+    try:
+        options_of(job.stage).check_batch(batch)
+    except ValueError as error:
+        raise PretrainingError(f"stage {job.name}: {error}") from error
 
 
 class _Loop:
@@ -107,10 +99,12 @@ class _Loop:
 
     def __init__(self, job: StageJob, worker: Worker, samples: Samples, num_classes: int) -> None:
         self.job, self.worker, self.samples = job, worker, samples
-        self.image_size = samples.images.shape[-1]
         self.rows: list[dict[str, Any]] = []
-        self.epochs_done = 0
+        self.epochs_done = self.epochs_collapsed = 0
         self.state_path = encoder_path(job.encoders, job.stage_id, 0).with_name("resume.pt")
+        batch, image_size = min(job.stage.batch_size, len(samples)), samples.images.shape[-1]
+        self.steps_per_epoch = len(samples) // batch
+        _check_stage(job, worker, Batch(batch // job.stage.micro_batches, worker.world_size, image_size))
         seed = int(content_hash(job.seed, job.stage_id)[:12], 16)
         encoder = build_encoder(job.model, job.initial, samples.images.shape[1], seed)
         self.initial = initial_weights(job)  # told now: the file may be gone when the first encoder is kept
@@ -118,62 +112,87 @@ class _Loop:
             self.objective: Objective = build_objective(encoder, job.stage, num_classes)
         self.objective.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         synchronise_norms(self.objective, worker)
-        self.objective.trained = wrap(self.objective.trained, worker)
-        self.optimizer = build_optimizer(self.objective.trained, job.stage)
-        batch = min(job.stage.batch_size, len(samples))
-        try:
-            options_of(job.stage).check_batch(Batch(batch, worker.world_size, self.image_size))
-        except ValueError as error:
-            raise PretrainingError(f"stage {job.name}: {error}") from error
-        self.steps_per_epoch = len(samples) // batch
+        trained = torch.compile(self.objective.trained) if job.stage.compile else self.objective.trained
+        self.objective.trained = wrap(trained, worker)  # type: ignore[arg-type]
+        self.views = self.objective.views(job.stage, image_size)
+        self.optimisation = Optimisation(self.objective.trained, job.stage, worker.device, self.steps_per_epoch)
+        self.step_flops: int | None = None  # of this worker; counted in the first step
 
     def train_epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch and return its row."""
         started, stage = time.perf_counter(), self.job.stage
         generator = torch.Generator().manual_seed(int(content_hash(self.job.seed, self.job.stage_id, epoch)[:12], 16))
         self.objective.train()
-        total, num_samples = torch.zeros((), device=self.worker.device), 0
-        batches = epoch_batches(len(self.samples), stage.batch_size, generator)
-        for index, indices in enumerate(batches):
+        total, num_samples, latest = torch.zeros((), device=self.worker.device), 0, LatestFeatures()
+        for index, indices in enumerate(epoch_batches(len(self.samples), stage.batch_size, generator)):
             step = (epoch - 1) * self.steps_per_epoch + index
-            loss, features = self._train_step(indices, step, generator)
-            total += loss
+            with self._flops_counted():
+                total += self._train_step(indices, step, generator, latest)
             num_samples += len(indices)
-        mean_loss = float(mean_over_siblings(total, self.worker)) / self.steps_per_epoch
-        if not math.isfinite(mean_loss):
+        loss, collapse = float(mean_over_siblings(total, self.worker)) / self.steps_per_epoch, latest.measure()
+        seconds = time.perf_counter() - started
+        self._must_be_sound(epoch, loss, collapse)
+        self.epochs_done = epoch
+        self.rows.append(self._row(epoch, loss, collapse, num_samples, seconds))
+        return self.rows[-1]
+
+    def _train_step(self, indices: Tensor, step: int, generator: torch.Generator, latest: LatestFeatures) -> Tensor:
+        """Take one optimiser step and return the loss of this worker's share, without waiting for it."""
+        optimisation, parts = self.optimisation, indices.chunk(self.job.stage.micro_batches)
+        total = torch.zeros((), device=self.worker.device)
+        optimisation.begin(step)
+        for part in parts:
+            with gradients_shared(self.objective.trained, is_last=part is parts[-1]):
+                result = self._forward(part, generator)
+                loss = result.loss * (len(part) / len(indices))
+                optimisation.backward(loss)
+            total += loss.detach()
+            latest.add(result.features)
+        optimisation.step()
+        self.objective.after_step(step, optimisation.num_steps)
+        return total
+
+    def _forward(self, indices: Tensor, generator: torch.Generator) -> Step:
+        share = slice(self.worker.rank, None, self.worker.world_size)
+        views = [random_view(self.samples, indices, view.recipe, generator, share, view.size) for view in self.views]
+        targets = None if self.samples.targets is None else self.samples.take_targets(indices[share])
+        with self.optimisation.autocast():
+            return self.objective(views, targets)  # type: ignore[no-any-return]
+
+    @contextlib.contextmanager
+    def _flops_counted(self) -> Iterator[None]:
+        """Count the first step's floating-point operations while it is taken: all steps have as many."""
+        if self.step_flops is not None or self.job.stage.compile:  # compiled code cannot be looked into
+            yield
+            return
+        with FlopCounterMode(display=False) as counter:
+            yield
+        self.step_flops = counter.get_total_flops()
+
+    def _must_be_sound(self, epoch: int, loss: float, collapse: CollapseMeasures) -> None:
+        """Stop a stage that learns nothing any more."""
+        stage, where = self.job.stage, f"stage {self.job.name}"
+        if not math.isfinite(loss):
             raise PretrainingError(
-                f"stage {self.job.name}: the loss is {mean_loss} in epoch {epoch}; lower learning_rate "
+                f"{where}: the loss is {loss} in epoch {epoch}; lower learning_rate "
                 f"({stage.learning_rate:g}) or lengthen warmup_epochs ({stage.warmup_epochs:g})"
             )
-        self.epochs_done = epoch
-        row = self._row(epoch, mean_loss, measure_collapse(features), num_samples, time.perf_counter() - started)
-        self.rows.append(row)
-        return row
-
-    def _train_step(self, indices: Tensor, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        stage, worker = self.job.stage, self.worker
-        num_steps = stage.epochs * self.steps_per_epoch
-        factor = warmup_cosine(step, num_steps, stage.warmup_epochs * self.steps_per_epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = stage.learning_rate * factor
-        share = slice(worker.rank, None, worker.world_size)
-        views = [
-            random_view(self.samples, indices, view.recipe, generator, share, view.size)
-            for view in self.objective.views(stage, self.image_size)
-        ]
-        targets = None if self.samples.targets is None else self.samples.take_targets(indices[share])
-        with _precision(stage.precision, worker.device):
-            result = self.objective(views, targets)
-        self.optimizer.zero_grad(set_to_none=True)
-        result.loss.backward()
-        self.optimizer.step()
-        self.objective.after_step(step, num_steps)
-        return result.loss.detach(), result.features
+        is_watched = not self.objective.needs_targets  # classes pull features together, and hold them apart
+        self.epochs_collapsed = self.epochs_collapsed + 1 if is_watched and collapse.is_collapsed else 0
+        if self.epochs_collapsed >= PATIENCE_EPOCHS:
+            raise PretrainingError(
+                f"{where}: the features have been collapsed for {PATIENCE_EPOCHS} epochs, up to epoch {epoch} (standard "
+                f"deviation {collapse.std:.3g}, below {LOWEST_STD} is one point; effective rank "
+                f"{collapse.effective_rank:.3g}, below {LOWEST_RANK} is one line); lower learning_rate "
+                f"({stage.learning_rate:g}), raise batch_size ({stage.batch_size}) or change the objective's options"
+            )
 
     def _row(
         self, epoch: int, loss: float, collapse: CollapseMeasures, num_samples: int, seconds: float
     ) -> dict[str, Any]:
-        job = self.job
+        job, num_workers = self.job, self.worker.world_size
+        is_probed = job.stage.probe_every_epochs and epoch % job.stage.probe_every_epochs == 0
+        flops = None if self.step_flops is None else float(self.step_flops) * self.steps_per_epoch * num_workers
         return {
             "stage_id": job.stage_id,
             "stage": job.name,
@@ -183,13 +202,20 @@ class _Loop:
             "pretraining_seed": job.seed,
             "epoch": epoch,
             "loss": loss,
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": self.optimisation.learning_rate,
             "feature_std": collapse.std,
             "effective_rank": collapse.effective_rank,
+            "probe_r2": self._probed() if is_probed else None,
             "samples": num_samples,
+            "flops": flops,
             "seconds": seconds,
-            "num_workers": self.worker.world_size,
+            "device_seconds": seconds * num_workers,
+            "num_workers": num_workers,
         }
+
+    def _probed(self) -> float:
+        store = open_store(self.job.data, self.job.compute.cache, expected_pool=self.job.source_id)
+        return probe(self.objective.kept_encoder(), store, self.worker.device)
 
     def keep_encoder(self, epoch: int) -> None:
         """Save the encoder of this epoch; one that exists stays, since finished cells started from it."""
@@ -205,7 +231,8 @@ class _Loop:
         state = {
             "epoch": epoch,
             "objective": own,
-            "optimizer": self.optimizer.state_dict(),
+            "optimisation": self.optimisation.state_dict(),
+            "epochs_collapsed": self.epochs_collapsed,
             "rows": self.rows,
         }
         with replacing(self.state_path) as temporary, temporary.open("wb") as file:
@@ -219,9 +246,6 @@ class _Loop:
             if not are_kept(self.job.encoders, self.job.stage_id, passed):
                 return  # an epoch that is wanted now was passed without keeping it
             self.objective.load_state_dict(state["objective"], strict=False)
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.epochs_done, self.rows = state["epoch"], state["rows"]
-
-
-def _precision(precision: str, device: torch.device) -> torch.autocast:
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+            self.optimisation.load_state_dict(state["optimisation"])
+            self.epochs_done, self.epochs_collapsed = state["epoch"], state["epochs_collapsed"]
+            self.rows = state["rows"]

@@ -86,6 +86,16 @@ def wrap(network: nn.Module, worker: Worker) -> nn.Module:
     return DistributedDataParallel(network)
 
 
+@contextlib.contextmanager
+def gradients_shared(network: nn.Module, is_last: bool) -> Iterator[None]:
+    """Average gradients over the siblings in the last of several backward passes alone."""
+    if is_last or not isinstance(network, DistributedDataParallel):
+        yield
+        return
+    with network.no_sync():
+        yield
+
+
 def wait_for_siblings(worker: Worker) -> None:
     """Return when every sibling has got here."""
     if worker.world_size > 1:

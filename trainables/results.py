@@ -126,9 +126,12 @@ SCHEMAS: dict[str, pa.Schema] = {
                 "feature_std",
                 pa.float64(),
             ),  # of l2-normalised features times sqrt(dimension); near 0 is collapse
-            ("effective_rank", pa.float64()),  # of the batch's features; near 1 is collapse
-            ("samples", pa.int64()),
-            ("seconds", pa.float64()),  # of this epoch
+            ("effective_rank", pa.float64()),  # of the latest features; near 1 is collapse
+            ("probe_r2", pa.float64()),  # of labelled validation slices; null where it was not asked for
+            ("samples", pa.int64()),  # of this epoch, like what follows
+            ("flops", pa.float64()),  # of the networks, forward and backward, on all workers; null where compiled
+            ("seconds", pa.float64()),
+            ("device_seconds", pa.float64()),  # of all workers
             ("num_workers", pa.int32()),
         ]
     ),

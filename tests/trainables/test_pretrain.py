@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -15,15 +17,19 @@ from trainables.data.natural import open_natural
 from trainables.data.slices import open_store
 from trainables.encoder_store import encoder_path
 from trainables.jobs import StageJob
-from trainables.pretrain import PretrainingError, measure_collapse, run_stage
+from trainables.models.encoder import Encoder
+from trainables.objectives import OBJECTIVES
+from trainables.pretrain import PretrainingError, run_stage
 from trainables.results import open_results, read_table
 
 NATURAL = NaturalConfig(num_images=48, num_classes=2, image_size=32)
+SMALL = {"projection_hidden": 16, "projection_size": 8, "prediction_hidden": 16, "queue_size": 24, "momentum": 0.9}
+SMALL |= {"momentum_start": 0.9, "num_prototypes": 16, "num_local_views": 1, "patch_size": 8}
 DATA = DataConfig(image_size=32, spacing_mm=4, phantom=PhantomConfig(num_patients=12, num_slices=3, num_frames=2))
 
 
 def job(root: Path, cache: Path, objective: str = "byol", data: str = "domain", **stage: Any) -> StageJob:
-    recipe = {"objective": objective, "data": data, "epochs": 3, "milestones": (1, 3), "batch_size": 16}
+    recipe: dict[str, Any] = {"objective": objective, "data": data, "epochs": 3, "milestones": (1, 3), "batch_size": 16}
     heads = {"projection_hidden": 16, "projection_size": 8, "prediction_hidden": 16, "momentum_start": 0.9}
     recipe |= {"options": heads if objective == "byol" else {}}
     return StageJob(
@@ -62,21 +68,34 @@ def test_encoders_are_kept_at_the_milestones_with_a_row_per_epoch(tmp_path: Path
     assert not list(tmp_path.rglob("resume.pt"))
 
 
-def test_a_stage_killed_after_an_epoch_and_resumed_ends_with_the_same_weights(tmp_path: Path, cache: Path) -> None:
-    run_stage(job(tmp_path / "whole", cache))
+def kill_after(epoch: int) -> Callable[[dict[str, Any]], None]:
+    """A report that ends the stage as Ctrl-C does."""
 
-    def kill(row: dict[str, Any]) -> None:
-        if row["epoch"] == 2:
+    def report(row: dict[str, Any]) -> None:
+        if row["epoch"] == epoch:
             raise KeyboardInterrupt
 
+    return report
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_stage_killed_after_an_epoch_and_resumed_ends_with_the_same_weights(
+    tmp_path: Path, cache: Path, objective: str
+) -> None:
+    recipe = {"objective": objective, "data": "natural", "epochs": 2, "milestones": (2,), "micro_batches": 2}
+    options = {key: value for key, value in SMALL.items() if key in OBJECTIVES[objective].options_type.model_fields}
+    recipe |= {"options": options, "learning_rate": 1e-3}
+    run_stage(job(tmp_path / "whole", cache, **recipe))
     with pytest.raises(KeyboardInterrupt):
-        run_stage(job(tmp_path / "killed", cache), report=kill)
+        run_stage(job(tmp_path / "killed", cache, **recipe), report=kill_after(1))
     epochs: list[int] = []
-    run_stage(job(tmp_path / "killed", cache), report=lambda row: epochs.append(row["epoch"]))
-    assert epochs == [3]
-    whole, resumed = encoder(tmp_path / "whole", 3), encoder(tmp_path / "killed", 3)
+    run_stage(job(tmp_path / "killed", cache, **recipe), report=lambda row: epochs.append(row["epoch"]))
+    assert epochs == [2]
+    whole, resumed = encoder(tmp_path / "whole", 2), encoder(tmp_path / "killed", 2)
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
-    assert read_table(tmp_path / "killed", "pretraining")[0].num_rows == 3
+    tables = [read_table(tmp_path / name, "pretraining")[0].to_pandas() for name in ("whole", "killed")]
+    unclocked = [table.drop(columns=["seconds", "device_seconds"]) for table in tables]
+    pd.testing.assert_frame_equal(*unclocked, check_exact=True)
 
 
 def test_a_torn_resume_file_restarts_the_stage_and_ends_with_the_same_weights(tmp_path: Path, cache: Path) -> None:
@@ -103,24 +122,9 @@ def test_a_loss_that_is_not_finite_stops_the_stage_with_a_reason(tmp_path: Path,
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
-def test_collapse_measures_of_known_features() -> None:
-    one_point = torch.ones(64, 32)
-    assert measure_collapse(one_point).std == pytest.approx(0, abs=1e-6)
-    one_line = torch.outer(torch.linspace(-1, 1, 64), torch.ones(32))
-    assert measure_collapse(one_line).effective_rank == pytest.approx(1, abs=1e-3)
-    spread = torch.randn(4096, 32, generator=torch.Generator().manual_seed(0))
-    measured = measure_collapse(spread)
-    assert measured.std == pytest.approx(1, abs=0.02)  # the closed form for an isotropic cloud
-    assert measured.effective_rank == pytest.approx(32, rel=0.02)
-
-
 def test_a_milestone_that_is_added_after_it_was_passed_is_kept_all_the_same(tmp_path: Path, cache: Path) -> None:
-    def kill(row: dict[str, Any]) -> None:
-        if row["epoch"] == 2:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        run_stage(job(tmp_path, cache, milestones=(3,)), report=kill)
+        run_stage(job(tmp_path, cache, milestones=(3,)), report=kill_after(2))
     run_stage(job(tmp_path, cache, milestones=(1, 3)))
     run_stage(job(tmp_path / "whole", cache, milestones=(1, 3)))
     for epoch in (1, 3):
@@ -169,3 +173,84 @@ def test_a_kept_encoder_has_a_card_with_its_own_sha256_and_its_parents(tmp_path:
     assert cards[0]["sha256"] == hashlib.sha256(parent.read_bytes()).hexdigest() == cards[1]["initial"]["sha256"]
     assert cards[1]["initial"]["initial"] == cards[0]["initial"]
     assert [card["epochs"] for card in cards] == [3, 3]
+
+
+def test_features_that_stay_collapsed_stop_the_stage_with_a_reason(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_point(encoder: Encoder, images: torch.Tensor) -> torch.Tensor:
+        return encoder.stages(images)[-1].mean((2, 3)) * 0 + 1
+
+    monkeypatch.setattr(Encoder, "forward", one_point)
+    with pytest.raises(PretrainingError, match=r"collapsed for 3 epochs, up to epoch 3 \(standard deviation 0, below"):
+        run_stage(job(tmp_path, cache, epochs=9, milestones=(9,)))
+    assert not list(tmp_path.rglob("*.safetensors"))
+    run_stage(job(tmp_path / "classes", cache, "supervised", "natural"))  # whose features may be as alike as they like
+
+
+def test_flops_are_those_of_every_convolution_forward_and_backward(tmp_path: Path, cache: Path) -> None:
+    run_stage(job(tmp_path, cache, "supervised", "natural", epochs=1, milestones=()))
+    network = Encoder(ModelConfig(encoder="resnet10", width=8), 3)
+    forward: list[int] = []
+
+    def count(module: torch.nn.Conv2d, inputs: Any, output: torch.Tensor) -> None:
+        kernel = module.in_channels * module.kernel_size[0] * module.kernel_size[1]
+        forward.append(2 * kernel * output[0].numel())
+
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(count)
+    network(torch.zeros(2, 3, 32, 32))
+    head = 2 * network.num_features * NATURAL.num_classes
+    # backward costs as much for the weights and as much for the inputs, which the first layer has no use for
+    per_sample = 3 * (sum(forward) + head) - forward[0]
+    row = read_table(tmp_path, "pretraining")[0].to_pylist()[0]
+    views = 3 * 32 * 32 * (32 + 32) * 2  # the two matrices that cut and resize each view
+    assert row["flops"] == pytest.approx(row["samples"] * (per_sample + views))
+    assert row["device_seconds"] == row["seconds"] * row["num_workers"]
+
+
+def test_a_probe_is_a_column_of_the_epochs_that_it_was_asked_for(tmp_path: Path, cache: Path) -> None:
+    run_stage(job(tmp_path, cache, epochs=4, milestones=(), probe_every_epochs=2))
+    scores = [row["probe_r2"] for row in read_table(tmp_path, "pretraining")[0].to_pylist()]
+    assert [score is None for score in scores] == [True, False, True, False]
+    run_stage(job(tmp_path / "unprobed", cache, epochs=4, milestones=()))
+    probed, unprobed = encoder(tmp_path, 4), encoder(tmp_path / "unprobed", 4)
+    assert all(torch.equal(probed[key], unprobed[key]) for key in probed)
+
+
+def test_half_precision_is_refused_without_a_gpu(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(PretrainingError, match="precision fp16 expects a GPU, found a CPU; use bf16 or fp32"):
+        run_stage(job(tmp_path, cache, precision="fp16"))
+
+
+def test_a_disk_that_fills_up_while_a_checkpoint_is_written_leaves_the_one_before(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(job(tmp_path, cache), report=kill_after(1))
+    kept = (tmp_path / "encoders" / "stage" / "resume.pt").read_bytes()
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("trainables.pretrain.torch.save", full)
+        with pytest.raises(OSError, match="No space left on device"):
+            run_stage(job(tmp_path, cache))
+    assert (tmp_path / "encoders" / "stage" / "resume.pt").read_bytes() == kept
+    assert not list(tmp_path.rglob(".tmp-*"))
+    run_stage(job(tmp_path, cache))
+    assert encoder(tmp_path, 3)
+
+
+@pytest.mark.slow
+def test_a_compiled_stage_learns_what_an_interpreted_one_does(tmp_path: Path, cache: Path) -> None:
+    run_stage(job(tmp_path / "compiled", cache, compile=True))
+    run_stage(job(tmp_path / "interpreted", cache))
+    losses = [
+        [row["loss"] for row in read_table(tmp_path / name, "pretraining")[0].to_pylist()]
+        for name in ("compiled", "interpreted")
+    ]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-3)
+    assert encoder(tmp_path / "compiled", 3).keys() == encoder(tmp_path / "interpreted", 3).keys()

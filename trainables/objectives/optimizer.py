@@ -24,6 +24,8 @@ def build_optimizer(network: nn.Module, config: StageConfig) -> torch.optim.Opti
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
-    optimizer: torch.optim.Optimizer = LARS(groups, lr=config.learning_rate, momentum=0.9)
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=config.momentum > 0)
+    optimizer: torch.optim.Optimizer = LARS(
+        groups, lr=config.learning_rate, momentum=config.momentum, trust_coefficient=config.trust_coefficient
+    )
     return optimizer

@@ -1,0 +1,115 @@
+"""One optimiser step, against its formula written out."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from trainables.config import StageConfig
+from trainables.optimisation import Optimisation, peak_learning_rate
+
+CPU = torch.device("cpu")
+
+
+def stage(**values: Any) -> StageConfig:
+    recipe = {"objective": "byol", "data": "domain", "epochs": 1, "warmup_epochs": 0, "learning_rate": 0.1}
+    return StageConfig.model_validate(recipe | values)
+
+
+def network() -> nn.Module:
+    """A layer with a weight and a bias, and a norm: their values are known."""
+    built = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    with torch.no_grad():
+        built[0].weight.copy_(torch.tensor([[3.0, 0.0], [0.0, 4.0]]))
+        built[0].bias.copy_(torch.tensor([1.0, 2.0]))
+    return built
+
+
+def step_with(config: StageConfig, gradient: float = 1.0) -> nn.Module:
+    """Take the first of ten steps with one gradient everywhere."""
+    built = network()
+    optimisation = Optimisation(built, config, CPU, steps_per_epoch=10)
+    optimisation.begin(0)
+    optimisation.backward(gradient * sum(parameter.sum() for parameter in built.parameters()))  # type: ignore[arg-type]
+    optimisation.step()
+    return built
+
+
+@pytest.mark.parametrize(("scaling", "expected"), [("none", 0.4), ("linear", 0.2), ("sqrt", 0.4 * 0.5**0.5)])
+def test_the_learning_rate_is_scaled_with_the_batch_from_256(scaling: str, expected: float) -> None:
+    config = stage(learning_rate=0.4, batch_size=128, learning_rate_scaling=scaling)
+    assert peak_learning_rate(config) == pytest.approx(expected)
+
+
+def test_the_rate_follows_warm_up_and_cosine_step_by_step() -> None:
+    optimisation = Optimisation(network(), stage(warmup_epochs=0.4, epochs=2), CPU, steps_per_epoch=5)
+    rates = []
+    for step in range(10):
+        optimisation.begin(step)
+        rates.append(optimisation.learning_rate)
+    assert rates[:3] == pytest.approx([0.1 / 3, 0.2 / 3, 0.1])
+    assert rates[6] == pytest.approx(0.05)  # half way from step 2 to step 10
+    assert rates == sorted(rates[:3]) + sorted(rates[3:], reverse=True)
+
+
+def test_sgd_decays_weights_but_neither_biases_nor_norms() -> None:
+    moved = step_with(stage(optimizer="sgd", momentum=0.0, weight_decay=0.5))
+    assert moved[0].weight[0, 0].item() == pytest.approx(3 - 0.1 * (1 + 0.5 * 3))
+    assert moved[0].bias.tolist() == pytest.approx([1 - 0.1, 2 - 0.1])
+    assert moved[1].weight.tolist() == pytest.approx([0.9, 0.9])
+
+
+def test_lars_scales_each_weight_by_its_own_norms_and_leaves_biases_and_norms_to_sgd() -> None:
+    moved = step_with(stage(optimizer="lars", momentum=0.0, weight_decay=0.5, trust_coefficient=0.02))
+    weight_norm, gradient_norm = 5.0, 2.0  # of [[3, 0], [0, 4]] and of four ones
+    trust = 0.02 * weight_norm / (gradient_norm + 0.5 * weight_norm)
+    assert moved[0].weight[0, 0].item() == pytest.approx(3 - 0.1 * trust * (1 + 0.5 * 3))
+    assert moved[0].weight[0, 1].item() == pytest.approx(0 - 0.1 * trust * 1)
+    assert moved[0].bias.tolist() == pytest.approx([0.9, 1.9])
+    assert moved[1].bias.tolist() == pytest.approx([-0.1, -0.1])
+
+
+def test_gradients_are_clipped_to_a_norm_over_all_parameters() -> None:
+    moved = step_with(stage(optimizer="sgd", momentum=0.0, weight_decay=0.0, gradient_clip=1.0), gradient=7.0)
+    num_values = 4 + 2 + 2 + 2
+    assert moved[0].bias[0].item() == pytest.approx(1 - 0.1 / num_values**0.5, rel=1e-5)
+
+
+def test_a_state_that_is_loaded_goes_on_with_its_momentum() -> None:
+    config, gradient = stage(optimizer="sgd", momentum=0.9, weight_decay=0.0), torch.ones(2)
+    ended = []
+    for is_interrupted in (False, True):
+        built = network()
+        optimisation = Optimisation(built, config, CPU, steps_per_epoch=10)
+        for step in range(4):
+            if step == 2 and is_interrupted:
+                saved = optimisation.state_dict()
+                optimisation = Optimisation(built, config, CPU, steps_per_epoch=10)
+                optimisation.load_state_dict(saved)
+            optimisation.begin(step)
+            optimisation.backward((built[0].bias * gradient).sum())
+            optimisation.step()
+        ended.append(built[0].bias.tolist())
+    assert ended[0] == ended[1]
+
+
+def test_a_forward_pass_is_in_the_precision_that_was_asked_for() -> None:
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        optimisation = Optimisation(network(), stage(precision=precision), CPU, steps_per_epoch=1)
+        with optimisation.autocast():
+            assert nn.functional.linear(torch.ones(1, 2), torch.ones(2, 2)).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"batch_size": 10, "micro_batches": 4}, r"micro_batches: expected a divisor of batch_size=10, found 4"),
+        ({"data": "natural", "probe_every_epochs": 1}, r"probe_every_epochs: expected 0 with data: natural"),
+        ({"milestones": (3, 2)}, r"milestones: expected rising epochs from 1, found \(3, 2\)"),
+        ({"epochs": 5, "milestones": (2, 9)}, r"milestones: the last must be epochs=5, found 9"),
+    ],
+)
+def test_a_stage_that_contradicts_itself_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        stage(**values)

@@ -1,0 +1,64 @@
+"""Whether a network's features have collapsed, to one point or to one line.
+
+In: features of the latest samples. Out: their spread and effective rank, and a watch that ends a stage which has stayed
+collapsed for some epochs. Source of the rank: Roy & Vetterli 2007.
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+NUM_SAMPLES = 512  # the latest ones that are measured: a rank is bounded by their number, so batches alone will not do
+LOWEST_STD = 0.02
+LOWEST_RANK = 1.5
+PATIENCE_EPOCHS = 3  # a first epoch may look collapsed
+
+
+@dataclass(frozen=True)
+class CollapseMeasures:
+    """``std``: of l2-normalised features, times sqrt(dimension), 1 when spread evenly, 0 when all are one point.
+    ``effective_rank``: exponential of the entropy of the centred features' singular values."""
+
+    std: float
+    effective_rank: float
+
+    @property
+    def is_collapsed(self) -> bool:
+        """Whether the features are one point or one line, up to noise."""
+        return self.std < LOWEST_STD or self.effective_rank < LOWEST_RANK
+
+
+def measure_collapse(features: Tensor) -> CollapseMeasures:
+    """Measure how far (sample, feature) features are from collapse; NaN of features that are not finite.
+
+    The number of samples bounds the rank.
+    """
+    if not torch.isfinite(features).all():
+        return CollapseMeasures(math.nan, math.nan)
+    features = features.double()
+    unit = torch.nn.functional.normalize(features, dim=1)
+    std = float(unit.std(0, correction=0).mean() * math.sqrt(features.shape[1]))
+    share = torch.linalg.svdvals(features - features.mean(0))
+    share = share / share.sum().clamp(min=1e-12)
+    entropy = -(share * share.clamp(min=1e-12).log()).sum()
+    return CollapseMeasures(std, float(entropy.exp()))
+
+
+class LatestFeatures:
+    """The features of the last samples of an epoch, on their device: nothing is waited for until they are measured."""
+
+    def __init__(self) -> None:
+        self._parts: deque[Tensor] = deque()
+
+    def add(self, features: Tensor) -> None:
+        """Take a batch's features (sample, feature) and let go of those that are no longer among the latest."""
+        self._parts.append(features)
+        while sum(map(len, self._parts)) - len(self._parts[0]) >= NUM_SAMPLES:
+            self._parts.popleft()
+
+    def measure(self) -> CollapseMeasures:
+        """Measure the latest samples."""
+        return measure_collapse(torch.cat(list(self._parts))[-NUM_SAMPLES:].float())
