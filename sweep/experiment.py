@@ -120,17 +120,16 @@ def _with_all_options(name: str, stage: StageConfig) -> StageConfig:
     """Check a stage's objective and its options, and fill in the defaults, so that the stage's hash holds them."""
     from trainables.objectives import OBJECTIVES  # brings torch, which reading a tree's other parts does not need
 
-    where = f"stages.{name}"
-    _must_be_one_of(stage.objective, OBJECTIVES, f"{where}.objective: unknown objective")
+    _must_be_one_of(stage.objective, OBJECTIVES, f"{name}.objective: unknown objective")
     objective = OBJECTIVES[stage.objective]
     if objective.needs_targets and stage.data == "domain":
-        raise ValueError(f"{where}: a {stage.objective} stage needs class labels: expected data: natural, found domain")
+        raise ValueError(f"{name}: a {stage.objective} stage needs class labels: expected data: natural, found domain")
     for key in stage.options:
-        _must_be_one_of(key, objective.options_type.model_fields, f"{where}.options: unknown {stage.objective} option")
+        _must_be_one_of(key, objective.options_type.model_fields, f"{name}.options: unknown {stage.objective} option")
     try:
         options = objective.options_type.model_validate(stage.options)
     except ValidationError as error:
-        raise ValueError("; ".join(_explain(each, f"{where}.options") for each in error.errors())) from error
+        raise ValueError("; ".join(_explain(each, f"{name}.options") for each in error.errors())) from error
     return stage.model_copy(update={"options": options.model_dump()})
 
 
@@ -170,7 +169,7 @@ def load_file(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 
 def _build(text: str, source: str, overrides: Sequence[str]) -> Experiment:
     try:
-        tree = yaml.safe_load(text)
+        tree = _unshared(yaml.safe_load(text))
     except yaml.YAMLError as error:
         raise ExperimentError(f"{source} is not valid YAML: {error}") from error
     if not isinstance(tree, dict):
@@ -181,6 +180,13 @@ def _build(text: str, source: str, overrides: Sequence[str]) -> Experiment:
         return _with_absolute_paths(Experiment.model_validate(tree))
     except ValidationError as error:
         raise ExperimentError("\n".join(_explain(each, source) for each in error.errors())) from error
+
+
+def _unshared(node: Any) -> Any:
+    """Copy what a YAML anchor puts in several places, so that an override reaches one of them alone."""
+    if isinstance(node, dict):
+        return {key: _unshared(value) for key, value in node.items()}
+    return [_unshared(value) for value in node] if isinstance(node, list) else node
 
 
 def _with_absolute_paths(experiment: Experiment) -> Experiment:

@@ -79,7 +79,7 @@ def test_overrides_reach_every_level_and_take_yaml_values() -> None:
         ("stages.byol-domain.objective=supervised", r"a supervised stage needs class labels"),
         (
             "stages.byol-domain.objective=byo",
-            r"stages\.byol-domain\.objective: unknown objective 'byo'; did you mean 'byol'\?",
+            r"stages: byol-domain\.objective: unknown objective 'byo'; did you mean 'byol'\?",
         ),
         (
             "stages.byol-domain.options.projection_siz=8",
@@ -114,6 +114,14 @@ def test_options_that_are_not_given_are_the_methods_defaults_and_enter_the_stage
     defaults = {"projection_hidden": 2048, "projection_size": 128, "momentum": 0.999, "queue_size": 65536}
     assert stage.options == {**defaults, "temperature": 0.1}
     assert load_preset("smoke", [*given, "stages.byol-domain.options.queue_size=65536"]).stages["byol-domain"] == stage
+
+
+def test_an_override_of_one_stage_leaves_those_alone_that_share_its_anchor() -> None:
+    changed = load_preset(
+        "demo", ["stages.byol-domain.options.momentum_start=0.5", "stages.byol-domain.views.set=byol"]
+    )
+    assert changed.stages["byol-domain"].options["momentum_start"] == 0.5
+    assert changed.stages["byol-natural"] == load_preset("demo").stages["byol-natural"]
 
 
 def test_a_named_set_of_views_is_resolved_to_its_values_and_can_be_changed() -> None:
