@@ -45,6 +45,10 @@ AXES = [
         pa.string(),
     ),  # the arm whose encoder this arm starts from: what 0 pretraining epochs would be
     ("pretraining_epochs", pa.int32()),  # epochs of the arm's last stage where these are an axis, otherwise 0
+    (
+        "pretraining_chain",
+        pa.string(),
+    ),  # stage_id@epoch of every stage behind the encoder, in order, with spaces between
     ("pretraining_schedule", pa.string()),  # milestones | per_length | none
     ("pretraining_seed", pa.int64()),
     ("label_count", pa.int32()),  # in label_unit
