@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 all cells finished, 1 error, 2 usage, 3 finished with failed cells, 130 interrupted.",
     )
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--preset", metavar="NAME", help="smoke, demo (default), small, acdc-small or acdc")
+    source.add_argument("--preset", metavar="NAME", help="smoke, demo (default), small, acdc-small, methods or acdc")
     source.add_argument("--config", metavar="FILE", type=Path, help="an experiment as YAML (see --print-config)")
     parser.add_argument("--results", metavar="DIR", type=Path, help="results folder (default: results/NAME)")
     parser.add_argument("--launcher", choices=("ray", "serial"), default="ray", help="default: ray")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -292,3 +293,14 @@ def test_two_experiments_share_the_encoders_that_one_of_them_trained(
     first, second = (read_table(tmp_path / name, "pretraining")[0] for name in ("first", "results"))
     assert second.num_rows == first.num_rows > 0
     assert second == first
+
+
+def test_a_set_smaller_than_a_batch_is_named_before_it_becomes_one(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = ["grid.arms=[byol-domain]", "report.reference_arm=byol-domain", "stages.byol-domain.batch_size=5000"]
+    assert run(*stage, "--dry-run") == DONE
+    said = capsys.readouterr().err
+    assert re.search(
+        r"warning: stages\.byol-domain: expected at least batch_size=5000 samples, found \d+: all are one batch", said
+    )
