@@ -129,7 +129,8 @@ class _Loop:
             with self._flops_counted():
                 total += self._train_step(indices, step, generator, latest)
             num_samples += len(indices)
-        loss, collapse = float(mean_over_siblings(total, self.worker)) / self.steps_per_epoch, latest.measure()
+        loss = float(mean_over_siblings(total, self.worker)) / self.steps_per_epoch
+        collapse = self._shared(latest.measure())
         seconds = time.perf_counter() - started
         self._must_be_sound(epoch, loss, collapse)
         self.epochs_done = epoch
@@ -168,6 +169,12 @@ class _Loop:
         with FlopCounterMode(display=False) as counter:
             yield
         self.step_flops = counter.get_total_flops()
+
+    def _shared(self, own: CollapseMeasures) -> CollapseMeasures:
+        """Average over the siblings, so that all of them stop or none does."""
+        both = torch.tensor([own.std, own.effective_rank], device=self.worker.device)
+        std, effective_rank = mean_over_siblings(both, self.worker).tolist()
+        return CollapseMeasures(std, effective_rank)
 
     def _must_be_sound(self, epoch: int, loss: float, collapse: CollapseMeasures) -> None:
         """Stop a stage that learns nothing any more."""

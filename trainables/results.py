@@ -216,6 +216,18 @@ def exclusive(root: Path) -> Iterator[None]:
         yield
 
 
+def is_held(root: Path) -> bool:
+    """Return whether a run holds the results folder now; nothing is written, so that others' folders can be asked."""
+    try:
+        with (root / ".lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a small text file atomically, creating its folder."""
     with replacing(path) as temporary:
