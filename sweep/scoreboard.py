@@ -3,6 +3,7 @@
 In: a Plan, and events from a launcher. Out: the next cell that can start, and counts for people.
 """
 
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -28,9 +29,13 @@ class Counts:
 
 
 class Scoreboard:
-    """The state of a run: a cell can start when the stage it starts from is done, and is blocked if that failed."""
+    """The state of a run: a cell can start when the stage it starts from is done, and is blocked if that failed.
 
-    def __init__(self, plan: Plan) -> None:
+    After ``max_hours`` nothing starts any more.
+    """
+
+    def __init__(self, plan: Plan, max_hours: float | None = None) -> None:
+        self._max_seconds = math.inf if max_hours is None else 3600 * max_hours
         self._lock = threading.Lock()
         self._started = time.monotonic()
         self._waiting = list(plan.missing)
@@ -41,8 +46,14 @@ class Scoreboard:
         self._finished_before = plan.num_finished
         self._first_cell: float | None = None
 
+    def is_over(self) -> bool:
+        """Whether the time that the run was given is used up."""
+        return time.monotonic() - self._started >= self._max_seconds
+
     def take_stage(self) -> PlannedStage | None:
         """Return a stage whose parent is done and mark it as running; none if nothing can start now."""
+        if self.is_over():
+            return None
         with self._lock:
             for stage in self._stages.values():
                 if self._state[stage.stage_id] != "waiting":
@@ -63,8 +74,15 @@ class Scoreboard:
                 if self._state[other.stage_id] == "waiting" and self._state_of(other.source) == "failed":
                     self._state[other.stage_id] = "failed"
 
+    def stage_stopped(self, stage: PlannedStage) -> None:
+        """Record that a stage was stopped before its end; another run goes on from its last epoch."""
+        with self._lock:
+            self._state[stage.stage_id] = "waiting"
+
     def take_cell(self) -> PlannedCell | None:
         """Return a cell whose encoder exists and mark it as running; none if nothing can start now."""
+        if self.is_over():
+            return None
         with self._lock:
             for index, cell in enumerate(self._waiting):
                 if self._state_of(cell.source) == "done":
@@ -82,12 +100,15 @@ class Scoreboard:
             self._failed += not succeeded
 
     def stages_pending(self) -> int:
-        """How many stages are waiting or running."""
+        """How many stages are running, or waiting for their turn."""
+        pending = ("running",) if self.is_over() else ("waiting", "running")
         with self._lock:
-            return sum(state in ("waiting", "running") for state in self._state.values())
+            return sum(state in pending for state in self._state.values())
 
     def cells_pending(self) -> bool:
-        """Whether any cell that is not blocked has yet to start."""
+        """Whether any cell that is not blocked will yet start."""
+        if self.is_over():
+            return False
         with self._lock:
             return any(self._state_of(cell.source) != "failed" for cell in self._waiting)
 

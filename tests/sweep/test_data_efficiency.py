@@ -15,7 +15,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from sweep.data_efficiency import DONE, ERROR, SOME_FAILED, USAGE, main
+from sweep.data_efficiency import DONE, ERROR, OUT_OF_TIME, SOME_FAILED, USAGE, main
 from trainables.config import ModelConfig, PhantomConfig
 from trainables.data.phantom import write_phantom
 from trainables.models.encoder import Encoder
@@ -304,3 +304,22 @@ def test_a_set_smaller_than_a_batch_is_named_before_it_becomes_one(
     assert re.search(
         r"warning: stages\.byol-domain: expected at least batch_size=5000 samples, found \d+: all are one batch", said
     )
+
+
+def test_a_run_that_is_out_of_time_says_so_and_the_same_command_goes_on(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arms = ("grid.arms=[random, byol-domain]", "stages.byol-domain.epochs=2")
+    assert run(*arms, "--max-hours", "1e-6") == OUT_OF_TIME
+    said = capsys.readouterr().err
+    assert "out of time after 1e-06 hours; the same command goes on from here" in said
+    assert "failed" not in said.replace("failed ┃", "")
+    assert run(*arms) == DONE
+    assert read_table(tmp_path / "results", "cells")[0].num_rows == 3
+
+
+@pytest.mark.parametrize("hours", ["0", "-1", "soon", "inf", "nan"])
+def test_a_time_that_is_no_number_of_hours_is_refused(run: Run, hours: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("--max-hours", hours)
+    assert f"expected a number of hours above 0, found '{hours}'" in capsys.readouterr().err
