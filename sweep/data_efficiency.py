@@ -244,6 +244,9 @@ def _launch(
         if row["unit_id"] in planned:
             console.print(f"failed {row['unit']} {row['name']}: {row['reason']}", highlight=False, soft_wrap=True)
     unfinished = {cell.job.cell_id for cell in plan.cells} - finished_cells(folder)
+    if kind := board.systematic_failure:
+        console.print(f"given up: the first cells all failed by {kind}; mend its cause, and the same command goes on")
+        return SOME_FAILED
     if unfinished and board.is_over():
         console.print(f"out of time after {options.max_hours:g} hours; the same command goes on from here")
         return OUT_OF_TIME

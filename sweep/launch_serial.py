@@ -40,7 +40,8 @@ def launch(plan: Plan, board: Scoreboard) -> None:
         try:
             run_and_commit(cell.job)
         except Exception as error:
-            record_failure(cell.job.results, cell.job.failure(error))
-            board.cell_ended(cell, succeeded=False)
+            failure = cell.job.failure(error)
+            record_failure(cell.job.results, failure)
+            board.cell_ended(cell, succeeded=False, reason=failure["reason"])
         else:
             board.cell_ended(cell, succeeded=True)

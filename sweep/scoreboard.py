@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from sweep.plan import Plan, PlannedCell, PlannedStage, Source
 from trainables.encoder_store import epochs_done
 
+FIRST_CELLS = 5  # all of which must fail alike before the rest is given up
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -31,7 +33,7 @@ class Counts:
 class Scoreboard:
     """The state of a run: a cell can start when the stage it starts from is done, and is blocked if that failed.
 
-    After ``max_hours`` nothing starts any more.
+    Nothing starts any more after ``max_hours``, or when the first cells have all failed alike.
     """
 
     def __init__(self, plan: Plan, max_hours: float | None = None) -> None:
@@ -43,12 +45,19 @@ class Scoreboard:
         self._state = dict.fromkeys(self._stages, "waiting")  # waiting | running | done | failed
         self._running: set[str] = set()
         self._done = self._failed = 0
+        self._first_errors: list[str] = []  # kinds of the first cells' failures; empty where one finished
         self._finished_before = plan.num_finished
         self._first_cell: float | None = None
 
     def is_over(self) -> bool:
-        """Whether the time that the run was given is used up."""
-        return time.monotonic() - self._started >= self._max_seconds
+        """Whether nothing is started any more: the run's time is used up, or every cell would fail."""
+        return time.monotonic() - self._started >= self._max_seconds or bool(self.systematic_failure)
+
+    @property
+    def systematic_failure(self) -> str:
+        """The kind of error by which all of the first cells failed, such as ``RuntimeError``; empty if there is none."""
+        errors = self._first_errors
+        return errors[0] if len(errors) == FIRST_CELLS and len(set(errors)) == 1 else ""
 
     def take_stage(self) -> PlannedStage | None:
         """Return a stage whose parent is done and mark it as running; none if nothing can start now."""
@@ -92,9 +101,11 @@ class Scoreboard:
                     return self._waiting.pop(index)
         return None
 
-    def cell_ended(self, cell: PlannedCell, succeeded: bool) -> None:
-        """Record the end of a cell."""
+    def cell_ended(self, cell: PlannedCell, succeeded: bool, reason: str = "") -> None:
+        """Record the end of a cell; ``reason`` says why it failed, as in the failures table."""
         with self._lock:
+            if len(self._first_errors) < FIRST_CELLS:
+                self._first_errors.append("" if succeeded else reason.partition(":")[0])
             self._running.discard(cell.job.cell_id)
             self._done += succeeded
             self._failed += not succeeded

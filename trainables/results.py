@@ -261,6 +261,15 @@ def record_failure(root: Path, failure: Row) -> None:
     write_rows(root, "failures", str(failure["unit_id"]), [failure])
 
 
+def failure_reason(root: Path, unit_id: str) -> str:
+    """Return why a cell or stage failed last; nothing if it did not, or if its row cannot be read."""
+    path = root / "failures" / f"{unit_id}.parquet"
+    try:
+        return str(pq.read_table(path, columns=["reason"]).column("reason")[0])
+    except (pa.ArrowException, OSError, IndexError):
+        return ""
+
+
 def clear_failure(root: Path, unit_id: str) -> None:
     """Forget an earlier failure of a unit that has now succeeded."""
     (root / "failures" / f"{unit_id}.parquet").unlink(missing_ok=True)

@@ -323,3 +323,15 @@ def test_a_time_that_is_no_number_of_hours_is_refused(run: Run, hours: str, caps
     with pytest.raises(SystemExit):
         run("--max-hours", hours)
     assert f"expected a number of hours above 0, found '{hours}'" in capsys.readouterr().err
+
+
+def test_a_cause_that_fails_every_cell_ends_the_run_after_five(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr("sweep.launch_serial.run_and_commit", broken)
+    assert run("grid.subset_seeds=[0,1,2,3,4,5,6,7]") == SOME_FAILED
+    assert "given up: the first cells all failed by RuntimeError; mend its cause" in capsys.readouterr().err
+    assert read_table(tmp_path / "results", "failures")[0].num_rows == 5

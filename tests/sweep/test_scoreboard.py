@@ -95,3 +95,26 @@ def test_nothing_starts_when_the_time_is_used_up_and_what_runs_is_waited_for(
     board.stage_stopped(stage)
     assert board.stages_pending() == 0
     assert not board.blocked_cells()
+
+
+@pytest.mark.parametrize(
+    ("reasons", "found"),
+    [
+        (["RuntimeError: no memory at 3"] * 2 + ["RuntimeError: no memory at 4"] * 3, "RuntimeError"),
+        (["RuntimeError: x"] * 4, ""),
+        (["RuntimeError: x"] * 4 + ["DataError: y"], ""),
+        (["RuntimeError: x"] * 3 + [None] + ["RuntimeError: x"] * 3, ""),
+        ([None] + ["RuntimeError: x"] * 9, ""),
+    ],
+)
+def test_a_run_is_given_up_when_its_first_five_cells_fail_alike(
+    plan: Plan, reasons: list[str | None], found: str
+) -> None:
+    board = Scoreboard(plan)
+    cell = board.take_cell()
+    assert cell is not None
+    for reason in reasons:
+        board.cell_ended(cell, succeeded=reason is None, reason=reason or "")
+    assert board.systematic_failure == found
+    assert board.is_over() == bool(found)
+    assert board.cells_pending() == (not found)
