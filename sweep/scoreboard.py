@@ -55,7 +55,7 @@ class Scoreboard:
 
     @property
     def systematic_failure(self) -> str:
-        """The kind of error, such as ``RuntimeError``, by which all of the first cells failed; empty if there is none."""
+        """The kind of error, such as ``RuntimeError``, by which all of the first cells failed; empty if none is."""
         errors = self._first_errors
         return errors[0] if len(errors) == FIRST_CELLS and len(set(errors)) == 1 else ""
 
