@@ -15,6 +15,7 @@ from analysis.sample_efficiency import LabelsNeeded, LawFit, Refusal, falls_with
 
 COLLAPSED_RANK = 2.0
 COLLAPSED_STD = 0.1
+COSTS = ["seconds", "device_seconds", "samples", "flops"]
 
 
 def all_tables(findings: Findings) -> dict[str, pd.DataFrame]:
@@ -213,7 +214,11 @@ def pretraining(findings: Findings) -> pd.DataFrame:
         final_loss=("loss", "last"),
         feature_std=("feature_std", "last"),
         effective_rank=("effective_rank", "last"),
+        probe_r2=("probe_r2", "last"),
+        samples=("samples", "sum"),
+        flops=("flops", "sum"),
         seconds=("seconds", "sum"),
+        device_seconds=("device_seconds", "sum"),
         num_workers=("num_workers", "last"),
     ).reset_index()
     last["warning"] = [
@@ -223,38 +228,38 @@ def pretraining(findings: Findings) -> pd.DataFrame:
 
 
 def cost(findings: Findings) -> pd.DataFrame:
-    """Summarise training time per variant: fine-tuning per cell and in all, and the pretraining of its whole
-    chain.
+    """Summarise what a variant costs: fine-tuning per cell and in all, and the pretraining of its whole chain.
 
-    Note: pretraining is shared between variants, so its seconds must not be added up over rows. It is blank
-    where the results hold no stage of the arm's name: downloaded weights cost nothing here.
+    Note: pretraining is shared between variants, so its cost must not be added up over rows. It is of one run of the
+    chain, the mean over pretraining seeds; 0 where weights are random or downloaded, which cost nothing here, and blank
+    where a stage's epochs are not in the results. FLOPs are those of the networks, forward and backward.
     """
+    cells = findings.results.cells
+    epochs = findings.results.pretraining.set_index(["stage_id", "epoch"])[COSTS].sort_index()
     rows = []
-    chains = dict(zip(findings.variants["arm"], findings.variants["base_arm"], strict=False))
-    for variant, arm, epochs in findings.variants[["variant", "arm", "pretraining_epochs"]].itertuples(index=False):
-        seconds = findings.results.cells.loc[findings.results.cells["variant"] == variant, "train_seconds"]
+    for variant in findings.variants["variant"]:
+        own = cells[cells["variant"] == variant]
+        chains = pd.DataFrame(
+            [_chain_cost(epochs, chain) for chain in own["pretraining_chain"].unique()], columns=COSTS
+        )
         rows.append(
             {
                 "variant": variant,
-                "finetune_seconds_per_cell": seconds.median(),
-                "finetune_seconds_total": seconds.sum(),
-                "pretraining_seconds": _chain_seconds(findings.results.pretraining, str(arm), int(epochs), chains),
+                "finetune_seconds_per_cell": own["train_seconds"].median(),
+                "finetune_seconds_total": own["train_seconds"].sum(),
+                **{f"pretraining_{name}": chains[name].mean() for name in COSTS},
             }
         )
     return pd.DataFrame(rows)
 
 
-def _chain_seconds(stages: pd.DataFrame, arm: str, epochs: int, chains: dict[str, str]) -> float:
-    """Add the stages of an arm and of the arms it starts from; NaN where none is in the results."""
-    total, seen = float("nan"), set()
-    while arm and arm not in seen:
-        seen.add(arm)
-        own = stages[stages["stage"] == arm]
-        if not own.empty:
-            used = own[own["epoch"] <= epochs] if epochs else own
-            per_stage = used.groupby("stage_id")["seconds"].sum()
-            total = (0.0 if pd.isna(total) else total) + float(per_stage.mean())
-        arm, epochs = chains.get(arm, ""), 0
+def _chain_cost(epochs: pd.DataFrame, chain: str) -> dict[str, float]:
+    """Add the epochs of every ``stage_id@epoch`` of a chain; NaN where an epoch is not there or has no such figure."""
+    total = dict.fromkeys(COSTS, 0.0)
+    for stage_id, _, last in (stage.rpartition("@") for stage in chain.split()):
+        wanted = pd.MultiIndex.from_product([[stage_id], range(1, int(last) + 1)])
+        own = epochs.reindex(wanted).sum(skipna=False)
+        total = {name: total[name] + float(own[name]) for name in COSTS}
     return total
 
 

@@ -3,10 +3,12 @@
 Pretrains what is missing, fine-tunes every missing cell of the grid and writes the results as Parquet. Running the
 same command again goes on where it stopped; python -m analysis.report RESULTS writes the report.
 
-Exit codes: 0 all cells finished, 1 error, 2 usage, 3 finished with failed cells, 130 stopped by Ctrl-C or SIGTERM.
+Exit codes: 0 all cells finished, 1 error, 2 usage, 3 finished with failed cells, 4 out of time (--max-hours), 130
+stopped by Ctrl-C or SIGTERM.
 """
 
 import argparse
+import math
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,7 +22,7 @@ if TYPE_CHECKING:  # imported late: --help must not wait for torch and ray
     from sweep.inputs import Inputs
     from sweep.plan import Plan, PlannedCell
 
-DONE, ERROR, USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, ERROR, USAGE, SOME_FAILED, OUT_OF_TIME, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,18 +45,36 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sweep.data_efficiency",
         description="Learn which pretraining, how many pretraining epochs and how many labels a segmentation needs.",
-        epilog="Exit codes: 0 all cells finished, 1 error, 2 usage, 3 finished with failed cells, 130 interrupted.",
+        epilog="Exit codes: 0 all cells finished, 1 error, 2 usage, 3 finished with failed cells, 4 out of time, "
+        "130 interrupted.",
     )
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--preset", metavar="NAME", help="smoke, demo (default), small, acdc-small or acdc")
+    source.add_argument("--preset", metavar="NAME", help="smoke, demo (default), small, acdc-small, methods or acdc")
     source.add_argument("--config", metavar="FILE", type=Path, help="an experiment as YAML (see --print-config)")
     parser.add_argument("--results", metavar="DIR", type=Path, help="results folder (default: results/NAME)")
     parser.add_argument("--launcher", choices=("ray", "serial"), default="ray", help="default: ray")
     parser.add_argument("--address", help="a running Ray cluster (default: RAY_ADDRESS, or Ray on this machine)")
+    parser.add_argument(
+        "--max-hours",
+        type=_hours,
+        metavar="H",
+        help="start nothing after so many hours; cells that run are finished, and the same command goes on",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print what would run and its forecast cost")
     parser.add_argument("--print-config", action="store_true", help="print the resolved experiment as YAML")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="such as grid.subset_seeds=[0,1,2,3,4]")
     return parser
+
+
+def _hours(text: str) -> float:
+    """Return a number of hours above 0."""
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = math.nan
+    if not 0 < hours < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of hours above 0, found {text!r}")
+    return hours
 
 
 def _load(options: argparse.Namespace) -> "Experiment":
@@ -209,7 +229,7 @@ def _launch(
     if not plan.missing:
         console.print("nothing to do: every cell is finished")
         return DONE
-    board = Scoreboard(plan)
+    board = Scoreboard(plan, options.max_hours)
     with shown(board, console):
         if options.launcher == "serial":
             launch_serial.launch(plan, board)
@@ -224,6 +244,12 @@ def _launch(
         if row["unit_id"] in planned:
             console.print(f"failed {row['unit']} {row['name']}: {row['reason']}", highlight=False, soft_wrap=True)
     unfinished = {cell.job.cell_id for cell in plan.cells} - finished_cells(folder)
+    if kind := board.systematic_failure:
+        console.print(f"given up: the first cells all failed by {kind}; mend its cause, and the same command goes on")
+        return SOME_FAILED
+    if unfinished and board.is_over():
+        console.print(f"out of time after {options.max_hours:g} hours; the same command goes on from here")
+        return OUT_OF_TIME
     return SOME_FAILED if unfinished else DONE
 
 

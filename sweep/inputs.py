@@ -53,8 +53,8 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None) -> Inp
         natural = open_natural(experiment.natural, experiment.compute.cache, progress=progress)
         natural_id = natural.data_id
         summary["natural"] = natural.summary
-    for name in sorted(used):
-        _check_batches(experiment, name, summary)
+    small_sets = [warning for name in sorted(used) if (warning := _check_batches(experiment, name, summary))]
+    summary["warnings"] = [*summary["warnings"], *small_sets]
     origins = store.origins("train")
     return Inputs(
         data_id=store.data_id,
@@ -70,8 +70,8 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None) -> Inp
     )
 
 
-def _check_batches(experiment: Experiment, name: str, summary: dict[str, Any]) -> None:
-    """Refuse a stage whose batches its objective cannot learn from."""
+def _check_batches(experiment: Experiment, name: str, summary: dict[str, Any]) -> str:
+    """Refuse a stage whose batches its objective cannot learn from; return a warning, or nothing."""
     stage = experiment.stages[name]
     is_natural = stage.data == "natural"
     available = summary["natural"]["num_images"] if is_natural else summary["num_slices"]["pool"]
@@ -83,6 +83,11 @@ def _check_batches(experiment: Experiment, name: str, summary: dict[str, Any]) -
             options_of(stage).check_batch(Batch(num_samples, num_workers, image_size))
     except ValueError as error:
         raise DataError(f"stages.{name}: {error}") from error
+    if available >= stage.batch_size:
+        return ""
+    return (
+        f"stages.{name}: expected at least batch_size={stage.batch_size} samples, found {available}: all are one batch"
+    )
 
 
 def _check_pool(experiment: Experiment, store: SliceStore) -> None:

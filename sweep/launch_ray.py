@@ -15,7 +15,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,16 +175,17 @@ def _run_stages(
         if stage is None:
             time.sleep(POLL_SECONDS)
             continue
-        finished = False
         try:
-            finished = _train(stage, shares, compute, scratch, stop)
+            if _train(stage, shares, compute, scratch, lambda: stop.is_set() or board.is_over()):
+                board.stage_ended(stage, succeeded=True)
+            else:
+                board.stage_stopped(stage)
         except Exception as error:  # the boundary of a unit: recorded with its reason, never passed over
+            board.stage_ended(stage, succeeded=False)
             try:
                 record_failure(stage.job.results, stage.job.failure(_cause(error)))
             except OSError as full_disk:
                 errors.append(full_disk)
-        finally:
-            board.stage_ended(stage, succeeded=finished)
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -194,8 +195,10 @@ def _cause(error: BaseException) -> BaseException:
     return next(iter(failures.values())) if failures else inner
 
 
-def _train(stage: PlannedStage, shares: Shares, compute: ComputeConfig, scratch: Path, stop: threading.Event) -> bool:
-    """Train one stage in a Ray task, which starts the TorchTrainer; return False if ``stop`` came first.
+def _train(
+    stage: PlannedStage, shares: Shares, compute: ComputeConfig, scratch: Path, is_stopped: Callable[[], bool]
+) -> bool:
+    """Train one stage in a Ray task, which starts the TorchTrainer; return False if the run was stopped first.
 
     A task can be cancelled when the run is stopped; a trainer started in a thread of the driver could not.
     """
@@ -215,7 +218,7 @@ def _train(stage: PlannedStage, shares: Shares, compute: ComputeConfig, scratch:
         max_failures=compute.max_retries,
     )
     while not ray.wait([reference], timeout=POLL_SECONDS)[0]:
-        if stop.is_set():
+        if is_stopped():
             ray.cancel(reference, force=True)
             return False
     ray.get(reference)

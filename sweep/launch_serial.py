@@ -4,6 +4,8 @@ In: a Plan and a Scoreboard. Out: rows in the results folder. Stages come first,
 recorded as failed and the rest goes on.
 """
 
+from typing import Any
+
 from sweep.plan import Plan
 from sweep.scoreboard import Scoreboard
 from trainables.encoder_store import trained_by_one
@@ -12,12 +14,23 @@ from trainables.pretrain import run_stage
 from trainables.results import record_failure
 
 
+class _OutOfTimeError(Exception):
+    """The run's time is used up while a stage is training; its last epoch is saved."""
+
+
 def launch(plan: Plan, board: Scoreboard) -> None:
     """Run everything that is missing. KeyboardInterrupt passes through: what is finished stays finished."""
+
+    def stop_when_over(_: dict[str, Any]) -> None:
+        if board.is_over():
+            raise _OutOfTimeError
+
     while stage := board.take_stage():
         try:
             with trained_by_one(stage.job.encoders, stage.job.stage_id):
-                run_stage(stage.job)
+                run_stage(stage.job, report=stop_when_over)
+        except _OutOfTimeError:
+            board.stage_stopped(stage)
         except Exception as error:  # the boundary of a unit: recorded with its reason, never passed over
             record_failure(stage.job.results, stage.job.failure(error))
             board.stage_ended(stage, succeeded=False)
@@ -27,7 +40,8 @@ def launch(plan: Plan, board: Scoreboard) -> None:
         try:
             run_and_commit(cell.job)
         except Exception as error:
-            record_failure(cell.job.results, cell.job.failure(error))
-            board.cell_ended(cell, succeeded=False)
+            failure = cell.job.failure(error)
+            record_failure(cell.job.results, failure)
+            board.cell_ended(cell, succeeded=False, reason=failure["reason"])
         else:
             board.cell_ended(cell, succeeded=True)

@@ -35,6 +35,11 @@ class Source:
         return content_hash(self.stage.stage_id if self.stage else self.weights_id, self.epoch)
 
     @property
+    def chain(self) -> str:
+        """Every stage up to here as ``stage_id@epoch``, with spaces between: what the weights cost."""
+        return f"{self.stage.source.chain} {self.stage.stage_id}@{self.epoch}".strip() if self.stage else ""
+
+    @property
     def exists(self) -> bool:
         """Whether the weights need no training."""
         return self.stage is None or Path(self.weights.removeprefix("file:")).is_file()
@@ -175,6 +180,7 @@ def _planned_cell(
         "arm": point.arm,
         "base_arm": base_arm(experiment, point.arm),
         "pretraining_epochs": point.pretraining_epochs,
+        "pretraining_chain": source.chain,
         "pretraining_schedule": schedule,
         "pretraining_seed": point.pretraining_seed,
         "label_count": point.label_count,

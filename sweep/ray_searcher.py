@@ -18,7 +18,7 @@ from ray.tune.search import Searcher
 
 from sweep.plan import PlannedCell
 from sweep.scoreboard import Scoreboard
-from trainables.results import is_finished, record_failure
+from trainables.results import failure_reason, is_finished, record_failure
 
 TRIAL_SECONDS = 20.0
 """How long a trial should last: several times what a worker with torch takes to start (4 to 10 s)."""
@@ -64,7 +64,8 @@ class CellSearcher(Searcher):
             if error and not finished:
                 lost = RuntimeError("its worker process died and was not started again; memory is the usual cause")
                 record_failure(cell.job.results, cell.job.failure(lost))
-            self._board.cell_ended(cell, succeeded=finished)
+            reason = "" if finished else failure_reason(cell.job.results, cell.job.cell_id)
+            self._board.cell_ended(cell, finished, reason)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing is kept: Tune pickles its searcher, but the results folder is the state."""

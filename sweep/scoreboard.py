@@ -3,12 +3,15 @@
 In: a Plan, and events from a launcher. Out: the next cell that can start, and counts for people.
 """
 
+import math
 import threading
 import time
 from dataclasses import dataclass
 
 from sweep.plan import Plan, PlannedCell, PlannedStage, Source
 from trainables.encoder_store import epochs_done
+
+FIRST_CELLS = 5  # all of which must fail alike before the rest is given up
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,13 @@ class Counts:
 
 
 class Scoreboard:
-    """The state of a run: a cell can start when the stage it starts from is done, and is blocked if that failed."""
+    """The state of a run: a cell can start when the stage it starts from is done, and is blocked if that failed.
 
-    def __init__(self, plan: Plan) -> None:
+    Nothing starts any more after ``max_hours``, or when the first cells have all failed alike.
+    """
+
+    def __init__(self, plan: Plan, max_hours: float | None = None) -> None:
+        self._max_seconds = math.inf if max_hours is None else 3600 * max_hours
         self._lock = threading.Lock()
         self._started = time.monotonic()
         self._waiting = list(plan.missing)
@@ -38,11 +45,24 @@ class Scoreboard:
         self._state = dict.fromkeys(self._stages, "waiting")  # waiting | running | done | failed
         self._running: set[str] = set()
         self._done = self._failed = 0
+        self._first_errors: list[str] = []  # kinds of the first cells' failures; empty where one finished
         self._finished_before = plan.num_finished
         self._first_cell: float | None = None
 
+    def is_over(self) -> bool:
+        """Whether nothing is started any more: the run's time is used up, or every cell would fail."""
+        return time.monotonic() - self._started >= self._max_seconds or bool(self.systematic_failure)
+
+    @property
+    def systematic_failure(self) -> str:
+        """The kind of error, such as ``RuntimeError``, by which all of the first cells failed; empty if none is."""
+        errors = self._first_errors
+        return errors[0] if len(errors) == FIRST_CELLS and len(set(errors)) == 1 else ""
+
     def take_stage(self) -> PlannedStage | None:
         """Return a stage whose parent is done and mark it as running; none if nothing can start now."""
+        if self.is_over():
+            return None
         with self._lock:
             for stage in self._stages.values():
                 if self._state[stage.stage_id] != "waiting":
@@ -63,8 +83,15 @@ class Scoreboard:
                 if self._state[other.stage_id] == "waiting" and self._state_of(other.source) == "failed":
                     self._state[other.stage_id] = "failed"
 
+    def stage_stopped(self, stage: PlannedStage) -> None:
+        """Record that a stage was stopped before its end; another run goes on from its last epoch."""
+        with self._lock:
+            self._state[stage.stage_id] = "waiting"
+
     def take_cell(self) -> PlannedCell | None:
         """Return a cell whose encoder exists and mark it as running; none if nothing can start now."""
+        if self.is_over():
+            return None
         with self._lock:
             for index, cell in enumerate(self._waiting):
                 if self._state_of(cell.source) == "done":
@@ -74,20 +101,25 @@ class Scoreboard:
                     return self._waiting.pop(index)
         return None
 
-    def cell_ended(self, cell: PlannedCell, succeeded: bool) -> None:
-        """Record the end of a cell."""
+    def cell_ended(self, cell: PlannedCell, succeeded: bool, reason: str = "") -> None:
+        """Record the end of a cell; ``reason`` says why it failed, as in the failures table."""
         with self._lock:
+            if len(self._first_errors) < FIRST_CELLS:
+                self._first_errors.append("" if succeeded else reason.partition(":")[0])
             self._running.discard(cell.job.cell_id)
             self._done += succeeded
             self._failed += not succeeded
 
     def stages_pending(self) -> int:
-        """How many stages are waiting or running."""
+        """How many stages are running, or waiting for their turn."""
+        pending = ("running",) if self.is_over() else ("waiting", "running")
         with self._lock:
-            return sum(state in ("waiting", "running") for state in self._state.values())
+            return sum(state in pending for state in self._state.values())
 
     def cells_pending(self) -> bool:
-        """Whether any cell that is not blocked has yet to start."""
+        """Whether any cell that is not blocked will yet start."""
+        if self.is_over():
+            return False
         with self._lock:
             return any(self._state_of(cell.source) != "failed" for cell in self._waiting)
 

@@ -28,6 +28,7 @@ HOMES = {
     "jinja2": ("analysis/page.py",),
     "rich": (
         "sweep/progress.py",
+        "sweep/status.py",
         "sweep/data_efficiency.py",
         "trainables/data/progress.py",
         "trainables/data/inspection_tables.py",

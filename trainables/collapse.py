@@ -62,3 +62,30 @@ class LatestFeatures:
     def measure(self) -> CollapseMeasures:
         """Measure the latest samples."""
         return measure_collapse(torch.cat(list(self._parts))[-NUM_SAMPLES:].float())
+
+
+class CollapseWatch:
+    """How many epochs in a row a stage's features have been collapsed, and when that is enough."""
+
+    def __init__(self, num_epochs: int = 0) -> None:
+        self.num_epochs = num_epochs
+        self._latest = CollapseMeasures(math.nan, math.nan)
+
+    def add(self, measures: CollapseMeasures) -> None:
+        """Take an epoch's measures."""
+        self._latest = measures
+        self.num_epochs = self.num_epochs + 1 if measures.is_collapsed else 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the stage has learnt nothing for too long."""
+        return self.num_epochs >= PATIENCE_EPOCHS
+
+    @property
+    def reason(self) -> str:
+        """What was found, and what it means."""
+        return (
+            f"the features have been collapsed for {self.num_epochs} epochs (standard deviation "
+            f"{self._latest.std:.3g}, below {LOWEST_STD} is one point; effective rank "
+            f"{self._latest.effective_rank:.3g}, below {LOWEST_RANK} is one line)"
+        )

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainables.collapse import LOWEST_RANK, LOWEST_STD, PATIENCE_EPOCHS, CollapseMeasures, LatestFeatures
+from trainables.collapse import CollapseMeasures, CollapseWatch, LatestFeatures
 from trainables.config import content_hash
 from trainables.data.batches import Samples, epoch_batches, from_natural, from_slices, random_view
 from trainables.data.natural import open_natural
@@ -100,7 +100,7 @@ class _Loop:
     def __init__(self, job: StageJob, worker: Worker, samples: Samples, num_classes: int) -> None:
         self.job, self.worker, self.samples = job, worker, samples
         self.rows: list[dict[str, Any]] = []
-        self.epochs_done = self.epochs_collapsed = 0
+        self.epochs_done, self.watch = 0, CollapseWatch()
         self.state_path = encoder_path(job.encoders, job.stage_id, 0).with_name("resume.pt")
         batch, image_size = min(job.stage.batch_size, len(samples)), samples.images.shape[-1]
         self.steps_per_epoch = len(samples) // batch
@@ -129,7 +129,8 @@ class _Loop:
             with self._flops_counted():
                 total += self._train_step(indices, step, generator, latest)
             num_samples += len(indices)
-        loss, collapse = float(mean_over_siblings(total, self.worker)) / self.steps_per_epoch, latest.measure()
+        loss = float(mean_over_siblings(total, self.worker)) / self.steps_per_epoch
+        collapse = self._shared(latest.measure())
         seconds = time.perf_counter() - started
         self._must_be_sound(epoch, loss, collapse)
         self.epochs_done = epoch
@@ -169,6 +170,12 @@ class _Loop:
             yield
         self.step_flops = counter.get_total_flops()
 
+    def _shared(self, own: CollapseMeasures) -> CollapseMeasures:
+        """Average over the siblings, so that all of them stop or none does."""
+        both = torch.tensor([own.std, own.effective_rank], device=self.worker.device)
+        std, effective_rank = mean_over_siblings(both, self.worker).tolist()
+        return CollapseMeasures(std, effective_rank)
+
     def _must_be_sound(self, epoch: int, loss: float, collapse: CollapseMeasures) -> None:
         """Stop a stage that learns nothing any more."""
         stage, where = self.job.stage, f"stage {self.job.name}"
@@ -177,13 +184,11 @@ class _Loop:
                 f"{where}: the loss is {loss} in epoch {epoch}; lower learning_rate "
                 f"({stage.learning_rate:g}) or lengthen warmup_epochs ({stage.warmup_epochs:g})"
             )
-        is_watched = not self.objective.needs_targets  # classes pull features together, and hold them apart
-        self.epochs_collapsed = self.epochs_collapsed + 1 if is_watched and collapse.is_collapsed else 0
-        if self.epochs_collapsed >= PATIENCE_EPOCHS:
+        if not self.objective.needs_targets:  # classes pull features together, and hold them apart
+            self.watch.add(collapse)
+        if self.watch.is_over:
             raise PretrainingError(
-                f"{where}: the features have been collapsed for {PATIENCE_EPOCHS} epochs, up to epoch {epoch} (standard "
-                f"deviation {collapse.std:.3g}, below {LOWEST_STD} is one point; effective rank "
-                f"{collapse.effective_rank:.3g}, below {LOWEST_RANK} is one line); lower learning_rate "
+                f"{where}: up to epoch {epoch} {self.watch.reason}; lower learning_rate "
                 f"({stage.learning_rate:g}), raise batch_size ({stage.batch_size}) or change the objective's options"
             )
 
@@ -232,7 +237,7 @@ class _Loop:
             "epoch": epoch,
             "objective": own,
             "optimisation": self.optimisation.state_dict(),
-            "epochs_collapsed": self.epochs_collapsed,
+            "epochs_collapsed": self.watch.num_epochs,
             "rows": self.rows,
         }
         with replacing(self.state_path) as temporary, temporary.open("wb") as file:
@@ -247,5 +252,5 @@ class _Loop:
                 return  # an epoch that is wanted now was passed without keeping it
             self.objective.load_state_dict(state["objective"], strict=False)
             self.optimisation.load_state_dict(state["optimisation"])
-            self.epochs_done, self.epochs_collapsed = state["epoch"], state["epochs_collapsed"]
-            self.rows = state["rows"]
+            self.watch = CollapseWatch(state["epochs_collapsed"])
+            self.epochs_done, self.rows = state["epoch"], state["rows"]

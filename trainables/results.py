@@ -45,6 +45,10 @@ AXES = [
         pa.string(),
     ),  # the arm whose encoder this arm starts from: what 0 pretraining epochs would be
     ("pretraining_epochs", pa.int32()),  # epochs of the arm's last stage where these are an axis, otherwise 0
+    (
+        "pretraining_chain",
+        pa.string(),
+    ),  # stage_id@epoch of every stage behind the encoder, in order, with spaces between
     ("pretraining_schedule", pa.string()),  # milestones | per_length | none
     ("pretraining_seed", pa.int64()),
     ("label_count", pa.int32()),  # in label_unit
@@ -212,6 +216,18 @@ def exclusive(root: Path) -> Iterator[None]:
         yield
 
 
+def is_held(root: Path) -> bool:
+    """Return whether a run holds the results folder now; nothing is written, so that others' folders can be asked."""
+    try:
+        with (root / ".lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a small text file atomically, creating its folder."""
     with replacing(path) as temporary:
@@ -243,6 +259,15 @@ def commit_cell(root: Path, cell: Row, curves: Sequence[Row], cases: Sequence[Ro
 def record_failure(root: Path, failure: Row) -> None:
     """Write down why a cell or stage failed; a later success removes it."""
     write_rows(root, "failures", str(failure["unit_id"]), [failure])
+
+
+def failure_reason(root: Path, unit_id: str) -> str:
+    """Return why a cell or stage failed last; nothing if it did not, or if its row cannot be read."""
+    path = root / "failures" / f"{unit_id}.parquet"
+    try:
+        return str(pq.read_table(path, columns=["reason"]).column("reason")[0])
+    except (pa.ArrowException, OSError, IndexError):
+        return ""
 
 
 def clear_failure(root: Path, unit_id: str) -> None:

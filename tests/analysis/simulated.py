@@ -63,6 +63,12 @@ def true_error(arm: str, label_count: int, epochs: int = 12) -> float:
     return (floor + scale * label_count**-exponent) * EPOCH_PENALTY[epochs]
 
 
+def chain(arm: str, epochs: int) -> str:
+    """The stages behind an arm's encoder; supervised pretraining is downloaded."""
+    own = f"stage-{arm}@{epochs or 12}"
+    return f"{chain(BASES[arm], 0)} {own}".strip() if "byol" in arm else ""
+
+
 def design(protocol: str = "protocol-a", seeds: tuple[tuple[int, int], ...] = SEEDS) -> list[dict[str, Any]]:
     """Every cell's axes."""
     rows = []
@@ -77,6 +83,7 @@ def design(protocol: str = "protocol-a", seeds: tuple[tuple[int, int], ...] = SE
                             "arm": arm,
                             "base_arm": base,
                             "pretraining_epochs": epochs,
+                            "pretraining_chain": chain(arm, epochs),
                             "pretraining_schedule": "milestones" if epochs else "none",
                             "pretraining_seed": 0,
                             "label_count": label_count,
@@ -222,8 +229,11 @@ def _write_pretraining(root: Path) -> None:
                 "learning_rate": 0.1,
                 "feature_std": 0.05 if collapsed else 0.9,
                 "effective_rank": 1.2 if collapsed else 40.0,
+                "probe_r2": None,
                 "samples": 1000,
+                "flops": 4e9,
                 "seconds": 2.0,
+                "device_seconds": 2.0,
                 "num_workers": 1,
             }
             for epoch in range(1, 13)

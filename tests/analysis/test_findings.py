@@ -143,10 +143,11 @@ def test_collapsed_pretraining_is_marked(findings):
 
 
 def test_cost_adds_the_pretraining_of_the_whole_chain(findings):
-    table = all_tables(findings)["cost"].set_index("variant")["pretraining_seconds"]
-    assert table["byol-natural+byol-domain, 3 epochs"] == pytest.approx(3 * 2.0 + 12 * 2.0)
-    assert table["byol-domain, 12 epochs"] == pytest.approx(12 * 2.0)
-    assert np.isnan(table["random"])
+    table = all_tables(findings)["cost"].set_index("variant")
+    assert table["pretraining_seconds"]["byol-natural+byol-domain, 3 epochs"] == pytest.approx(3 * 2.0 + 12 * 2.0)
+    assert table["pretraining_flops"]["byol-domain, 12 epochs"] == pytest.approx(12 * 4e9)
+    assert table["pretraining_samples"]["byol-domain, 12 epochs"] == 12 * 1000
+    assert table["pretraining_device_seconds"]["random"] == 0
 
 
 def test_dice_by_class_agrees_with_the_test_dice_of_the_cells(findings):

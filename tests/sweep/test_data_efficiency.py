@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from sweep.data_efficiency import DONE, ERROR, SOME_FAILED, USAGE, main
+from sweep.data_efficiency import DONE, ERROR, OUT_OF_TIME, SOME_FAILED, USAGE, main
 from trainables.config import ModelConfig, PhantomConfig
 from trainables.data.phantom import write_phantom
 from trainables.models.encoder import Encoder
@@ -292,3 +293,45 @@ def test_two_experiments_share_the_encoders_that_one_of_them_trained(
     first, second = (read_table(tmp_path / name, "pretraining")[0] for name in ("first", "results"))
     assert second.num_rows == first.num_rows > 0
     assert second == first
+
+
+def test_a_set_smaller_than_a_batch_is_named_before_it_becomes_one(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = ["grid.arms=[byol-domain]", "report.reference_arm=byol-domain", "stages.byol-domain.batch_size=5000"]
+    assert run(*stage, "--dry-run") == DONE
+    said = capsys.readouterr().err
+    assert re.search(
+        r"warning: stages\.byol-domain: expected at least batch_size=5000 samples, found \d+: all are one batch", said
+    )
+
+
+def test_a_run_that_is_out_of_time_says_so_and_the_same_command_goes_on(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arms = ("grid.arms=[random, byol-domain]", "stages.byol-domain.epochs=2")
+    assert run(*arms, "--max-hours", "1e-6") == OUT_OF_TIME
+    said = capsys.readouterr().err
+    assert "out of time after 1e-06 hours; the same command goes on from here" in said
+    assert "failed" not in said.replace("failed ┃", "")
+    assert run(*arms) == DONE
+    assert read_table(tmp_path / "results", "cells")[0].num_rows == 3
+
+
+@pytest.mark.parametrize("hours", ["0", "-1", "soon", "inf", "nan"])
+def test_a_time_that_is_no_number_of_hours_is_refused(run: Run, hours: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("--max-hours", hours)
+    assert f"expected a number of hours above 0, found '{hours}'" in capsys.readouterr().err
+
+
+def test_a_cause_that_fails_every_cell_ends_the_run_after_five(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr("sweep.launch_serial.run_and_commit", broken)
+    assert run("grid.subset_seeds=[0,1,2,3,4,5,6,7]") == SOME_FAILED
+    assert "given up: the first cells all failed by RuntimeError; mend its cause" in capsys.readouterr().err
+    assert read_table(tmp_path / "results", "failures")[0].num_rows == 5

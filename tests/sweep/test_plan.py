@@ -165,3 +165,11 @@ def test_a_stage_that_another_experiment_trained_is_not_trained_again(tmp_path: 
     assert not second.stages
     assert {job.stage_id for job in second.trained_elsewhere} == {stage.stage_id for stage in first.stages}
     assert len(plan(tmp_path / "second").stages) == 5  # of its own where none are shared
+
+
+def test_a_cell_names_every_stage_that_its_encoder_cost(tmp_path: Path) -> None:
+    first = plan(tmp_path)
+    natural, chained = first.stages[0].stage_id, first.stages[3].stage_id
+    cells = [cell.job.axes for cell in first.cells if cell.point.arm == "supervised-natural+byol-domain"]
+    assert {cell["pretraining_chain"] for cell in cells} == {f"{natural}@1 {chained}@1", f"{natural}@1 {chained}@2"}
+    assert {cell.job.axes["pretraining_chain"] for cell in first.cells if cell.point.arm == "random"} == {""}

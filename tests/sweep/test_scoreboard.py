@@ -74,3 +74,47 @@ def test_the_status_line_says_stages_cells_failures_and_time_left(plan: Plan) ->
 
 def test_durations_are_written_for_people() -> None:
     assert [duration(value) for value in (8.4, 125, 3 * 3600 + 60)] == ["8 s", "2 min 5 s", "3 h 1 min"]
+
+
+def test_nothing_starts_when_the_time_is_used_up_and_what_runs_is_waited_for(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("sweep.scoreboard.time.monotonic", lambda: now)
+    board = Scoreboard(plan, max_hours=2)
+    stage, cell = board.take_stage(), board.take_cell()
+    assert stage is not None
+    assert cell is not None
+    now += 2 * 3600 - 1
+    assert not board.is_over()
+    assert board.cells_pending()
+    now += 1
+    assert board.is_over()
+    assert (board.take_stage(), board.take_cell(), board.cells_pending()) == (None, None, False)
+    assert (board.stages_pending(), board.cells_running()) == (1, 1)
+    board.stage_stopped(stage)
+    assert board.stages_pending() == 0
+    assert not board.blocked_cells()
+
+
+@pytest.mark.parametrize(
+    ("reasons", "found"),
+    [
+        (["RuntimeError: no memory at 3"] * 2 + ["RuntimeError: no memory at 4"] * 3, "RuntimeError"),
+        (["RuntimeError: x"] * 4, ""),
+        (["RuntimeError: x"] * 4 + ["DataError: y"], ""),
+        (["RuntimeError: x"] * 3 + [None] + ["RuntimeError: x"] * 3, ""),
+        ([None] + ["RuntimeError: x"] * 9, ""),
+    ],
+)
+def test_a_run_is_given_up_when_its_first_five_cells_fail_alike(
+    plan: Plan, reasons: list[str | None], found: str
+) -> None:
+    board = Scoreboard(plan)
+    cell = board.take_cell()
+    assert cell is not None
+    for reason in reasons:
+        board.cell_ended(cell, succeeded=reason is None, reason=reason or "")
+    assert board.systematic_failure == found
+    assert board.is_over() == bool(found)
+    assert board.cells_pending() == (not found)

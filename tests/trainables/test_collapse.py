@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainables.collapse import NUM_SAMPLES, LatestFeatures, measure_collapse
+from trainables.collapse import NUM_SAMPLES, CollapseMeasures, CollapseWatch, LatestFeatures, measure_collapse
 
 
 def test_features_that_are_one_point_have_no_spread() -> None:
@@ -43,3 +43,14 @@ def test_an_epoch_of_few_samples_is_measured_on_all_of_them() -> None:
     latest = LatestFeatures()
     latest.add(torch.eye(4))
     assert latest.measure() == measure_collapse(torch.eye(4))
+
+
+def test_a_stage_is_over_after_three_collapsed_epochs_in_a_row() -> None:
+    sound, collapsed = CollapseMeasures(std=0.5, effective_rank=9), CollapseMeasures(std=0.01, effective_rank=9)
+    watch = CollapseWatch()
+    for measures in (collapsed, collapsed, sound, collapsed, collapsed):
+        watch.add(measures)
+    assert not watch.is_over
+    watch.add(CollapseMeasures(std=0.5, effective_rank=1.2))
+    assert watch.is_over
+    assert "collapsed for 3 epochs (standard deviation 0.5, below 0.02 is one point; effective rank 1.2" in watch.reason

@@ -23,7 +23,13 @@ def job(
     root: Path, cache: Path, label_count: int = 8, train_seed: int = 0, data: DataConfig = DATA, **finetune: Any
 ) -> CellJob:
     axes = {"cell_id": "cell", "protocol_id": "p", "arm": "random", "base_arm": "random", "pretraining_epochs": 0}
-    axes |= {"pretraining_schedule": "none", "pretraining_seed": 0, "label_count": label_count, "label_unit": "slices"}
+    axes |= {
+        "pretraining_chain": "",
+        "pretraining_schedule": "none",
+        "pretraining_seed": 0,
+        "label_count": label_count,
+        "label_unit": "slices",
+    }
     recipe = {"steps": 7, "batch_size": 4, "learning_rate": 4e-3, "evaluate_every": 3}
     return CellJob(
         results=open_results(root),

@@ -182,7 +182,10 @@ def test_features_that_stay_collapsed_stop_the_stage_with_a_reason(
         return encoder.stages(images)[-1].mean((2, 3)) * 0 + 1
 
     monkeypatch.setattr(Encoder, "forward", one_point)
-    with pytest.raises(PretrainingError, match=r"collapsed for 3 epochs, up to epoch 3 \(standard deviation 0, below"):
+    with pytest.raises(
+        PretrainingError,
+        match=r"up to epoch 3 the features have been collapsed for 3 epochs \(standard deviation 0, below",
+    ):
         run_stage(job(tmp_path, cache, epochs=9, milestones=(9,)))
     assert not list(tmp_path.rglob("*.safetensors"))
     run_stage(job(tmp_path / "classes", cache, "supervised", "natural"))  # whose features may be as alike as they like

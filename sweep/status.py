@@ -1,0 +1,165 @@
+"""Say how far an experiment is, running or stopped, from another terminal: python -m sweep.status RESULTS [--json]
+
+In: a results folder, which is only read. Out: stages, cells by arm, pace, time left and failures, as a table or as one
+JSON object. Exit codes: 0 all planned cells are finished, 1 error, 2 usage, 3 some are not.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sweep.progress import duration
+from trainables.results import ResultsError, check_results, is_held, read_table
+
+DONE, ERROR, SOME_LEFT = 0, 1, 3
+PACE_WINDOW = timedelta(hours=1)  # before the latest cell: older ones may have run on another machine
+
+
+@dataclass(frozen=True)
+class StageState:
+    """A pretraining stage; ``epochs_needed`` is the largest number that a planned cell starts from."""
+
+    name: str
+    epochs_done: int
+    epochs_needed: int
+
+
+@dataclass(frozen=True)
+class ArmState:
+    """The cells of one arm. Failed ones are run again by the next run."""
+
+    name: str
+    planned: int
+    finished: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """A moment of an experiment. ``seconds_left`` is None without a pace: fewer than two cells have finished."""
+
+    is_running: bool
+    stages: tuple[StageState, ...]
+    arms: tuple[ArmState, ...]
+    failures: tuple[tuple[str, str], ...]  # name and reason
+    cells_per_hour: float | None
+    seconds_left: float | None
+    unreadable: tuple[str, ...]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every planned cell is finished."""
+        return all(arm.finished == arm.planned for arm in self.arms)
+
+
+def read_status(results: Path) -> Status:
+    """Read a results folder. Raises ResultsError where it is none of ours."""
+    root = check_results(results)
+    tables = {name: read_table(root, name) for name in ("planned", "cells", "pretraining", "failures")}
+    planned, cells, epochs, failures = (content.to_pylist() for content, _ in tables.values())
+    planned = _latest_protocol(planned)
+    ids = {row["cell_id"] for row in planned}
+    finished = [row for row in cells if row["cell_id"] in ids]
+    failed = {row["unit_id"]: row for row in failures}
+    per_hour = _cells_per_hour([row["finished_at"] for row in finished])
+    left = len(ids) - len(finished)
+    return Status(
+        is_running=is_held(root),
+        stages=tuple(_stages(planned, epochs)),
+        arms=tuple(_arms(planned, {row["cell_id"] for row in finished}, set(failed))),
+        failures=tuple((row["name"], row["reason"]) for row in failures),
+        cells_per_hour=per_hour,
+        seconds_left=3600 * left / per_hour if per_hour else None,
+        unreadable=tuple(problem for _, problems in tables.values() for problem in problems),
+    )
+
+
+def _latest_protocol(planned: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the cells that the latest plan's protocol asks for, each once: its plans add up."""
+    if not planned:
+        return []
+    latest = max(planned, key=lambda row: row["plan_number"])["protocol_id"]
+    return list({row["cell_id"]: row for row in planned if row["protocol_id"] == latest}.values())
+
+
+def _stages(planned: Iterable[Mapping[str, Any]], epochs: Iterable[Mapping[str, Any]]) -> list[StageState]:
+    needed: dict[str, int] = {}
+    for row in planned:
+        for stage_id, _, epoch in (stage.rpartition("@") for stage in row["pretraining_chain"].split()):
+            needed[stage_id] = max(needed.get(stage_id, 0), int(epoch))
+    done = Counter(row["stage_id"] for row in epochs)
+    names = {row["stage_id"]: row["stage"] for row in epochs}
+    return [StageState(names.get(key, f"stage {key}"), done[key], number) for key, number in needed.items()]
+
+
+def _arms(planned: Iterable[Mapping[str, Any]], finished: set[str], failed: set[str]) -> list[ArmState]:
+    ids: dict[str, set[str]] = {}
+    for row in planned:
+        ids.setdefault(row["arm"], set()).add(row["cell_id"])
+    return [ArmState(arm, len(own), len(own & finished), len((own & failed) - finished)) for arm, own in ids.items()]
+
+
+def _cells_per_hour(times: Sequence[datetime]) -> float | None:
+    """Return the pace of the latest cells; None where fewer than two tell it."""
+    if not times:
+        return None
+    recent = [time for time in times if time >= max(times) - PACE_WINDOW]
+    seconds = (max(recent) - min(recent)).total_seconds()
+    return 3600 * (len(recent) - 1) / seconds if seconds else None
+
+
+def print_status(status: Status, console: Console) -> None:
+    """Show a status to a person."""
+    finished, planned = (sum(getattr(arm, name) for arm in status.arms) for name in ("finished", "planned"))
+    parts = ["running" if status.is_running else "not running", f"{finished} of {planned} cells finished"]
+    if status.seconds_left and status.is_running:
+        parts.append(f"{status.cells_per_hour:.0f} an hour, about {duration(status.seconds_left)} left")
+    console.print("; ".join(parts), highlight=False)
+    console.print(_table("stage", ("epochs", "of"), [(s.name, s.epochs_done, s.epochs_needed) for s in status.stages]))
+    columns = ("cells", "finished", "failed")
+    console.print(_table("arm", columns, [(a.name, a.planned, a.finished, a.failed) for a in status.arms]))
+    for name, reason in status.failures:
+        console.print(f"failed {name}: {reason}", highlight=False, soft_wrap=True)
+    for problem in status.unreadable:
+        console.print(f"left out {problem}", highlight=False, soft_wrap=True)
+
+
+def _table(first: str, numbers: Sequence[str], rows: Iterable[tuple[str | int, ...]]) -> Table:
+    table = Table()
+    table.add_column(first)
+    for name in numbers:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*map(str, row))
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, print the status and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m sweep.status", description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("results", type=Path, metavar="RESULTS")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    options = parser.parse_args(arguments)
+    try:
+        status = read_status(options.results)
+    except ResultsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return ERROR
+    if options.json:
+        print(json.dumps(asdict(status)))
+    else:
+        print_status(status, Console())
+    return DONE if status.is_finished else SOME_LEFT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

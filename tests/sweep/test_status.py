@@ -1,0 +1,107 @@
+"""What another terminal learns of an experiment, from a results folder whose content is known."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.status import DONE, ERROR, SOME_LEFT, ArmState, StageState, main, read_status
+from trainables.results import (
+    SCHEMAS,
+    exclusive,
+    open_results,
+    record_failure,
+    record_plan,
+    write_rows,
+)
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+TEXTS = {"arm", "base_arm", "pretraining_chain", "pretraining_schedule", "label_unit", "protocol_id", "cell_id"}
+TEXTS |= {"data_id", "encoder_id", "device", "code_version", "stage_id", "stage", "objective", "data"}
+TEXTS |= {"initial_weights"}
+
+
+def row(table: str, **values: Any) -> dict[str, Any]:
+    blank = {name: "" if name in TEXTS else 1 for name in SCHEMAS[table].names if name != "plan_number"}
+    return blank | values
+
+
+def axes(number: int, arm: str = "byol", protocol: str = "p", chain: str = "one@3 two@4") -> dict[str, Any]:
+    values = {"cell_id": f"{arm}-{number}", "arm": arm, "protocol_id": protocol, "pretraining_chain": chain}
+    return row("planned", **values)
+
+
+def finish(root: Path, plan: dict[str, Any], finished_at: datetime) -> None:
+    cell = row("cells", **plan, finished_at=finished_at)
+    write_rows(root, "cells", plan["cell_id"], [cell])
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Three cells of two arms planned, two finished a minute apart, one failed; the first stage trained."""
+    root = open_results(tmp_path / "results")
+    cells = [axes(0), axes(1), axes(0, arm="random", chain="")]
+    record_plan(root, cells)
+    finish(root, cells[0], NOON)
+    finish(root, cells[2], NOON + timedelta(minutes=1))
+    failure = {"unit_id": "byol-1", "unit": "cell", "name": "byol, 3 slices", "traceback": "", "failed_at": NOON}
+    record_failure(root, failure | {"reason": "RuntimeError: no memory"})
+    rows = [row("pretraining", stage_id="one", stage="byol-natural", epoch=epoch) for epoch in (1, 2, 3)]
+    write_rows(root, "pretraining", "one", rows)
+    return root
+
+
+def test_stages_and_arms_are_counted(root: Path) -> None:
+    status = read_status(root)
+    assert status.stages == (StageState("byol-natural", 3, 3), StageState("stage two", 0, 4))
+    assert status.arms == (ArmState("byol", 2, 1, 1), ArmState("random", 1, 1, 0))
+    assert status.failures == (("byol, 3 slices", "RuntimeError: no memory"),)
+
+
+def test_the_time_left_follows_from_the_pace_of_the_last_hour(root: Path) -> None:
+    assert read_status(root).cells_per_hour == pytest.approx(60)
+    assert read_status(root).seconds_left == pytest.approx(60)
+    finish(root, axes(1), NOON - timedelta(days=3))
+    assert read_status(root).cells_per_hour == pytest.approx(60)
+
+
+def test_a_run_that_holds_the_folder_is_running(root: Path) -> None:
+    assert not read_status(root).is_running
+    with exclusive(root):
+        assert read_status(root).is_running
+    assert not read_status(root).is_running
+
+
+def test_a_later_plan_of_another_protocol_stands_and_plans_of_one_add_up(root: Path) -> None:
+    record_plan(root, [axes(2)])
+    assert sum(arm.planned for arm in read_status(root).arms) == 4
+    record_plan(root, [axes(0, arm="new", protocol="q")])
+    assert [arm.name for arm in read_status(root).arms] == ["new"]
+
+
+def test_the_command_prints_tables_or_json_and_says_by_its_exit_code_whether_cells_are_left(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(root)]) == SOME_LEFT
+    said = capsys.readouterr().out
+    assert "not running; 2 of 3 cells finished" in said
+    assert "failed byol, 3 slices: RuntimeError: no memory" in said
+    assert main([str(root), "--json"]) == SOME_LEFT
+    content = json.loads(capsys.readouterr().out)
+    assert content["arms"][0] == {"name": "byol", "planned": 2, "finished": 1, "failed": 1}
+    finish(root, axes(1), NOON)
+    assert main([str(root)]) == DONE
+
+
+def test_torn_files_are_named_and_other_folders_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "cells" / "torn.parquet").write_bytes(b"PAR1")
+    main([str(root)])
+    assert "torn.parquet: not a readable cells file" in capsys.readouterr().out
+    assert main([str(root.parent)]) == ERROR
+    assert "no results in" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_plan_has_nothing_left(tmp_path: Path) -> None:
+    assert read_status(open_results(tmp_path / "r")).arms == ()
