@@ -68,7 +68,7 @@ class LawFit:
 
     def band(self, label_counts: Floats, confidence: float) -> tuple[Floats, Floats]:
         """Return the pointwise interval of the law and its rivals at each label count; NaN with one seed."""
-        ends = [fit._own_band(label_counts, confidence) for fit in (self, *self.rivals)]
+        ends = [fit.own_band(label_counts, confidence) for fit in (self, *self.rivals)]
         return np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
 
     def parameter(self, name: str, confidence: float) -> Estimate:
@@ -95,7 +95,8 @@ class LawFit:
         is_open = self.parameter("floor", confidence).low <= 0.0
         return replace(found, high=np.inf) if is_open and found.is_known else found
 
-    def _own_band(self, label_counts: Floats, confidence: float) -> tuple[Floats, Floats]:
+    def own_band(self, label_counts: Floats, confidence: float) -> tuple[Floats, Floats]:
+        """Return the interval that takes the law's family as given."""
         low, high = crossed_mean(np.moveaxis(self.logs(label_counts).values, -1, 0)).interval(confidence)
         return np.exp(low), np.exp(high)
 
