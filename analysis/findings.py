@@ -25,9 +25,10 @@ from analysis.labels_needed import (
 from analysis.law_fit import LawFit, Refusal, fit_law
 from analysis.load import ExperimentResults
 from analysis.saturation import Saturation, saturation
-from analysis.time_to_target import ConvergenceStudy, study_convergence
+from analysis.time_to_target import ConvergenceStudy, Run, collect_runs, study_convergence, targets_of_reference
 from analysis.uncertainty import Floats, complete_counts, median_over_seeds
 
+TARGET_SHARES = (0.90, 0.95, 0.98, 0.99)  # of the reference's final validation Dice, beside the configured one
 MARGINS = (0.05, 0.10, 0.25)  # of the error at most labels, beside the configured one
 
 
@@ -71,13 +72,19 @@ class Findings:
     equivalences: Mapping[str, list[LabelEquivalence]]
     crossings: Mapping[str, Crossing]  # with the reference; headline variants alone
     differences: list[Difference]
-    convergence: ConvergenceStudy
+    runs: list[Run]
+    convergence_by_share: Mapping[float, ConvergenceStudy]  # of the reference's median final validation Dice
     epochs: list[EpochsStudy]
 
     @cached_property
     def errors(self) -> dict[str, Floats]:
         """Return each variant's mean error over patients, (seed, label count)."""
         return {name: curve.by_seed for name, curve in self.curves.items()}
+
+    @property
+    def convergence(self) -> ConvergenceStudy:
+        """Return the times to the configured target."""
+        return self.convergence_by_share[self.results.options.convergence_fraction]
 
     @property
     def num_patients(self) -> int:
@@ -120,7 +127,12 @@ def find(results: ExperimentResults) -> Findings:
     names, level = list(variants["variant"]), options.confidence
     curves = error_curves(cells, results.cases, seeds, label_counts)
     logs = {name: curves[name].logs for name in names}
-    convergence = study_convergence(cells, results.curves, reference, seeds, options)
+    runs = collect_runs(cells, results.curves)
+    studies = {
+        share: study_convergence(runs, targets_of_reference(cells, reference, share), reference, seeds, options)
+        for share in sorted({*TARGET_SHARES, options.convergence_fraction})
+    }
+    convergence = studies[options.convergence_fraction]
     margins = sorted({*MARGINS, options.near_minimum})
     goal, target = logs[reference], options.target_error
     return Findings(
@@ -143,7 +155,8 @@ def find(results: ExperimentResults) -> Findings:
         equivalences={name: label_equivalence(logs[name], goal, level) for name in names},
         crossings={name: crossing(logs[name], goal, level) for name in headline if name != reference},
         differences=_differences(curves, reference, label_counts, level),
-        convergence=convergence,
+        runs=runs,
+        convergence_by_share=studies,
         epochs=_study_epochs(variants, curves, label_counts, convergence, results),
     )
 

@@ -98,7 +98,8 @@ class LawFit:
     def own_band(self, label_counts: Floats, confidence: float) -> tuple[Floats, Floats]:
         """Return the interval that takes the law's family as given."""
         low, high = crossed_mean(np.moveaxis(self.logs(label_counts).values, -1, 0)).interval(confidence)
-        return np.exp(low), np.exp(high)
+        with np.errstate(over="ignore"):
+            return np.exp(low), np.exp(high)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from analysis import label_tables
-from analysis.convergence import SpeedUp
+from analysis import convergence_tables, label_tables
 from analysis.findings import Findings
 from analysis.overlap import dice_by_class
+from analysis.pretraining_cost import pretraining_cost
 
 COLLAPSED_RANK = 2.0
 COLLAPSED_STD = 0.1
@@ -21,7 +21,10 @@ def all_tables(findings: Findings) -> dict[str, pd.DataFrame]:
     makers: dict[str, Callable[[Findings], pd.DataFrame]] = {
         "errors": label_tables.errors,
         "differences": differences,
-        "convergence": convergence,
+        "convergence": convergence_tables.convergence,
+        "time_against_target": convergence_tables.time_against_target,
+        "speed_up_by_unit": convergence_tables.speed_up_by_unit,
+        "stability": convergence_tables.curve_stability,
         "laws": label_tables.laws,
         "labels_needed": label_tables.labels_needed,
         "label_equivalence": label_tables.label_equivalence,
@@ -66,36 +69,6 @@ def differences(findings: Findings) -> pd.DataFrame:
                 item.adjusted_p_value,
             )
         )
-    return pd.DataFrame(rows, columns=columns)
-
-
-def convergence(findings: Findings) -> pd.DataFrame:
-    """List steps to the target and speed-ups; label count ``all`` is the mean over label counts within each
-    seed.
-    """
-    study, rows = findings.convergence, []
-    for variant in findings.variants["variant"]:
-        for count in study.targets:
-            censored, runs = study.num_censored(variant, count)
-            if runs:
-                head = (variant, str(count), study.targets[count], study.horizons[count], runs, censored)
-                ratio = study.speed_up(variant, count)
-                rows.append((*head, study.restricted_mean(variant, count), *_ratio_columns(ratio)))
-        overall = study.overall_speed_up(variant)
-        blank = (float("nan"),) * 2
-        rows.append(
-            (
-                variant,
-                "all",
-                *blank,
-                overall.ratio.num_seeds,
-                overall.num_censored,
-                blank[0],
-                *_ratio_columns(overall),
-            )
-        )
-    columns = ["variant", "label_count", "target_val_dice", "horizon_steps", "num_runs", "num_censored"]
-    columns += ["restricted_mean_steps", "speed_up", "low", "high", "num_pairs", "ratio_is"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -164,38 +137,16 @@ def cost(findings: Findings) -> pd.DataFrame:
     Note: pretraining is shared between variants, so its seconds must not be added up over rows. It is blank
     where the results hold no stage of the arm's name: downloaded weights cost nothing here.
     """
-    rows = []
-    chains = dict(zip(findings.variants["arm"], findings.variants["base_arm"], strict=False))
-    for variant, arm, epochs in findings.variants[["variant", "arm", "pretraining_epochs"]].itertuples(index=False):
-        seconds = findings.results.cells.loc[findings.results.cells["variant"] == variant, "train_seconds"]
-        rows.append(
-            {
-                "variant": variant,
-                "finetune_seconds_per_cell": seconds.median(),
-                "finetune_seconds_total": seconds.sum(),
-                "pretraining_seconds": _chain_seconds(findings.results.pretraining, str(arm), int(epochs), chains),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _chain_seconds(stages: pd.DataFrame, arm: str, epochs: int, chains: dict[str, str]) -> float:
-    """Add the stages of an arm and of the arms it starts from; NaN where none is in the results."""
-    total, seen = float("nan"), set()
-    while arm and arm not in seen:
-        seen.add(arm)
-        own = stages[stages["stage"] == arm]
-        if not own.empty:
-            used = own[own["epoch"] <= epochs] if epochs else own
-            per_stage = used.groupby("stage_id")["seconds"].sum()
-            total = (0.0 if pd.isna(total) else total) + float(per_stage.mean())
-        arm, epochs = chains.get(arm, ""), 0
-    return total
-
-
-def _ratio_columns(speed_up: SpeedUp) -> tuple[object, ...]:
-    ratio = speed_up.ratio
-    return ratio.value, ratio.low, ratio.high, ratio.num_seeds, speed_up.bound
+    seconds = findings.results.cells.groupby("variant")["train_seconds"]
+    pretrained = pretraining_cost(findings.variants, findings.results.pretraining, "seconds")
+    return pd.DataFrame(
+        {
+            "variant": findings.variants["variant"],
+            "finetune_seconds_per_cell": findings.variants["variant"].map(seconds.median()),
+            "finetune_seconds_total": findings.variants["variant"].map(seconds.sum()),
+            "pretraining_seconds": findings.variants["variant"].map(pretrained),
+        }
+    )
 
 
 def _collapse(rank: float, std: float) -> str:
