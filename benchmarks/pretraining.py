@@ -76,7 +76,9 @@ def measure_precision(folder: Path, rounds: int, threads: int) -> None:
         return
     steps = [BareStep(stage_job(SMALL, folder, threads, precision=name)) for name in ("fp32", "bf16")]
     full, half = by_turns(steps, rounds)
-    print(f"precision: {SMALL}: fp32 {1e3 * full:.0f} ms, bf16 {1e3 * half:.0f} ms, ratio {full / half:.2f}", flush=True)
+    print(
+        f"precision: {SMALL}: fp32 {1e3 * full:.0f} ms, bf16 {1e3 * half:.0f} ms, ratio {full / half:.2f}", flush=True
+    )
 
 
 def _has_half_instructions() -> bool:
