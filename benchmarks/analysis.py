@@ -1,4 +1,4 @@
-"""Claims: the statistics of 10,000 cells (40 curve points, 20 test patients each) are loaded, fitted and tabled with
+"""Aims: the statistics of 10,000 cells (40 curve points, 20 test patients each) are loaded, fitted and tabled with
 2,000 resamples within 60 s and 2 GiB on two cores, and time grows no faster than the cells from 100 to 10,000.
 
     python -m benchmarks.analysis
