@@ -200,6 +200,8 @@ def _censoring(result: SpeedUp) -> str:
 def _labels_clause(findings: Findings, variant: str) -> str:
     margin, unit = percent(findings.results.options.near_minimum), findings.results.label_unit
     needed, counts = findings.near_reference_minimum.get(variant), findings.label_counts
+    if len(counts) == 1:
+        return f"how many {unit} are needed cannot be told, since only one label count was run"
     if (
         needed is None
         or math.isnan(needed.target_error)

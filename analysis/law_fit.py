@@ -3,8 +3,8 @@
 In: the LogCurve of an arm. Out: LawFit, or a Refusal in words.
 Method: least squares on the log error of every seed. The family is the one that predicts held-out larger label counts
 best from the smaller ones, not the one that fits best. Uncertainty is linearised: each seed and patient pulls the
-parameters by a known amount, and the t interval of ``crossed_effects`` over these pulls needs no refit. It covers at
-three seeds, where the two-level bootstrap does not (docs/validation.md).
+parameters by a known amount, and the t interval of ``crossed_effects`` over these pulls needs no refit. How
+often it holds the truth, and how often the two-level bootstrap does, ``benchmarks/coverage.py`` counts.
 Sources: choice by extrapolation, Alabdulmohsin et al. (2022); influence values, Hampel (1974).
 """
 

@@ -1,4 +1,4 @@
-"""Claims: the report's 95% intervals hold the truth in 92 to 98% of simulated sweeps with 3, 5 and 10 seeds, and a
+"""Aims: the report's 95% intervals hold the truth in 92 to 98% of simulated sweeps with 3, 5 and 10 seeds, and a
 paired comparison of arms that do not differ is called different in at most 6% of them.
 
     python -m benchmarks.coverage --output docs/coverage.csv
