@@ -216,7 +216,7 @@ def pretraining(findings: Findings) -> pd.DataFrame:
         effective_rank=("effective_rank", "last"),
         probe_r2=("probe_r2", "last"),
         samples=("samples", "sum"),
-        flops=("flops", "sum"),
+        flops=("flops", lambda epochs: epochs.sum(skipna=False)),
         seconds=("seconds", "sum"),
         device_seconds=("device_seconds", "sum"),
         num_workers=("num_workers", "last"),
@@ -247,7 +247,7 @@ def cost(findings: Findings) -> pd.DataFrame:
                 "variant": variant,
                 "finetune_seconds_per_cell": own["train_seconds"].median(),
                 "finetune_seconds_total": own["train_seconds"].sum(),
-                **{f"pretraining_{name}": chains[name].mean() for name in COSTS},
+                **{f"pretraining_{name}": chains[name].mean(skipna=False) for name in COSTS},
             }
         )
     return pd.DataFrame(rows)

@@ -196,7 +196,7 @@ def _store_design(experiment: "Experiment", inputs: "Inputs", plan: "Plan", fold
 
     from sweep.experiment import to_yaml
     from trainables.encoder_store import adopt_epochs
-    from trainables.results import record_plan, write_text
+    from trainables.results import clear_failure, record_plan, write_text
     from trainables.versions import library_versions
 
     write_text(folder / "experiment.yaml", to_yaml(experiment))
@@ -214,6 +214,7 @@ def _store_design(experiment: "Experiment", inputs: "Inputs", plan: "Plan", fold
         write_text(folder / "subsets" / f"seed-{seed}.json", json.dumps(content) + "\n")
     for job in plan.trained_elsewhere:
         adopt_epochs(folder, job.encoders, job.stage_id)
+        clear_failure(folder, job.stage_id)
     record_plan(folder, [cell.job.axes for cell in plan.cells])
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from sweep.experiment import Experiment
+from sweep.stage_checks import check_stage
 from trainables.config import content_hash
 from trainables.data.dataset import DataError, Problem
 from trainables.data.decoded import Progress
 from trainables.data.natural import open_natural
 from trainables.data.slices import SliceStore, open_store
 from trainables.data.splits import describe_order, label_order
-from trainables.objectives import Batch, options_of
 from trainables.weights import check_weights
 
 SMALLEST_POOL = 2  # slices: batch norm needs two
@@ -53,8 +53,8 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None) -> Inp
         natural = open_natural(experiment.natural, experiment.compute.cache, progress=progress)
         natural_id = natural.data_id
         summary["natural"] = natural.summary
-    small_sets = [warning for name in sorted(used) if (warning := _check_batches(experiment, name, summary))]
-    summary["warnings"] = [*summary["warnings"], *small_sets]
+    of_stages = [warning for name in sorted(used) for warning in check_stage(experiment, name, summary)]
+    summary["warnings"] = [*summary["warnings"], *of_stages]
     origins = store.origins("train")
     return Inputs(
         data_id=store.data_id,
@@ -67,26 +67,6 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None) -> Inp
         order_ids={seed: content_hash(order) for seed, order in orders.items()},
         split=store.split,
         weights_reports={source: checked.line for source, checked in weights.items() if source != "random"},
-    )
-
-
-def _check_batches(experiment: Experiment, name: str, summary: dict[str, Any]) -> str:
-    """Refuse a stage whose batches its objective cannot learn from; return a warning, or nothing."""
-    stage = experiment.stages[name]
-    is_natural = stage.data == "natural"
-    available = summary["natural"]["num_images"] if is_natural else summary["num_slices"]["pool"]
-    image_size = experiment.natural.image_size if is_natural else experiment.data.image_size
-    num_samples = min(stage.batch_size, available) // stage.micro_batches
-    most = experiment.compute.pretraining_workers
-    try:
-        for num_workers in range(experiment.compute.min_pretraining_workers or most, most + 1):
-            options_of(stage).check_batch(Batch(num_samples, num_workers, image_size))
-    except ValueError as error:
-        raise DataError(f"stages.{name}: {error}") from error
-    if available >= stage.batch_size:
-        return ""
-    return (
-        f"stages.{name}: expected at least batch_size={stage.batch_size} samples, found {available}: all are one batch"
     )
 
 

@@ -79,12 +79,12 @@ def divide(compute: ComputeConfig, resources: dict[str, float], is_fixed: bool =
     cpu_slots = int(resources.get("CPU", 0.0) // compute.threads)
     on_gpu = bool(num_gpus) or compute.device == "cuda"
     worker = int(1 / compute.gpus_per_cell + 1e-9) if on_gpu else 1  # a worker of a stage takes a whole GPU
-    slots = min(int(num_gpus) * worker, cpu_slots) if on_gpu else cpu_slots
-    slots = (min(compute.slots, slots) if is_fixed else compute.slots) if compute.slots else slots
+    room = min(int(num_gpus) * worker, cpu_slots) if on_gpu else cpu_slots
+    slots = (min(compute.slots, room) if is_fixed else compute.slots) if compute.slots else room
     smallest = worker * (compute.min_pretraining_workers or compute.pretraining_workers)
-    if slots < 1 or (compute.slots is None and smallest > slots):
+    if slots < 1 or ((compute.slots is None or is_fixed) and smallest > room):
         raise LaunchError(
-            f"the cluster has room for {slots} cells at once and a pretraining stage needs {smallest}; "
+            f"the cluster has room for {room} cells at once and a pretraining stage needs {smallest}; "
             "lower compute.threads or compute.pretraining_workers, or set compute.slots for a growing cluster"
         )
     stage = max(smallest, min(worker * compute.pretraining_workers, slots))

@@ -139,7 +139,8 @@ def _planned_stage(
     source_id = inputs.natural_id if config.data == "natural" else inputs.pool_id
     assert source_id is not None
     workers = experiment.compute.pretraining_workers
-    stage_id = content_hash(recipe, source.encoder_id, source_id, experiment.model, seed, workers, RECIPE_VERSION)
+    network = experiment.model.model_dump(include={"encoder", "width"})  # no decoder is pretrained
+    stage_id = content_hash(recipe, source.encoder_id, source_id, network, seed, workers, RECIPE_VERSION)
     job = StageJob(
         results=results,
         encoders=encoders_folder(experiment, results),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sweep.plan import Plan, PlannedCell, PlannedStage, Source
 from trainables.encoder_store import epochs_done
 
+LOOK_SECONDS = 1.0
 FIRST_CELLS = 5  # all of which must fail alike before the rest is given up
 
 
@@ -45,6 +46,7 @@ class Scoreboard:
         self._state = dict.fromkeys(self._stages, "waiting")  # waiting | running | done | failed
         self._running: set[str] = set()
         self._done = self._failed = 0
+        self._looked: dict[str, float] = {}  # when each encoder was last looked for; infinite once it was there
         self._first_errors: list[str] = []  # kinds of the first cells' failures; empty where one finished
         self._finished_before = plan.num_finished
         self._first_cell: float | None = None
@@ -169,5 +171,14 @@ class Scoreboard:
             return pace * (len(self._waiting) + len(self._running))
 
     def _state_of(self, source: Source) -> str:
-        """A source without a stage, or whose stage needs no training in this run, exists already."""
-        return self._state.get(source.stage.stage_id, "done") if source.stage else "done"
+        """Return ``done`` where the source's encoder is there already, though its stage may go on or have failed."""
+        if source.stage is None or source.stage.stage_id not in self._state:
+            return "done"  # nothing to train in this run
+        return "done" if self._is_there(source) else self._state[source.stage.stage_id]
+
+    def _is_there(self, source: Source) -> bool:
+        """Whether an encoder exists; each is looked for once a second at most, whoever asks."""
+        now = time.monotonic()
+        if now - self._looked.get(source.weights, -math.inf) > LOOK_SECONDS:
+            self._looked[source.weights] = math.inf if source.exists else now
+        return self._looked[source.weights] == math.inf

@@ -88,6 +88,7 @@ def test_a_killed_worker_costs_an_epoch_and_not_the_result(undisturbed: Path, tm
         until(lambda: epochs_begun(results) >= 3, process)
         victims = train_workers(process.pid)
         assert victims
+        assert epochs_begun(results) < EPOCHS
         os.kill(victims[-1], signal.SIGKILL)
         _, said = process.communicate(timeout=240)
     finally:
@@ -116,6 +117,7 @@ def test_a_stage_survives_the_loss_of_a_node(undisturbed: Path, tmp_path: Path, 
         )
         try:
             until(lambda: epochs_begun(results) >= 3, process)
+            assert epochs_begun(results) < EPOCHS
             cluster.remove_node(lost, allow_graceful=False)
             if goes_on_with == 2:
                 cluster.add_node(num_cpus=1)

@@ -14,6 +14,7 @@ from torch import Tensor
 NUM_SAMPLES = 512  # the latest ones that are measured: a rank is bounded by their number, so batches alone will not do
 LOWEST_STD = 0.02
 LOWEST_RANK = 1.5
+FEWEST_SAMPLES = 8
 PATIENCE_EPOCHS = 3  # a first epoch may look collapsed
 
 
@@ -24,11 +25,13 @@ class CollapseMeasures:
 
     std: float
     effective_rank: float
+    num_samples: int
 
     @property
     def is_collapsed(self) -> bool:
-        """Whether the features are one point or one line, up to noise."""
-        return self.std < LOWEST_STD or self.effective_rank < LOWEST_RANK
+        """Whether the features are one point or one line, up to noise; few samples always lie nearly on a line."""
+        is_line = self.effective_rank < LOWEST_RANK and self.num_samples >= FEWEST_SAMPLES
+        return self.std < LOWEST_STD or is_line
 
 
 def measure_collapse(features: Tensor) -> CollapseMeasures:
@@ -37,18 +40,18 @@ def measure_collapse(features: Tensor) -> CollapseMeasures:
     The number of samples bounds the rank.
     """
     if not torch.isfinite(features).all():
-        return CollapseMeasures(math.nan, math.nan)
+        return CollapseMeasures(math.nan, math.nan, len(features))
     features = features.double()
     unit = torch.nn.functional.normalize(features, dim=1)
     std = float(unit.std(0, correction=0).mean() * math.sqrt(features.shape[1]))
     share = torch.linalg.svdvals(features - features.mean(0))
     share = share / share.sum().clamp(min=1e-12)
     entropy = -(share * share.clamp(min=1e-12).log()).sum()
-    return CollapseMeasures(std, float(entropy.exp()))
+    return CollapseMeasures(std, float(entropy.exp()), len(features))
 
 
 class LatestFeatures:
-    """The features of the last samples of an epoch, on their device: nothing is waited for until they are measured."""
+    """The features of the last samples of an epoch, on their device: nothing is waited for until they are asked for."""
 
     def __init__(self) -> None:
         self._parts: deque[Tensor] = deque()
@@ -59,9 +62,9 @@ class LatestFeatures:
         while sum(map(len, self._parts)) - len(self._parts[0]) >= NUM_SAMPLES:
             self._parts.popleft()
 
-    def measure(self) -> CollapseMeasures:
-        """Measure the latest samples."""
-        return measure_collapse(torch.cat(list(self._parts))[-NUM_SAMPLES:].float())
+    def rows(self, num_workers: int = 1) -> Tensor:
+        """Return this worker's share of the latest samples' features (sample, feature)."""
+        return torch.cat(list(self._parts))[-(NUM_SAMPLES // num_workers) :].float()
 
 
 class CollapseWatch:
@@ -69,7 +72,7 @@ class CollapseWatch:
 
     def __init__(self, num_epochs: int = 0) -> None:
         self.num_epochs = num_epochs
-        self._latest = CollapseMeasures(math.nan, math.nan)
+        self._latest = CollapseMeasures(math.nan, math.nan, 0)
 
     def add(self, measures: CollapseMeasures) -> None:
         """Take an epoch's measures."""

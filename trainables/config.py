@@ -237,6 +237,9 @@ class StageConfig(Section):
         if self.batch_size % self.micro_batches:
             expected = f"expected a divisor of batch_size={self.batch_size}"
             raise ValueError(f"micro_batches: {expected}, found {self.micro_batches}")
+        if self.optimizer == "lars" and self.weight_decay == 0:
+            remedy = "without it lars would be plain sgd; take a small one, such as 1.0e-6"
+            raise ValueError(f"weight_decay: expected above 0 with lars, found 0; {remedy}")
         if self.probe_every_epochs and self.data != "domain":
             raise ValueError("probe_every_epochs: expected 0 with data: natural, whose encoder knows no slices yet")
         return self

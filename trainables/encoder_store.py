@@ -21,6 +21,11 @@ def encoder_path(encoders: Path, stage_id: str, epoch: int) -> Path:
     return encoders / stage_id / f"epoch-{epoch:04d}.safetensors"
 
 
+def resume_path(encoders: Path, stage_id: str) -> Path:
+    """Return where the state of a stage in training lies."""
+    return encoders / stage_id / "resume.pt"
+
+
 def are_kept(encoders: Path, stage_id: str, epochs: Iterable[int]) -> bool:
     """Return whether the encoders of all these epochs exist."""
     return all(encoder_path(encoders, stage_id, epoch).is_file() for epoch in epochs)
@@ -28,14 +33,15 @@ def are_kept(encoders: Path, stage_id: str, epochs: Iterable[int]) -> bool:
 
 def record_epochs(results: Path, encoders: Path, stage_id: str, rows: Sequence[Row]) -> None:
     """Write the rows of a stage's epochs to the results and beside its encoders."""
-    written = write_rows(results, "pretraining", stage_id, rows)
-    _copy(written, encoders / stage_id / EPOCHS)
+    written, shared = write_rows(results, "pretraining", stage_id, rows), encoders / stage_id / EPOCHS
+    if num_rows(shared) <= len(rows):  # a stage that is trained again for one more milestone leaves the whole of it
+        _copy(written, shared)
 
 
 def adopt_epochs(results: Path, encoders: Path, stage_id: str) -> None:
-    """Bring the rows of a stage that another experiment trained into the results; nothing happens if they are there."""
+    """Bring the rows of a stage that another experiment trained, or trained further, into the results."""
     source, own = encoders / stage_id / EPOCHS, results / "pretraining" / f"{stage_id}.parquet"
-    if source.is_file() and not own.is_file():
+    if num_rows(source) > num_rows(own):
         _copy(source, own)
 
 

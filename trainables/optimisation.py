@@ -19,20 +19,22 @@ SCALED_FROM = 256  # the batch that learning rates of the literature are stated 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def peak_learning_rate(stage: StageConfig) -> float:
-    """Return the learning rate after warm-up: the stage's own, scaled with its batch where asked."""
+def peak_learning_rate(stage: StageConfig, batch_size: int) -> float:
+    """Return the learning rate after warm-up: the stage's own, scaled with the batch where asked."""
     exponent = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}[stage.learning_rate_scaling]
-    return stage.learning_rate * math.pow(stage.batch_size / SCALED_FROM, exponent)
+    return stage.learning_rate * math.pow(batch_size / SCALED_FROM, exponent)
 
 
 class Optimisation:
     """The optimiser with what surrounds it; its state is part of a stage's checkpoint."""
 
-    def __init__(self, network: nn.Module, stage: StageConfig, device: torch.device, steps_per_epoch: int) -> None:
+    def __init__(
+        self, network: nn.Module, stage: StageConfig, batch_size: int, steps_per_epoch: int, device: torch.device
+    ) -> None:
         self._network, self._stage, self._device = network, stage, device
         self._optimizer = build_optimizer(network, stage)
         self._scaler = torch.amp.GradScaler(device.type, enabled=stage.precision == "fp16")
-        self._peak = peak_learning_rate(stage)
+        self._peak = peak_learning_rate(stage, batch_size)
         self.num_steps = stage.epochs * steps_per_epoch
         self._warmup_steps = stage.warmup_epochs * steps_per_epoch
 

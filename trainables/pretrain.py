@@ -17,20 +17,22 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainables.collapse import CollapseMeasures, CollapseWatch, LatestFeatures
+from trainables.collapse import CollapseMeasures, CollapseWatch, LatestFeatures, measure_collapse
 from trainables.config import content_hash
 from trainables.data.batches import Samples, epoch_batches, from_natural, from_slices, random_view
 from trainables.data.natural import open_natural
 from trainables.data.slices import open_store
-from trainables.encoder_store import adopt_epochs, are_kept, encoder_path, record_epochs
+from trainables.encoder_store import adopt_epochs, are_kept, encoder_path, record_epochs, resume_path
 from trainables.jobs import StageJob
-from trainables.objectives import Batch, Objective, Step, build_objective, options_of
+from trainables.objectives import Objective, Step, build_objective, check_batches
 from trainables.optimisation import Optimisation
 from trainables.probe import probe
 from trainables.processes import (
     Worker,
+    first_says,
     gradients_shared,
     mean_over_siblings,
+    of_all_siblings,
     seeded,
     synchronise_norms,
     this_worker,
@@ -53,9 +55,9 @@ def run_stage(job: StageJob, report: Report = lambda row: None) -> None:
     Raises PretrainingError when the loss is no longer finite or the features have collapsed.
     """
     worker = this_worker(job.compute)
-    if are_kept(job.encoders, job.stage_id, job.stage.kept_epochs):  # by another experiment since this one was planned
-        if worker.is_first:
-            adopt_epochs(job.results, job.encoders, job.stage_id)
+    # by another experiment since this one was planned, or by a run that died before it had cleared up
+    if first_says(are_kept(job.encoders, job.stage_id, job.stage.kept_epochs), worker):
+        _finish(job, worker)
         return
     check_unchanged(job.initial, job.weights_id)
     samples, num_classes = _load_samples(job, worker.device)
@@ -71,9 +73,16 @@ def run_stage(job: StageJob, report: Report = lambda row: None) -> None:
             loop.save(epoch)
         report(row)
     wait_for_siblings(worker)
-    if worker.is_first:
-        clear_failure(job.results, job.stage_id)
-        loop.state_path.unlink(missing_ok=True)
+    _finish(job, worker)
+
+
+def _finish(job: StageJob, worker: Worker) -> None:
+    """Leave a stage's encoders and rows, and nothing else of it."""
+    if not worker.is_first:
+        return
+    adopt_epochs(job.results, job.encoders, job.stage_id)
+    clear_failure(job.results, job.stage_id)
+    resume_path(job.encoders, job.stage_id).unlink(missing_ok=True)
 
 
 def _load_samples(job: StageJob, device: torch.device) -> tuple[Samples, int]:
@@ -84,12 +93,12 @@ def _load_samples(job: StageJob, device: torch.device) -> tuple[Samples, int]:
     return from_slices(store.images, None, store.rows("pool"), device), 0
 
 
-def _check_stage(job: StageJob, worker: Worker, batch: Batch) -> None:
+def _check_stage(job: StageJob, worker: Worker, batch_size: int, image_size: int) -> None:
     """Refuse what this device or number of workers cannot do, before anything is built."""
     if job.stage.precision == "fp16" and worker.device.type == "cpu":
         raise PretrainingError(f"stage {job.name}: precision fp16 expects a GPU, found a CPU; use bf16 or fp32")
     try:
-        options_of(job.stage).check_batch(batch)
+        check_batches(job.stage, batch_size, worker.world_size, image_size)
     except ValueError as error:
         raise PretrainingError(f"stage {job.name}: {error}") from error
 
@@ -101,10 +110,10 @@ class _Loop:
         self.job, self.worker, self.samples = job, worker, samples
         self.rows: list[dict[str, Any]] = []
         self.epochs_done, self.watch = 0, CollapseWatch()
-        self.state_path = encoder_path(job.encoders, job.stage_id, 0).with_name("resume.pt")
+        self.state_path = resume_path(job.encoders, job.stage_id)
         batch, image_size = min(job.stage.batch_size, len(samples)), samples.images.shape[-1]
         self.steps_per_epoch = len(samples) // batch
-        _check_stage(job, worker, Batch(batch // job.stage.micro_batches, worker.world_size, image_size))
+        _check_stage(job, worker, batch, image_size)
         seed = int(content_hash(job.seed, job.stage_id)[:12], 16)
         encoder = build_encoder(job.model, job.initial, samples.images.shape[1], seed)
         self.initial = initial_weights(job)  # told now: the file may be gone when the first encoder is kept
@@ -115,7 +124,7 @@ class _Loop:
         trained = torch.compile(self.objective.trained) if job.stage.compile else self.objective.trained
         self.objective.trained = wrap(trained, worker)  # type: ignore[arg-type]
         self.views = self.objective.views(job.stage, image_size)
-        self.optimisation = Optimisation(self.objective.trained, job.stage, worker.device, self.steps_per_epoch)
+        self.optimisation = Optimisation(self.objective.trained, job.stage, batch, self.steps_per_epoch, worker.device)
         self.step_flops: int | None = None  # of this worker; counted in the first step
 
     def train_epoch(self, epoch: int) -> dict[str, Any]:
@@ -130,7 +139,7 @@ class _Loop:
                 total += self._train_step(indices, step, generator, latest)
             num_samples += len(indices)
         loss = float(mean_over_siblings(total, self.worker)) / self.steps_per_epoch
-        collapse = self._shared(latest.measure())
+        collapse = measure_collapse(of_all_siblings(latest.rows(self.worker.world_size), self.worker))
         seconds = time.perf_counter() - started
         self._must_be_sound(epoch, loss, collapse)
         self.epochs_done = epoch
@@ -169,12 +178,6 @@ class _Loop:
         with FlopCounterMode(display=False) as counter:
             yield
         self.step_flops = counter.get_total_flops()
-
-    def _shared(self, own: CollapseMeasures) -> CollapseMeasures:
-        """Average over the siblings, so that all of them stop or none does."""
-        both = torch.tensor([own.std, own.effective_rank], device=self.worker.device)
-        std, effective_rank = mean_over_siblings(both, self.worker).tolist()
-        return CollapseMeasures(std, effective_rank)
 
     def _must_be_sound(self, epoch: int, loss: float, collapse: CollapseMeasures) -> None:
         """Stop a stage that learns nothing any more."""
@@ -244,13 +247,28 @@ class _Loop:
             torch.save(state, file)
 
     def resume(self) -> None:
-        """Load the last saved epoch, if there is one that can be read; otherwise start from the beginning."""
-        with contextlib.suppress(FileNotFoundError, RuntimeError, EOFError, UnpicklingError):
-            state = torch.load(self.state_path, map_location=self.worker.device, weights_only=True)
-            passed = [epoch for epoch in self.job.stage.kept_epochs if epoch <= state["epoch"]]
-            if not are_kept(self.job.encoders, self.job.stage_id, passed):
-                return  # an epoch that is wanted now was passed without keeping it
-            self.objective.load_state_dict(state["objective"], strict=False)
-            self.optimisation.load_state_dict(state["optimisation"])
-            self.watch = CollapseWatch(state["epochs_collapsed"])
-            self.epochs_done, self.rows = state["epoch"], state["rows"]
+        """Load the last saved epoch, if there is one that can be read; otherwise start from the beginning.
+
+        Raises PretrainingError where the state is of another program, RuntimeError where it changes while it is read.
+        """
+        state = self._saved_state()
+        epoch = first_says(state["epoch"] if state else 0, self.worker)
+        if epoch == 0:
+            return
+        if state is None or state["epoch"] != epoch:
+            raise RuntimeError(f"{self.state_path} is not the state after epoch {epoch} here; run the command again")
+        missing, unexpected = self.objective.load_state_dict(state["objective"], strict=False)
+        if unexpected or any(not key.startswith("trained.") for key in missing):
+            raise PretrainingError(f"{self.state_path} is of another version of the program; remove it to start anew")
+        self.optimisation.load_state_dict(state["optimisation"])
+        self.watch = CollapseWatch(state["epochs_collapsed"])
+        self.epochs_done, self.rows = epoch, state["rows"]
+
+    def _saved_state(self) -> dict[str, Any] | None:
+        try:
+            state: dict[str, Any] = torch.load(self.state_path, map_location="cpu", weights_only=True)
+        except (FileNotFoundError, RuntimeError, EOFError, UnpicklingError):  # torn files are told by all of these
+            return None
+        passed = [epoch for epoch in self.job.stage.kept_epochs if epoch <= state["epoch"]]
+        is_whole = are_kept(self.job.encoders, self.job.stage_id, passed)
+        return state if is_whole else None  # an epoch that is wanted now was passed without keeping it

@@ -8,6 +8,7 @@ has initialised it.
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -16,6 +17,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from trainables.config import ComputeConfig
 from trainables.synchronised_norm import convert
+
+Known = TypeVar("Known")
 
 
 class DeviceError(Exception):
@@ -75,6 +78,24 @@ def mean_over_siblings(value: Tensor, worker: Worker) -> Tensor:
     if worker.world_size > 1:
         dist.all_reduce(value)
     return value / worker.world_size
+
+
+def first_says(value: Known, worker: Worker) -> Known:
+    """Return what the first process found: files may look different to its siblings on other nodes."""
+    if worker.world_size == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def of_all_siblings(rows: Tensor, worker: Worker) -> Tensor:
+    """Return the rows (sample, ...) of all siblings, who have as many each, one sibling after another."""
+    if worker.world_size == 1:
+        return rows
+    parts = [torch.empty_like(rows) for _ in range(worker.world_size)]
+    dist.all_gather(parts, rows.contiguous())
+    return torch.cat(parts)
 
 
 def wrap(network: nn.Module, worker: Worker) -> nn.Module:

@@ -4,6 +4,7 @@ In: jobs as plain dictionaries. Out: reports to Ray Train or Ray Tune; the rows 
 """
 
 import time
+from pathlib import Path
 from typing import Any
 
 from ray import train, tune
@@ -12,8 +13,8 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from trainables.encoder_store import trained_by_one
 from trainables.finetune import run_and_commit
 from trainables.jobs import CellJob, StageJob
-from trainables.pretrain import run_stage
-from trainables.results import is_finished, record_failure
+from trainables.pretrain import PretrainingError, run_stage
+from trainables.results import is_finished, record_failure, write_text
 
 
 def train_stage(
@@ -22,12 +23,13 @@ def train_stage(
     """Run a pretraining stage on ``num_workers`` processes, or from the first to the second number of them.
 
     When a worker or its node dies, all start anew from the last epoch: with as many as before, or with as many as there
-    is room for.
+    is room for. Raises PretrainingError where the stage cannot go on, which no repetition would change.
     """
     stage = StageJob.model_validate(job)
+    refusal = Path(scratch) / f"stage-{stage.stage_id}.refusal"
     trainer = TorchTrainer(
         pretrain_worker,
-        train_loop_config=job,
+        train_loop_config={"job": job, "refusal": str(refusal)},
         torch_config=TorchConfig(backend="nccl" if gpus_per_worker else "gloo"),
         scaling_config=train.ScalingConfig(
             num_workers=num_workers,
@@ -42,11 +44,20 @@ def train_stage(
     )
     with trained_by_one(stage.encoders, stage.stage_id):
         trainer.fit()
+    if refusal.is_file():
+        raise PretrainingError(refusal.read_text())
 
 
 def pretrain_worker(config: dict[str, Any]) -> None:
-    """Run one worker of a pretraining stage inside a TorchTrainer; reports each epoch."""
-    run_stage(StageJob.model_validate(config), lambda row: train.report({"epoch": row["epoch"], "loss": row["loss"]}))
+    """Run one worker of a pretraining stage inside a TorchTrainer; reports each epoch.
+
+    A stage that cannot go on ends in every worker alike. It is no failure to Ray, which would start it again.
+    """
+    job = StageJob.model_validate(config["job"])
+    try:
+        run_stage(job, lambda row: train.report({"epoch": row["epoch"], "loss": row["loss"]}))
+    except PretrainingError as error:
+        write_text(Path(config["refusal"]), str(error))
 
 
 def finetune_trial(config: dict[str, Any]) -> None:

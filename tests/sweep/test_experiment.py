@@ -9,10 +9,13 @@ import yaml
 from sweep.data_efficiency import main
 from sweep.experiment import ExperimentError, load_file, load_preset, preset_names, to_yaml
 
+ON_ACDC = ("acdc", "acdc-small", "methods")
+ROOTS = ["data.root=/data/acdc/training", "natural.root=/data/images"]
+
 
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_loads_and_its_header_says_command_cost_and_expectation(name: str) -> None:
-    overrides = ["data.root=/data/acdc/training", "natural.root=/data/images"] if name.startswith("acdc") else []
+    overrides = ROOTS if name in ON_ACDC else []
     assert load_preset(name, overrides).name == name
     header = (Path(__file__).parents[2] / "sweep" / "presets" / f"{name}.yaml").read_text().split("\nname:")[0]
     assert all(line.startswith("#") for line in header.splitlines())
@@ -21,15 +24,28 @@ def test_every_preset_loads_and_its_header_says_command_cost_and_expectation(nam
     assert "Expect" in header
 
 
-@pytest.mark.parametrize("name", preset_names())
+@pytest.mark.parametrize("name", sorted({*preset_names()} - {"methods"}))
 def test_every_preset_has_the_six_arms_but_the_small_one_leaves_out_self_supervision_on_natural_images(
     name: str,
 ) -> None:
-    overrides = ["data.root=/data/acdc/training", "natural.root=/data/images"] if name.startswith("acdc") else []
+    overrides = ROOTS if name in ON_ACDC else []
     six = ["random", "supervised-natural", "byol-natural", "byol-domain"]
     six += ["supervised-natural+byol-domain", "byol-natural+byol-domain"]
     expected = [arm for arm in six if name != "small" or "byol-natural" not in arm]
     assert list(load_preset(name, overrides).arms) == expected
+
+
+def test_the_methods_preset_gives_each_method_the_same_images_and_epochs() -> None:
+    methods = load_preset("methods", ROOTS)
+    chains = {
+        name: [
+            (stage.data, stage.epochs, stage.batch_size, stage.views) for stage in map(methods.stages.get, arm.stages)
+        ]
+        for name, arm in methods.arms.items()
+        if len(arm.stages) == 2
+    }
+    assert list(chains) == ["byol", "simclr", "moco", "masked"]
+    assert all(chain == chains["byol"] for chain in chains.values())
 
 
 def test_the_papers_preset_has_the_papers_protocol() -> None:

@@ -55,6 +55,13 @@ def test_slots_beyond_a_machine_that_cannot_grow_are_not_believed() -> None:
     assert divide(ComputeConfig(slots=1), {"CPU": 2.0}, is_fixed=True).slots == 1
 
 
+def test_a_stage_that_this_machine_can_never_hold_is_refused_whatever_slots_say() -> None:
+    two_gpus = ComputeConfig(gpus_per_cell=0.25, slots=4, pretraining_workers=2)
+    with pytest.raises(LaunchError, match="room for 4 cells at once and a pretraining stage needs 8"):
+        divide(two_gpus, {"CPU": 16.0, "GPU": 1.0}, is_fixed=True)
+    assert divide(two_gpus, {"CPU": 16.0, "GPU": 1.0}).stage == 8  # a node with another may come
+
+
 def test_a_cluster_that_grows_on_demand_takes_its_slots_from_the_config() -> None:
     assert divide(ComputeConfig(device="cuda", slots=24), {"CPU": 0.0}).slots == 24
 

@@ -173,3 +173,9 @@ def test_a_cell_names_every_stage_that_its_encoder_cost(tmp_path: Path) -> None:
     cells = [cell.job.axes for cell in first.cells if cell.point.arm == "supervised-natural+byol-domain"]
     assert {cell["pretraining_chain"] for cell in cells} == {f"{natural}@1 {chained}@1", f"{natural}@1 {chained}@2"}
     assert {cell.job.axes["pretraining_chain"] for cell in first.cells if cell.point.arm == "random"} == {""}
+
+
+def test_another_decoder_needs_no_other_encoders(tmp_path: Path) -> None:
+    first, second = plan(tmp_path), plan(tmp_path, "model.decoder_channels=[16, 16, 16, 16, 16]")
+    assert [stage.stage_id for stage in first.stages] == [stage.stage_id for stage in second.stages]
+    assert not ids(first) & ids(second)

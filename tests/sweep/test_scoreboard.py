@@ -9,6 +9,7 @@ from sweep.inputs import Inputs
 from sweep.plan import Plan, build_plan
 from sweep.progress import duration, status_line
 from sweep.scoreboard import Scoreboard
+from trainables.encoder_store import encoder_path
 from trainables.results import open_results
 
 
@@ -118,3 +119,24 @@ def test_a_run_is_given_up_when_its_first_five_cells_fail_alike(
     assert board.systematic_failure == found
     assert board.is_over() == bool(found)
     assert board.cells_pending() == (not found)
+
+
+def test_cells_of_a_milestone_start_while_its_stage_goes_on_and_run_though_it_fails_later(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.scoreboard.LOOK_SECONDS", -1.0)
+    board = Scoreboard(plan)
+    while board.take_cell():  # those of the random arm
+        pass
+    stage = next(stage for stage in iter(board.take_stage, None) if stage.name == "byol-domain")
+    assert board.take_cell() is None
+    path = encoder_path(stage.job.encoders, stage.stage_id, 1)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    cell = board.take_cell()
+    assert cell is not None
+    assert (cell.point.arm, cell.point.pretraining_epochs) == ("byol-domain", 1)
+    board.stage_ended(stage, succeeded=False)
+    assert {cell.point.pretraining_epochs for cell in iter(board.take_cell, None)} == {1}
+    blocked = {(cell.point.arm, cell.point.pretraining_epochs) for cell in board.blocked_cells()}
+    assert blocked == {("byol-domain", 2)}

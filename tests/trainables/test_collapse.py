@@ -36,21 +36,29 @@ def test_the_latest_samples_are_measured_whatever_the_batch(batch_size: int) -> 
     latest = LatestFeatures()
     for part in cloud.split(batch_size):
         latest.add(part)
-    assert latest.measure() == measure_collapse(cloud[-NUM_SAMPLES:])
+    assert torch.equal(latest.rows(), cloud[-NUM_SAMPLES:])
+    assert torch.equal(latest.rows(num_workers=4), cloud[-NUM_SAMPLES // 4 :])
 
 
 def test_an_epoch_of_few_samples_is_measured_on_all_of_them() -> None:
     latest = LatestFeatures()
     latest.add(torch.eye(4))
-    assert latest.measure() == measure_collapse(torch.eye(4))
+    assert torch.equal(latest.rows(), torch.eye(4))
 
 
 def test_a_stage_is_over_after_three_collapsed_epochs_in_a_row() -> None:
-    sound, collapsed = CollapseMeasures(std=0.5, effective_rank=9), CollapseMeasures(std=0.01, effective_rank=9)
+    sound, collapsed = (
+        CollapseMeasures(std=0.5, effective_rank=9, num_samples=512),
+        CollapseMeasures(std=0.01, effective_rank=9, num_samples=512),
+    )
     watch = CollapseWatch()
     for measures in (collapsed, collapsed, sound, collapsed, collapsed):
         watch.add(measures)
     assert not watch.is_over
-    watch.add(CollapseMeasures(std=0.5, effective_rank=1.2))
+    watch.add(CollapseMeasures(std=0.5, effective_rank=1.2, num_samples=512))
     assert watch.is_over
     assert "collapsed for 3 epochs (standard deviation 0.5, below 0.02 is one point; effective rank 1.2" in watch.reason
+
+
+def test_a_handful_of_samples_on_a_line_is_no_collapse() -> None:
+    assert not measure_collapse(torch.tensor([[1.0, 0.0], [0.0, 1.0]])).is_collapsed

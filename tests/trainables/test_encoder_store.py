@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trainables.encoder_store import adopt_epochs, are_kept, encoder_path, epochs_done, record_epochs, trained_by_one
-from trainables.results import SCHEMAS, open_results, read_table
+from trainables.results import SCHEMAS, num_rows, open_results, read_table
 
 ROW: dict[str, Any] = {
     field.name: "x" if field.name in ("stage_id", "stage", "objective", "data", "initial_weights") else 1
@@ -28,9 +28,17 @@ def test_rows_of_a_stage_that_another_experiment_trained_are_taken_over_once(tmp
     adopt_epochs(second, shared, "stage")
     assert (epochs_done(shared, "stage"), epochs_done(shared, "another")) == (2, 0)
     assert read_table(second, "pretraining")[0] == read_table(first, "pretraining")[0]
-    record_epochs(second, shared, "stage", [ROW | {"epoch": 5}])
+
+
+def test_the_longer_table_of_a_stage_stands(tmp_path: Path) -> None:
+    first, second, shared = open_results(tmp_path / "1"), open_results(tmp_path / "2"), tmp_path / "encoders"
+    rows = [ROW | {"epoch": epoch} for epoch in (1, 2, 3)]
+    record_epochs(first, shared, "stage", rows[:1])  # stopped
+    record_epochs(second, shared, "stage", rows)  # went on with it
     adopt_epochs(first, shared, "stage")
-    assert read_table(first, "pretraining")[0].column("epoch").to_pylist() == [1, 2]
+    assert num_rows(first / "pretraining" / "stage.parquet") == 3
+    record_epochs(first, shared, "stage", rows[:2])  # trains it again, for another milestone
+    assert epochs_done(shared, "stage") == 3
 
 
 def test_a_stage_that_nobody_trained_has_no_rows_to_take_over(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def network() -> nn.Module:
 def step_with(config: StageConfig, gradient: float = 1.0) -> nn.Module:
     """Take the first of ten steps with one gradient everywhere."""
     built = network()
-    optimisation = Optimisation(built, config, CPU, steps_per_epoch=10)
+    optimisation = Optimisation(built, config, 16, 10, CPU)
     optimisation.begin(0)
     optimisation.backward(gradient * sum(parameter.sum() for parameter in built.parameters()))  # type: ignore[arg-type]
     optimisation.step()
@@ -38,12 +38,12 @@ def step_with(config: StageConfig, gradient: float = 1.0) -> nn.Module:
 
 @pytest.mark.parametrize(("scaling", "expected"), [("none", 0.4), ("linear", 0.2), ("sqrt", 0.4 * 0.5**0.5)])
 def test_the_learning_rate_is_scaled_with_the_batch_from_256(scaling: str, expected: float) -> None:
-    config = stage(learning_rate=0.4, batch_size=128, learning_rate_scaling=scaling)
-    assert peak_learning_rate(config) == pytest.approx(expected)
+    config = stage(learning_rate=0.4, batch_size=4096, learning_rate_scaling=scaling)
+    assert peak_learning_rate(config, batch_size=128) == pytest.approx(expected)  # of a set smaller than a batch
 
 
 def test_the_rate_follows_warm_up_and_cosine_step_by_step() -> None:
-    optimisation = Optimisation(network(), stage(warmup_epochs=0.4, epochs=2), CPU, steps_per_epoch=5)
+    optimisation = Optimisation(network(), stage(warmup_epochs=0.4, epochs=2), 16, 5, CPU)
     rates = []
     for step in range(10):
         optimisation.begin(step)
@@ -81,11 +81,11 @@ def test_a_state_that_is_loaded_goes_on_with_its_momentum() -> None:
     ended = []
     for is_interrupted in (False, True):
         built = network()
-        optimisation = Optimisation(built, config, CPU, steps_per_epoch=10)
+        optimisation = Optimisation(built, config, 16, 10, CPU)
         for step in range(4):
             if step == 2 and is_interrupted:
                 saved = optimisation.state_dict()
-                optimisation = Optimisation(built, config, CPU, steps_per_epoch=10)
+                optimisation = Optimisation(built, config, 16, 10, CPU)
                 optimisation.load_state_dict(saved)
             optimisation.begin(step)
             optimisation.backward((built[0].bias * gradient).sum())
@@ -96,7 +96,7 @@ def test_a_state_that_is_loaded_goes_on_with_its_momentum() -> None:
 
 def test_a_forward_pass_is_in_the_precision_that_was_asked_for() -> None:
     for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        optimisation = Optimisation(network(), stage(precision=precision), CPU, steps_per_epoch=1)
+        optimisation = Optimisation(network(), stage(precision=precision), 16, 1, CPU)
         with optimisation.autocast():
             assert nn.functional.linear(torch.ones(1, 2), torch.ones(2, 2)).dtype == dtype
 
@@ -106,6 +106,7 @@ def test_a_forward_pass_is_in_the_precision_that_was_asked_for() -> None:
     [
         ({"batch_size": 10, "micro_batches": 4}, r"micro_batches: expected a divisor of batch_size=10, found 4"),
         ({"data": "natural", "probe_every_epochs": 1}, r"probe_every_epochs: expected 0 with data: natural"),
+        ({"optimizer": "lars", "weight_decay": 0}, r"weight_decay: expected above 0 with lars.* found 0"),
         ({"milestones": (3, 2)}, r"milestones: expected rising epochs from 1, found \(3, 2\)"),
         ({"epochs": 5, "milestones": (2, 9)}, r"milestones: the last must be epochs=5, found 9"),
     ],

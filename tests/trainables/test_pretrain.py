@@ -20,7 +20,7 @@ from trainables.jobs import StageJob
 from trainables.models.encoder import Encoder
 from trainables.objectives import OBJECTIVES
 from trainables.pretrain import PretrainingError, run_stage
-from trainables.results import open_results, read_table
+from trainables.results import open_results, read_table, record_failure
 
 NATURAL = NaturalConfig(num_images=48, num_classes=2, image_size=32)
 SMALL = {"projection_hidden": 16, "projection_size": 8, "prediction_hidden": 16, "queue_size": 24, "momentum": 0.9}
@@ -133,9 +133,12 @@ def test_a_milestone_that_is_added_after_it_was_passed_is_kept_all_the_same(tmp_
 
 
 def test_an_encoder_that_exists_is_never_written_again(tmp_path: Path, cache: Path) -> None:
-    run_stage(job(tmp_path, cache))
+    run_stage(job(tmp_path, cache, milestones=(3,)))
     before = encoder_path(tmp_path / "encoders", "stage", 3).stat().st_mtime_ns
-    run_stage(job(tmp_path, cache))
+    epochs: list[int] = []
+    run_stage(job(tmp_path, cache, milestones=(1, 3)), report=lambda row: epochs.append(row["epoch"]))
+    assert epochs == [1, 2, 3]  # trained again, for the encoder that was not kept
+    assert encoder_path(tmp_path / "encoders", "stage", 1).is_file()
     assert encoder_path(tmp_path / "encoders", "stage", 3).stat().st_mtime_ns == before
 
 
@@ -257,3 +260,54 @@ def test_a_compiled_stage_learns_what_an_interpreted_one_does(tmp_path: Path, ca
     ]
     assert losses[0] == pytest.approx(losses[1], abs=1e-3)
     assert encoder(tmp_path / "compiled", 3).keys() == encoder(tmp_path / "interpreted", 3).keys()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "lars"])
+def test_a_stage_that_dies_between_an_encoder_and_its_state_ends_with_the_same_weights(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    recipe = {"optimizer": optimizer, "precision": "bf16", "milestones": (2, 3)}
+    run_stage(job(tmp_path / "whole", cache, **recipe))
+    save = torch.save
+
+    def die_after_epoch_two(state: dict[str, Any], *rest: Any) -> None:
+        if state["epoch"] == 2:
+            raise KeyboardInterrupt
+        save(state, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("trainables.pretrain.torch.save", die_after_epoch_two)
+        with pytest.raises(KeyboardInterrupt):
+            run_stage(job(tmp_path / "killed", cache, **recipe))
+    assert encoder(tmp_path / "killed", 2)
+    epochs: list[int] = []
+    run_stage(job(tmp_path / "killed", cache, **recipe), report=lambda row: epochs.append(row["epoch"]))
+    assert epochs == [2, 3]
+    whole, resumed = encoder(tmp_path / "whole", 3), encoder(tmp_path / "killed", 3)
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_a_stage_that_finished_but_had_not_cleared_up_leaves_nothing_behind(tmp_path: Path, cache: Path) -> None:
+    run_stage(job(tmp_path, cache))
+    left = tmp_path / "encoders" / "stage" / "resume.pt"
+    left.write_bytes(b"of a run that died")
+    record_failure(tmp_path, job(tmp_path, cache).failure(RuntimeError("it died")))
+    run_stage(job(tmp_path, cache))
+    assert not left.exists()
+    assert read_table(tmp_path, "failures")[0].num_rows == 0
+
+
+def test_a_state_of_another_program_is_refused(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(job(tmp_path, cache), report=kill_after(1))
+    path = tmp_path / "encoders" / "stage" / "resume.pt"
+    state = torch.load(path, weights_only=True)
+    state["objective"] = {f"old.{key}": value for key, value in state["objective"].items()}
+    torch.save(state, path)
+    with pytest.raises(PretrainingError, match=r"resume.pt is of another version of the program; remove it"):
+        run_stage(job(tmp_path, cache))
+
+
+def test_parts_of_a_batch_must_be_equal(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(PretrainingError, match="48 samples a batch cannot pass in 5 equal parts; lower micro_batches"):
+        run_stage(job(tmp_path, cache, batch_size=100, micro_batches=5))

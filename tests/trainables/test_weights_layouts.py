@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from trainables.config import ModelConfig
 from trainables.models.encoder import Encoder
-from trainables.weights import WeightsError, build_encoder, check_weights
+from trainables.weights import WeightsError, build_encoder, check_unchanged, check_weights
 
 SMALL = ModelConfig(encoder="resnet10", width=8)
 KNOWN, OTHER = Encoder(SMALL, 3), Encoder(SMALL, 3)
@@ -113,6 +113,16 @@ def test_another_network_of_a_file_is_taken_by_its_prefix(tmp_path: Path) -> Non
     source = saved(tmp_path, LAYOUTS["solo-learn"]())
     assert is_equal(f"{source}#state_dict.backbone", OTHER)
     assert is_equal(f"{source}#state_dict.momentum_backbone.", KNOWN)
+
+
+def test_networks_of_one_file_have_ids_of_their_own(tmp_path: Path) -> None:
+    source = saved(tmp_path, LAYOUTS["solo-learn"]())
+    chosen = f"{source}#state_dict.backbone"
+    found = check_weights(chosen, SMALL).weights_id
+    assert check_weights(source, SMALL).weights_id != found
+    check_unchanged(chosen, found)
+    with pytest.raises(WeightsError, match="differ from those that the run was planned with"):
+        check_unchanged(source, found)
 
 
 def test_networks_without_a_known_preference_are_a_question_not_a_guess(tmp_path: Path) -> None:

@@ -39,4 +39,23 @@ def build_objective(encoder: Encoder, stage: StageConfig, num_classes: int) -> O
     return OBJECTIVES[stage.objective](encoder, options_of(stage), num_classes)
 
 
-__all__ = ["OBJECTIVES", "Batch", "Objective", "Options", "Step", "View", "build_objective", "options_of"]
+def check_batches(stage: StageConfig, batch_size: int, num_workers: int, image_size: int) -> None:
+    """Raise ValueError where a stage cannot learn from batches of this size, passed in its micro-batches."""
+    if batch_size % stage.micro_batches:
+        raise ValueError(
+            f"{batch_size} samples a batch cannot pass in {stage.micro_batches} equal parts; lower micro_batches"
+        )
+    options_of(stage).check_batch(Batch(batch_size // stage.micro_batches, num_workers, image_size))
+
+
+__all__ = [
+    "OBJECTIVES",
+    "Batch",
+    "Objective",
+    "Options",
+    "Step",
+    "View",
+    "build_objective",
+    "check_batches",
+    "options_of",
+]

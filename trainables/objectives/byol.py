@@ -17,6 +17,7 @@ from torch import Tensor, nn, no_grad
 
 from trainables.models.encoder import Encoder
 from trainables.objectives.contract import Objective, Options, Step
+from trainables.objectives.whole_batch import full_precision, no_autocast
 
 
 class BYOLOptions(Options):
@@ -61,10 +62,12 @@ class BYOL(Objective):
 
     def forward(self, views: list[Tensor], targets: Tensor | None = None) -> Step:
         """Return minus the cosine, averaged over both directions; its minimum is -1."""
-        (first, second), features = self.trained(views)
+        predictions, features = self.trained(views)
         with no_grad():
-            goals = [self.target_project(self.target_encoder(view)) for view in views]
-        loss = 0.5 * (self._criterion(first, goals[1]) + self._criterion(second, goals[0]))
+            goals = [full_precision(self.target_project(self.target_encoder(view))) for view in views]
+        first, second = map(full_precision, predictions)
+        with no_autocast(features):  # near -1 bfloat16 knows steps of 1/256 alone
+            loss = 0.5 * (self._criterion(first, goals[1]) + self._criterion(second, goals[0]))
         return Step(loss, features)
 
     def kept_encoder(self) -> Encoder:

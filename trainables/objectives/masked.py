@@ -60,15 +60,12 @@ class Masked(Objective):
 
     options_type: ClassVar = MaskedOptions
     num_views = 1
-    seed: Tensor
-    steps: Tensor
 
     def __init__(self, encoder: Encoder, options: MaskedOptions, num_classes: int) -> None:
         super().__init__(encoder, options, num_classes)
         self.predictor = _Predictor(encoder)
         self.trained = self.predictor
-        self.register_buffer("seed", torch.randint(2**62, (1,)))
-        self.register_buffer("steps", torch.zeros(1, dtype=torch.long))
+        self._seed, self._num_draws = int(torch.randint(2**62, (1,))), 0
         self._options = options
 
     def forward(self, views: list[Tensor], targets: Tensor | None = None) -> Step:
@@ -83,7 +80,8 @@ class Masked(Objective):
         """Draw the masks (sample, 1, row, column) of this step: those of all workers, then this worker's share."""
         patch = self._options.patch_size
         grid = math.ceil(rows / patch), math.ceil(columns / patch)
-        generator = torch.Generator().manual_seed(int(self.seed) + int(self.steps))
+        generator = torch.Generator().manual_seed(self._seed + self._num_draws)
+        self._num_draws += self.training
         order = torch.rand(num_samples * world_size(), grid[0] * grid[1], generator=generator).argsort(1).argsort(1)
         masked = order[rank() :: world_size()] < math.ceil(self._options.mask_share * grid[0] * grid[1])
         patches = masked.view(num_samples, 1, *grid)
@@ -93,6 +91,10 @@ class Masked(Objective):
         """Return the trained encoder."""
         return self.predictor.encoder
 
-    def after_step(self, step: int, num_steps: int) -> None:
-        """Count the step: its number seeds the next masks."""
-        self.steps += 1
+    def get_extra_state(self) -> Tensor:
+        """Return what the next masks are drawn from, which a resumed stage goes on with."""
+        return torch.tensor([self._seed, self._num_draws])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Go on drawing where a saved stage was."""
+        self._seed, self._num_draws = map(int, state)

@@ -66,4 +66,5 @@ def _fitted(source: str, encoder: Encoder, config: ModelConfig) -> FittedWeights
 
 
 def _weights_id(source: str) -> str:
-    return f"sha256:{sha256(locate(source).path)}"
+    located = locate(source)
+    return f"sha256:{sha256(located.path)}" + (f"#{located.network}" if located.network else "")
