@@ -12,13 +12,14 @@ from typing import Any
 import torch
 
 from trainables.config import ComputeConfig, DataConfig, ModelConfig, NaturalConfig, StageConfig
-from trainables.data.batches import from_natural, random_view
+from trainables.data.batches import random_view
 from trainables.data.natural import open_natural
 from trainables.jobs import StageJob
 from trainables.objectives import build_objective
 from trainables.objectives.optimizer import build_optimizer
 from trainables.processes import this_worker
 from trainables.results import open_results
+from trainables.stage_samples import load_samples
 from trainables.weights import build_encoder
 
 
@@ -63,8 +64,7 @@ class BareStep:
 
     def __init__(self, job: StageJob) -> None:
         self.device, stage = this_worker(job.compute).device, job.stage
-        natural = open_natural(job.natural, job.compute.cache)
-        samples = from_natural(natural.images(), natural.labels(), self.device)
+        samples, _ = load_samples(job, self.device)
         self._objective = build_objective(build_encoder(job.model, "random", 3, 0), stage, 0)
         self._objective.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = build_optimizer(self._objective.trained, stage)
@@ -95,6 +95,11 @@ class Seconds:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         return Seconds(time.perf_counter(), time.process_time())
+
+    @property
+    def counted(self) -> float:
+        """The process's own on a CPU, the clock's where a GPU does the work."""
+        return self.wall if torch.cuda.is_available() else self.own
 
     def __sub__(self, earlier: "Seconds") -> "Seconds":
         return Seconds(self.wall - earlier.wall, self.own - earlier.own)

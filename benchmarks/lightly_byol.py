@@ -1,8 +1,8 @@
 """BYOL as lightly's users write it: a DataLoader of PIL images under BYOLTransform, and a plain loop.
 
-In: RGB images as an array, an image size, a batch. Out: steps of training. Structure of lightly's PyTorch example,
-written anew: torchvision's ResNet-18 without its classifier, one forward call per view and network, SGD, contiguous
-tensors.
+In: RGB images as an array, an image size, a batch. Out: steps of training. The structure of lightly's PyTorch example,
+written anew: torchvision's ResNet-18 without its classifier, a forward call for each view and network, SGD, tensors in
+the default memory layout. Images are augmented one by one in the training process.
 """
 
 import copy

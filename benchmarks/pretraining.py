@@ -2,11 +2,14 @@
 
     python -m benchmarks.pretraining [loop precision workers lightly peak] [--rounds 3] [--threads 1]
 
-loop       a whole BYOL stage (drawing views, schedule, measures, rows, checkpoints) reaches 0.95 of the bare step's speed
+loop       a whole BYOL stage (views, schedule, measures, rows, checkpoints) reaches 0.95 of the bare step's speed
 precision  bf16 is 1.5 times as fast as fp32, on a processor that has instructions for it
 workers    two workers on two cores train 1.8 times as many samples a second as one
 lightly    a stage is faster than lightly's own example on the same images, one core each
 peak       a step reaches 65 % of what a large matrix product reaches, in floating-point operations a second
+
+Epochs are of a few steps, so what a stage does once an epoch weighs more than in a study. Times are the process's own,
+so that other work on the machine weighs little; of two workers, and on a GPU, they are the clock's.
 """
 
 import argparse
@@ -22,11 +25,12 @@ from benchmarks import pretraining_workers
 from benchmarks.byol import BareStep, Seconds, Setting, stage_job, timed
 from benchmarks.lightly_byol import HIDDEN_SIZE, LightlyStep
 from trainables.data.natural import open_natural
+from trainables.jobs import StageJob
 from trainables.pretrain import run_stage
 from trainables.processes import this_worker
 
-SMALL = Setting("resnet18", 96, batch_size=32, steps=8)
-SETTINGS = (SMALL, Setting("resnet18", 224, batch_size=16, steps=4), Setting("resnet50", 224, batch_size=8, steps=4))
+SMALL = Setting("resnet18", 96, batch_size=32, steps=4)
+SETTINGS = (SMALL, Setting("resnet18", 224, batch_size=8, steps=4), Setting("resnet50", 224, batch_size=4, steps=4))
 MATRIX_SIZE = 2048
 HALF_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 
@@ -44,41 +48,37 @@ def main() -> None:
 
 
 def measure_loop(folder: Path, rounds: int, threads: int) -> None:
-    """Train an epoch of a stage and as many bare steps by turns, in the stage's own process."""
+    """Train an epoch of a stage and as many bare steps by turns."""
     for setting in SETTINGS:
-        job = stage_job(setting, folder, threads, epochs=rounds + 1, milestones=tuple(range(1, rounds + 2)))
-        step = BareStep(job)
-        epochs, bare, mark = [], [], Seconds.now()
-
-        def between_epochs(_: object, step: BareStep = step, setting: Setting = setting) -> None:
-            nonlocal mark
-            epochs.append(Seconds.now() - mark)
-            bare.append(timed(step, setting.steps))
-            mark = Seconds.now()
-
-        run_stage(job, between_epochs)
-        print(f"loop: {setting}: {_compared(bare[1:], epochs[1:], setting.steps)}", flush=True)
+        kept = tuple(range(1, rounds + 2))
+        job = stage_job(setting, folder, threads, epochs=rounds + 1, milestones=kept)
+        whole, bare = epochs_by_turns(job, BareStep(job), setting.steps)
+        print(f"loop: {setting}: bare step {1e3 * bare:.0f} ms, stage {1e3 * whole:.0f} ms, ratio {bare / whole:.3f}")
 
 
-def _compared(bare: Sequence[Seconds], whole: Sequence[Seconds], steps: int) -> str:
-    own = [statistics.median(each.own for each in part) / steps for part in (bare, whole)]
-    wall = [statistics.median(each.wall for each in part) / steps for part in (bare, whole)]
-    return (
-        f"bare {1e3 * own[0]:.0f} ms a step, stage {1e3 * own[1]:.0f} ms, ratio {own[0] / own[1]:.3f} "
-        f"(by the clock {wall[0] / wall[1]:.3f})"
-    )
+def epochs_by_turns(job: StageJob, other: Callable[[], None], steps: int) -> tuple[float, float]:
+    """Return the median seconds of a step: of a whole stage of ``steps`` an epoch, and of ``other`` between epochs."""
+    whole, others, mark = [], [], Seconds.now()
+
+    def between_epochs(_: object) -> None:
+        nonlocal mark
+        whole.append(Seconds.now() - mark)
+        others.append(timed(other, steps))
+        mark = Seconds.now()
+
+    run_stage(job, between_epochs)
+    first, second = (statistics.median(each.counted for each in part[1:]) / steps for part in (whole, others))
+    return first, second
 
 
 def measure_precision(folder: Path, rounds: int, threads: int) -> None:
     """Take bare steps in fp32 and bf16 by turns, where the processor or a GPU has instructions for bf16."""
     if not torch.cuda.is_available() and not _has_half_instructions():
-        print(f"precision: left out, since this processor has none of {', '.join(HALF_INSTRUCTIONS)}", flush=True)
+        print(f"precision: left out, since this processor has none of {', '.join(HALF_INSTRUCTIONS)}")
         return
     steps = [BareStep(stage_job(SMALL, folder, threads, precision=name)) for name in ("fp32", "bf16")]
     full, half = by_turns(steps, rounds)
-    print(
-        f"precision: {SMALL}: fp32 {1e3 * full:.0f} ms, bf16 {1e3 * half:.0f} ms, ratio {full / half:.2f}", flush=True
-    )
+    print(f"precision: {SMALL}: fp32 {1e3 * full:.0f} ms, bf16 {1e3 * half:.0f} ms, ratio {full / half:.2f}")
 
 
 def _has_half_instructions() -> bool:
@@ -87,10 +87,9 @@ def _has_half_instructions() -> bool:
 
 
 def by_turns(runs: Sequence[Callable[[], object]], rounds: int) -> list[float]:
-    """Return the median seconds of each: of the process's own work, or of the clock where a GPU does it."""
-    seconds = [[timed(run) for run in runs] for _ in range(rounds + 1)][1:]  # the first round warms up
-    read = (lambda each: each.wall) if torch.cuda.is_available() else (lambda each: each.own)
-    return [statistics.median(map(read, each)) for each in zip(*seconds, strict=True)]
+    """Return the median seconds of each."""
+    seconds = [[timed(run).counted for run in runs] for _ in range(rounds + 1)][1:]  # the first round warms up
+    return [statistics.median(each) for each in zip(*seconds, strict=True)]
 
 
 def measure_workers(folder: Path, rounds: int, threads: int) -> None:
@@ -98,7 +97,7 @@ def measure_workers(folder: Path, rounds: int, threads: int) -> None:
     rates = [[pretraining_workers.rate(SMALL, folder, number, threads) for number in (1, 2)] for _ in range(rounds)]
     one, two = (statistics.median(each) for each in zip(*rates, strict=True))
     ratios = ", ".join(f"{second / first:.2f}" for first, second in rates)
-    print(f"workers: {SMALL}: one {one:.1f} samples/s, two {two:.1f}, ratios of rounds {ratios}", flush=True)
+    print(f"workers: {SMALL}: one {one:.1f} samples/s, two {two:.1f}, ratios of rounds {ratios}")
 
 
 def measure_lightly(folder: Path, rounds: int, threads: int) -> None:
@@ -108,20 +107,9 @@ def measure_lightly(folder: Path, rounds: int, threads: int) -> None:
     job = stage_job(SMALL, folder, threads, **views, options=heads, epochs=rounds + 1, milestones=(rounds + 1,))
     images = open_natural(job.natural, job.compute.cache).images()
     example = LightlyStep(images, SMALL.image_size, SMALL.batch_size, this_worker(job.compute).device)
-    ours, theirs, mark = [], [], Seconds.now()
-
-    def between_epochs(_: object) -> None:
-        nonlocal mark
-        ours.append(Seconds.now() - mark)
-        theirs.append(timed(example, SMALL.steps))
-        mark = Seconds.now()
-
-    run_stage(job, between_epochs)
-    seconds = [statistics.median(each.own for each in part[1:]) / SMALL.steps for part in (ours, theirs)]
+    ours, theirs = epochs_by_turns(job, example, SMALL.steps)
     print(
-        f"lightly: {SMALL}: example {1e3 * seconds[1]:.0f} ms a step, ours {1e3 * seconds[0]:.0f} ms, "
-        f"ratio {seconds[1] / seconds[0]:.2f}",
-        flush=True,
+        f"lightly: {SMALL}: example {1e3 * theirs:.0f} ms a step, ours {1e3 * ours:.0f} ms, ratio {theirs / ours:.2f}"
     )
 
 
@@ -136,8 +124,7 @@ def measure_peak(folder: Path, rounds: int, threads: int) -> None:
         reached, peak = counter.get_total_flops() / one_step, 2 * MATRIX_SIZE**3 / product
         print(
             f"peak: {setting}: step {reached / 1e9:.1f} GFLOP/s, matrices {peak / 1e9:.1f} GFLOP/s, "
-            f"share {reached / peak:.0%}",
-            flush=True,
+            f"share {reached / peak:.0%}"
         )
 
 

@@ -6,21 +6,18 @@ weights: views and order are drawn from generators seeded by stage and epoch, ne
 would lose.
 """
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
-from pickle import UnpicklingError
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.collapse import CollapseMeasures, CollapseWatch, LatestFeatures, measure_collapse
 from trainables.config import content_hash
-from trainables.data.batches import Samples, epoch_batches, from_natural, from_slices, random_view
-from trainables.data.natural import open_natural
+from trainables.cost import StepFlops
+from trainables.data.batches import Samples, epoch_batches, random_view
 from trainables.data.slices import open_store
 from trainables.encoder_store import adopt_epochs, are_kept, encoder_path, record_epochs, resume_path
 from trainables.jobs import StageJob
@@ -39,7 +36,9 @@ from trainables.processes import (
     wait_for_siblings,
     wrap,
 )
-from trainables.results import clear_failure, replacing
+from trainables.results import clear_failure
+from trainables.resume_file import read_state, write_state
+from trainables.stage_samples import load_samples
 from trainables.weights import build_encoder, check_unchanged, initial_weights, save_encoder, stage_card
 
 Report = Callable[[dict[str, Any]], None]
@@ -60,7 +59,7 @@ def run_stage(job: StageJob, report: Report = lambda row: None) -> None:
         _finish(job, worker)
         return
     check_unchanged(job.initial, job.weights_id)
-    samples, num_classes = _load_samples(job, worker.device)
+    samples, num_classes = load_samples(job, worker.device)
     loop = _Loop(job, worker, samples, num_classes)
     loop.resume()
     for epoch in range(loop.epochs_done + 1, job.stage.epochs + 1):
@@ -83,14 +82,6 @@ def _finish(job: StageJob, worker: Worker) -> None:
     adopt_epochs(job.results, job.encoders, job.stage_id)
     clear_failure(job.results, job.stage_id)
     resume_path(job.encoders, job.stage_id).unlink(missing_ok=True)
-
-
-def _load_samples(job: StageJob, device: torch.device) -> tuple[Samples, int]:
-    if job.stage.data == "natural":
-        natural = open_natural(job.natural, job.compute.cache, job.source_id)
-        return from_natural(natural.images(), natural.labels(), device), natural.num_classes
-    store = open_store(job.data, job.compute.cache, expected_pool=job.source_id)
-    return from_slices(store.images, None, store.rows("pool"), device), 0
 
 
 def _check_stage(job: StageJob, worker: Worker, batch_size: int, image_size: int) -> None:
@@ -125,7 +116,7 @@ class _Loop:
         self.objective.trained = wrap(trained, worker)  # type: ignore[arg-type]
         self.views = self.objective.views(job.stage, image_size)
         self.optimisation = Optimisation(self.objective.trained, job.stage, batch, self.steps_per_epoch, worker.device)
-        self.step_flops: int | None = None  # of this worker; counted in the first step
+        self.flops = StepFlops(job.stage.compile)
 
     def train_epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch and return its row."""
@@ -135,7 +126,7 @@ class _Loop:
         total, num_samples, latest = torch.zeros((), device=self.worker.device), 0, LatestFeatures()
         for index, indices in enumerate(epoch_batches(len(self.samples), stage.batch_size, generator)):
             step = (epoch - 1) * self.steps_per_epoch + index
-            with self._flops_counted():
+            with self.flops.counted():
                 total += self._train_step(indices, step, generator, latest)
             num_samples += len(indices)
         loss = float(mean_over_siblings(total, self.worker)) / self.steps_per_epoch
@@ -169,16 +160,6 @@ class _Loop:
         with self.optimisation.autocast():
             return self.objective(views, targets)  # type: ignore[no-any-return]
 
-    @contextlib.contextmanager
-    def _flops_counted(self) -> Iterator[None]:
-        """Count the first step's floating-point operations while it is taken: all steps have as many."""
-        if self.step_flops is not None or self.job.stage.compile:  # compiled code cannot be looked into
-            yield
-            return
-        with FlopCounterMode(display=False) as counter:
-            yield
-        self.step_flops = counter.get_total_flops()
-
     def _must_be_sound(self, epoch: int, loss: float, collapse: CollapseMeasures) -> None:
         """Stop a stage that learns nothing any more."""
         stage, where = self.job.stage, f"stage {self.job.name}"
@@ -200,7 +181,6 @@ class _Loop:
     ) -> dict[str, Any]:
         job, num_workers = self.job, self.worker.world_size
         is_probed = job.stage.probe_every_epochs and epoch % job.stage.probe_every_epochs == 0
-        flops = None if self.step_flops is None else float(self.step_flops) * self.steps_per_epoch * num_workers
         return {
             "stage_id": job.stage_id,
             "stage": job.name,
@@ -215,7 +195,7 @@ class _Loop:
             "effective_rank": collapse.effective_rank,
             "probe_r2": self._probed() if is_probed else None,
             "samples": num_samples,
-            "flops": flops,
+            "flops": self.flops.of_steps(self.steps_per_epoch, num_workers),
             "seconds": seconds,
             "device_seconds": seconds * num_workers,
             "num_workers": num_workers,
@@ -243,8 +223,7 @@ class _Loop:
             "epochs_collapsed": self.watch.num_epochs,
             "rows": self.rows,
         }
-        with replacing(self.state_path) as temporary, temporary.open("wb") as file:
-            torch.save(state, file)
+        write_state(self.state_path, state)
 
     def resume(self) -> None:
         """Load the last saved epoch, if there is one that can be read; otherwise start from the beginning.
@@ -265,9 +244,8 @@ class _Loop:
         self.epochs_done, self.rows = epoch, state["rows"]
 
     def _saved_state(self) -> dict[str, Any] | None:
-        try:
-            state: dict[str, Any] = torch.load(self.state_path, map_location="cpu", weights_only=True)
-        except (FileNotFoundError, RuntimeError, EOFError, UnpicklingError):  # torn files are told by all of these
+        state = read_state(self.state_path)
+        if state is None:
             return None
         passed = [epoch for epoch in self.job.stage.kept_epochs if epoch <= state["epoch"]]
         is_whole = are_kept(self.job.encoders, self.job.stage_id, passed)

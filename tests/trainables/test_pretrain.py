@@ -241,8 +241,8 @@ def test_a_disk_that_fills_up_while_a_checkpoint_is_written_leaves_the_one_befor
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("trainables.pretrain.torch.save", full)
-        with pytest.raises(OSError, match="No space left on device"):
+        patched.setattr("trainables.resume_file.torch.save", full)
+        with pytest.raises(OSError, match=r"resume.pt cannot be written .*No space left on device; \d+ MiB are free"):
             run_stage(job(tmp_path, cache))
     assert (tmp_path / "encoders" / "stage" / "resume.pt").read_bytes() == kept
     assert not list(tmp_path.rglob(".tmp-*"))
@@ -276,7 +276,7 @@ def test_a_stage_that_dies_between_an_encoder_and_its_state_ends_with_the_same_w
         save(state, *rest)
 
     with monkeypatch.context() as patched:
-        patched.setattr("trainables.pretrain.torch.save", die_after_epoch_two)
+        patched.setattr("trainables.resume_file.torch.save", die_after_epoch_two)
         with pytest.raises(KeyboardInterrupt):
             run_stage(job(tmp_path / "killed", cache, **recipe))
     assert encoder(tmp_path / "killed", 2)
