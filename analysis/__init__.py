@@ -1,5 +1,5 @@
 """What the results mean: reads a results folder, never trains, never imports torch or ray.
 
-load -> uncertainty -> convergence, sample_efficiency, label_equivalence, saturation, overlap -> findings ->
+load -> error_curve -> crossed_effects -> comparison, law_fit, labels_needed, convergence, saturation -> findings ->
 conclusions -> figures, tables -> report.
 """

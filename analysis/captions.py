@@ -13,19 +13,19 @@ CAPTIONS = {
         "Error against labelled {unit} for {num_arms} pretraining arms.",
     ),
     "fitted_laws": (
-        "The law e = e∞ + b·n^-a fitted to every seed's points, with the {level} interval of the curve from "
-        "resampling seeds. The dotted grey line is the reference arm's median.",
-        "Fitted power laws with floor, one panel per arm.",
+        "The law that predicts held-out larger label counts best, fitted to every seed's points, with the {level} "
+        "interval of the curve over seeds and test patients. The dotted grey line is the reference arm's median.",
+        "Fitted laws of error and labels, one panel per arm.",
     ),
     "paired_differences": (
-        "Mean paired difference of error against {reference}, with its {level} t interval over seeds. An "
+        "Mean paired difference of error against {reference}, with its {level} t interval over seeds and patients. An "
         "interval that touches 0 cannot tell the two apart. Panels have their own scales.",
         "Differences of error to the reference arm for each label count.",
     ),
     "label_equivalence": (
         "How many labels of {reference} reach the error that another arm has with the labels on the axis "
-        "below. Above the dashed line the arm saves labels. Bars are {level} bootstrap intervals; nothing "
-        "beyond the measured range is extrapolated.",
+        "below. Above the dashed line the arm saves labels. Bars are {level} intervals over seeds and patients; "
+        "nothing beyond the measured range is extrapolated.",
         "Label equivalence of every arm against the reference.",
     ),
     "convergence": (

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.conclusions import best_variant, epochs_study, percent
+from analysis.falling_curve import MORE_THAN_MEASURED, describe_labels_interval
 from analysis.findings import Findings, epoch_ladder
-from analysis.median_curve import MORE_THAN_MEASURED, describe_labels_interval
-from analysis.sample_efficiency import is_falling
+from analysis.law_choice import is_falling
 from analysis.uncertainty import Estimate
 
 HIERARCHICAL = "byol-natural+byol-domain"
@@ -184,7 +184,7 @@ def _judge_near_minimal(findings: Findings) -> tuple[str, str]:
     needed = findings.near_own_minimum.get(own) if own else None
     if own is None or needed is None:
         return CANNOT_TELL, f"This needs finished cells of {SUPERVISED}."
-    if not is_falling(findings.label_counts, findings.errors[own]):
+    if not is_falling(findings.label_counts, findings.medians(own)):
         return (
             CANNOT_TELL,
             f"The error of {own} does not fall with labels, so there is no minimum to come near to.",
@@ -196,7 +196,7 @@ def _judge_near_minimal(findings: Findings) -> tuple[str, str]:
             CANNOT_TELL,
             f"The sweep goes up to {most:.0f} labelled slices, so its own minimum lies below 100.",
         )
-    low, high = (_as_slices(end, findings.label_counts, slices) for end in (needed.low, needed.high))
+    low, high = (_as_slices(end, findings.label_counts, slices) for end in (needed.count.low, needed.count.high))
     words = describe_labels_interval(low, high, slices)
     evidence = f"{own} needs {words} labelled slices ({percent(findings.results.options.confidence)} interval)"
     evidence += f" for an error of {needed.target_error:.3f}."

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.comparison import holm, paired_difference
 from analysis.convergence import SpeedUp
+from analysis.falling_curve import MORE_THAN_MEASURED, describe_labels, describe_labels_interval
 from analysis.findings import EpochsStudy, Findings, epoch_ladder
-from analysis.median_curve import MORE_THAN_MEASURED, describe_labels, describe_labels_interval
-from analysis.sample_efficiency import is_falling
-from analysis.uncertainty import FEW_SEEDS, Estimate, holm, paired_difference
+from analysis.law_choice import is_falling
+from analysis.uncertainty import FEW_SEEDS, Estimate
 
 NO_PRETRAINING = "random"
 
@@ -69,11 +70,9 @@ def gain_over_random(findings: Findings, label_count: int) -> str:
     if NO_PRETRAINING not in findings.headline or findings.reference == NO_PRETRAINING:
         return ""
     confidence = findings.results.options.confidence
-    errors = findings.errors
-    pairs = {
-        name: paired_difference(errors[name][:, column], errors[NO_PRETRAINING][:, column], confidence)
-        for name in others
-    }
+    curves = findings.curves
+    base = curves[NO_PRETRAINING].errors[:, :, column]
+    pairs = {name: paired_difference(curves[name].errors[:, :, column], base, confidence) for name in others}
     pairs = {name: pair for name, pair in pairs.items() if pair.estimate.is_known}
     if not pairs:
         return ""
@@ -104,7 +103,11 @@ def best_variant(findings: Findings, label_count: int) -> BestVariant | None:
     order = sorted(errors, key=lambda name: float(np.nanmean(np.where(shared, errors[name], np.nan))))
     best, others = order[0], order[1:]
     confidence = findings.results.options.confidence
-    pairs = {name: paired_difference(errors[best], errors[name], confidence) for name in others}
+    curves = findings.curves
+    pairs = {
+        name: paired_difference(curves[best].errors[:, :, column], curves[name].errors[:, :, column], confidence)
+        for name in others
+    }
     adjusted = dict(zip(others, holm([pairs[name].p_value for name in others]), strict=True))
     rival = findings.reference if findings.reference in others else others[0]
     return BestVariant(
@@ -197,20 +200,26 @@ def _censoring(result: SpeedUp) -> str:
 def _labels_clause(findings: Findings, variant: str) -> str:
     margin, unit = percent(findings.results.options.near_minimum), findings.results.label_unit
     needed, counts = findings.near_reference_minimum.get(variant), findings.label_counts
-    if needed is None or math.isnan(needed.target_error) or not is_falling(counts, findings.errors[findings.reference]):
+    if len(counts) == 1:
+        return f"how many {unit} are needed cannot be told, since only one label count was run"
+    if (
+        needed is None
+        or math.isnan(needed.target_error)
+        or not is_falling(counts, findings.medians(findings.reference))
+    ):
         reason = f"the error of {findings.reference} does not fall with labels"
         return f"how many {unit} are needed cannot be told, since {reason}"
     whose = "its own error" if variant == findings.reference else f"the error of {findings.reference}"
     goal = f"within {margin} of {whose} at {counts[-1]:.0f} {unit} (target {needed.target_error:.3f})"
-    interval = describe_labels_interval(needed.low, needed.high, counts)
+    interval = describe_labels_interval(needed.count.low, needed.count.high, counts)
     level = percent(findings.results.options.confidence)
-    if needed.labels == MORE_THAN_MEASURED:
-        shown = "no interval" if math.isnan(needed.low) else f"{level} interval {interval}"
+    if needed.count.labels == MORE_THAN_MEASURED:
+        shown = "no interval" if math.isnan(needed.count.low) else f"{level} interval {interval}"
         return f"to come {goal}, {variant} needs more labels than were measured ({shown})"
-    count = describe_labels(needed.labels, counts)
-    if math.isnan(needed.low):
+    count = describe_labels(needed.count.labels, counts)
+    if math.isnan(needed.count.low):
         return f"to come {goal}, {variant} needs about {count} labelled {unit} (no interval)"
-    if needed.low <= counts[0] and needed.high == MORE_THAN_MEASURED:
+    if needed.count.low <= counts[0] and needed.count.verdict == "cannot tell":
         return f"the data cannot tell how many labelled {unit} {variant} needs to come {goal}"
     return f"to come {goal}, {variant} needs {count} labelled {unit} ({level} interval {interval})"
 
@@ -250,8 +259,7 @@ def _caveats(findings: Findings) -> tuple[str, ...]:
         factor = {2: 12.7, 3: 4.3, 4: 3.2}[num_seeds]
         caveats.append(
             f"Only {num_seeds} seeds: t intervals are wide (95% is ±{factor} standard errors, 2.3 with ten "
-            "seeds), so real differences can go unseen, and bootstrap intervals on labels and laws are too "
-            "narrow. At least 5 seeds, better 10, would settle more."
+            "seeds), so real differences can go unseen. At least 5 seeds, better 10, would settle more."
         )
     cells = findings.results.cells
     pretrained = cells[cells["pretraining_schedule"] != "none"]

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from analysis.uncertainty import UNKNOWN, Estimate, Floats, t_interval
@@ -55,11 +56,14 @@ def steps_to_target(steps: Floats, val_dice: Floats, target: float, hold_evaluat
     A run that is at the target at step 0 counts as reaching it at its first evaluation after training began.
     Note: the answer is no finer than the evaluation interval, and a run may fall below the target later.
     """
-    above = np.asarray(val_dice >= target)
-    for index in range(len(steps) - hold_evaluations + 1):
-        if above[index : index + hold_evaluations].all():
-            return TimeToTarget(float(steps[index]) or float(steps[min(index + 1, len(steps) - 1)]), True)
-    return TimeToTarget(float(steps[-1]), False)
+    if len(steps) < hold_evaluations:
+        return TimeToTarget(float(steps[-1]), False)
+    above: NDArray[np.bool_] = np.asarray(val_dice >= target)
+    held: NDArray[np.bool_] = np.asarray(sliding_window_view(above, hold_evaluations).all(axis=1))
+    index = int(held.argmax())
+    if not held[index]:
+        return TimeToTarget(float(steps[-1]), False)
+    return TimeToTarget(float(steps[index]) or float(steps[min(index + 1, len(steps) - 1)]), True)
 
 
 def kaplan_meier(steps: Floats, is_reached: NDArray[np.bool_]) -> tuple[Floats, Floats]:

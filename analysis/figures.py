@@ -21,7 +21,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullL
 
 from analysis.captions import caption
 from analysis.findings import Findings, epoch_ladder
-from analysis.sample_efficiency import LawFit
+from analysis.law_fit import LawFit
 from analysis.uncertainty import Floats, t_interval
 
 MARKERS = "osD^vPX*<>"
@@ -175,7 +175,8 @@ def label_equivalence(findings: Findings) -> Drawing | None:
         items = findings.equivalences[variant]
         x = np.array([item.label_count for item in items]) * shift
         worth, low, high = (
-            np.clip([getattr(item, name) for item in items], edge_low, edge_high) for name in ("labels", "low", "high")
+            np.clip([getattr(item.worth, name) for item in items], edge_low, edge_high)
+            for name in ("labels", "low", "high")
         )
         panel.plot(x, worth, marker=marker, color=colour, ms=5.5, lw=1, label=variant)
         panel.vlines(x, low, high, color=colour, lw=2, alpha=0.5)
@@ -373,8 +374,12 @@ def _legend(figure: Figure, panel: Axes, columns: int, title: str | None = None)
 
 
 def _law_text(fit: LawFit) -> str:
-    law = fit.law
-    return f"e = {law.floor:.3f} + {law.scale:.2f}·n^-{law.exponent:.2f}"
+    law, floor = fit.law, f"{fit.law.floor:.3f}"
+    values = dict(zip(law.family.parameters, law.parameters, strict=True))
+    if law.family.name not in ("power", "power with floor"):
+        return f"{law.family.name}, floor {floor}"
+    fall = f"{np.exp(values['log_scale']):.2f}·n^-{values['exponent']:.2f}"
+    return f"e = {floor} + {fall}" if law.family.has_floor else f"e = {fall}"
 
 
 def _wrap(name: str) -> str:

@@ -1,38 +1,35 @@
 """Run every statistic on one sweep: what the tables, figures and conclusions are made of.
 
-In: ExperimentResults. Out: Findings, numbers without words. One draw of seeds serves all variants, so that
-every bootstrap comparison between arms is paired.
+In: ExperimentResults. Out: Findings, numbers without words. All variants share their axes of seeds and test patients,
+so that every comparison between arms is paired.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from analysis.label_equivalence import LabelEquivalence, label_equivalence
-from analysis.load import ExperimentResults
-from analysis.sample_efficiency import (
+from analysis.comparison import PairedDifference, holm, paired_difference
+from analysis.error_curve import ErrorCurve, error_curves
+from analysis.labels_needed import (
+    Crossing,
+    LabelEquivalence,
     LabelsNeeded,
-    LawFit,
-    Refusal,
-    fit_with_intervals,
-    labels_needed,
-    near_minimum_targets,
+    crossing,
+    label_equivalence,
+    labels_for_error,
+    labels_near_full,
 )
+from analysis.law_fit import LawFit, Refusal, fit_law
+from analysis.load import ExperimentResults
 from analysis.saturation import Saturation, saturation
-from analysis.time_to_target import ConvergenceStudy, study_convergence
-from analysis.uncertainty import (
-    Floats,
-    PairedDifference,
-    complete_counts,
-    draw_seeds,
-    holm,
-    median_over_seeds,
-    paired_difference,
-)
+from analysis.time_to_target import ConvergenceStudy, Run, collect_runs, study_convergence, targets_of_reference
+from analysis.uncertainty import Floats, complete_counts, median_over_seeds
 
-BOOTSTRAP_SEED = 20220901  # any fixed number: the same results give the same page
+TARGET_SHARES = (0.90, 0.95, 0.98, 0.99)  # of the reference's final validation Dice, beside the configured one
+MARGINS = (0.05, 0.10, 0.25)  # of the error at most labels, beside the configured one
 
 
 @dataclass(frozen=True)
@@ -67,15 +64,42 @@ class Findings:
     headline: tuple[str, ...]  # every arm at its largest number of pretraining epochs, the reference first
     label_counts: Floats
     seeds: tuple[str, ...]
-    errors: Mapping[str, Floats]
+    curves: Mapping[str, ErrorCurve]
     laws: Mapping[str, LawFit | Refusal]
-    near_own_minimum: Mapping[str, LabelsNeeded | None]
-    near_reference_minimum: Mapping[str, LabelsNeeded | None]
+    near_own: Mapping[float, Mapping[str, LabelsNeeded | None]]  # by margin
+    near_reference: Mapping[float, Mapping[str, LabelsNeeded | None]]
     reach_target_error: Mapping[str, LabelsNeeded | None]  # empty without a target error
     equivalences: Mapping[str, list[LabelEquivalence]]
+    crossings: Mapping[str, Crossing]  # with the reference; headline variants alone
     differences: list[Difference]
-    convergence: ConvergenceStudy
+    runs: list[Run]
+    convergence_by_share: Mapping[float, ConvergenceStudy]  # of the reference's median final validation Dice
     epochs: list[EpochsStudy]
+
+    @cached_property
+    def errors(self) -> dict[str, Floats]:
+        """Return each variant's mean error over patients, (seed, label count)."""
+        return {name: curve.by_seed for name, curve in self.curves.items()}
+
+    @property
+    def convergence(self) -> ConvergenceStudy:
+        """Return the times to the configured target."""
+        return self.convergence_by_share[self.results.options.convergence_fraction]
+
+    @property
+    def num_patients(self) -> int:
+        """Return how many test patients the intervals know of; 1 where none were stored."""
+        return int(next(iter(self.curves.values())).errors.shape[1])
+
+    @property
+    def near_own_minimum(self) -> Mapping[str, LabelsNeeded | None]:
+        """Return the labels that come near the own error at most labels, by the configured margin."""
+        return self.near_own[self.results.options.near_minimum]
+
+    @property
+    def near_reference_minimum(self) -> Mapping[str, LabelsNeeded | None]:
+        """Return the labels that come near the reference's error at most labels, by the configured margin."""
+        return self.near_reference[self.results.options.near_minimum]
 
     def medians(self, variant: str) -> Floats:
         """Return the median error at each label count, NaN where no cell has finished."""
@@ -100,18 +124,17 @@ def find(results: ExperimentResults) -> Findings:
     reference, headline = _reference_and_headline(variants, cells, results)
     label_counts = np.array(sorted(cells["label_count"].unique()), dtype=np.float64)
     seeds = sorted(cells["seed"].unique())
-    draws = draw_seeds(len(seeds), options.bootstrap_resamples, np.random.default_rng(BOOTSTRAP_SEED))
-    names = list(variants["variant"])
-    errors = {name: _matrix(cells, name, label_counts, seeds) for name in names}
-    convergence = study_convergence(cells, results.curves, reference, seeds, options)
-
-    def needed(target: float | Floats | None) -> dict[str, LabelsNeeded | None]:
-        return {
-            name: labels_needed(label_counts, errors[name], draws, target, options.near_minimum, options.confidence)
-            for name in names
-        }
-
-    near_reference = near_minimum_targets(errors[reference], draws, options.near_minimum)
+    names, level = list(variants["variant"]), options.confidence
+    curves = error_curves(cells, results.cases, seeds, label_counts)
+    logs = {name: curves[name].logs for name in names}
+    runs = collect_runs(cells, results.curves)
+    studies = {
+        share: study_convergence(runs, targets_of_reference(cells, reference, share), reference, seeds, options)
+        for share in sorted({*TARGET_SHARES, options.convergence_fraction})
+    }
+    convergence = studies[options.convergence_fraction]
+    margins = sorted({*MARGINS, options.near_minimum})
+    goal, target = logs[reference], options.target_error
     return Findings(
         results=results,
         variants=variants,
@@ -119,18 +142,22 @@ def find(results: ExperimentResults) -> Findings:
         headline=headline,
         label_counts=label_counts,
         seeds=tuple(seeds),
-        errors=errors,
-        laws={name: fit_with_intervals(label_counts, errors[name], draws) for name in names},
-        near_own_minimum=needed(None),
-        near_reference_minimum=needed(near_reference),
-        reach_target_error=needed(options.target_error) if options.target_error is not None else {},
-        equivalences={
-            name: label_equivalence(label_counts, errors[name], errors[reference], draws, options.confidence)
-            for name in names
+        curves=curves,
+        laws={name: fit_law(logs[name]) for name in names},
+        near_own={
+            margin: {name: labels_near_full(logs[name], logs[name], margin, level) for name in names}
+            for margin in margins
         },
-        differences=_differences(errors, reference, label_counts, options.confidence),
-        convergence=convergence,
-        epochs=_study_epochs(variants, errors, label_counts, convergence, results),
+        near_reference={
+            margin: {name: labels_near_full(logs[name], goal, margin, level) for name in names} for margin in margins
+        },
+        reach_target_error={name: labels_for_error(logs[name], target, level) for name in names if target is not None},
+        equivalences={name: label_equivalence(logs[name], goal, level) for name in names},
+        crossings={name: crossing(logs[name], goal, level) for name in headline if name != reference},
+        differences=_differences(curves, reference, label_counts, level),
+        runs=runs,
+        convergence_by_share=studies,
+        epochs=_study_epochs(variants, curves, label_counts, convergence, results),
     )
 
 
@@ -157,29 +184,22 @@ def _reference_and_headline(
     return str(by_arm[arm]), (str(by_arm[arm]), *map(str, others))
 
 
-def _matrix(cells: pd.DataFrame, variant: str, label_counts: Floats, seeds: list[str]) -> Floats:
-    """Return errors as (seed, label count); several pretraining seeds of one cell are averaged."""
-    chosen = cells[cells["variant"] == variant]
-    table = chosen.pivot_table(index="seed", columns="label_count", values="error", aggfunc="mean")
-    return table.reindex(index=seeds, columns=label_counts.astype(int)).to_numpy(dtype=np.float64)
-
-
 def _differences(
-    errors: Mapping[str, Floats], reference: str, label_counts: Floats, confidence: float
+    curves: Mapping[str, ErrorCurve], reference: str, label_counts: Floats, confidence: float
 ) -> list[Difference]:
     found = []
-    for name, matrix in errors.items():
+    for name, curve in curves.items():
         for index, label_count in enumerate(label_counts):
             if name != reference:
-                pairs = paired_difference(matrix[:, index], errors[reference][:, index], confidence)
-                found.append((name, int(label_count), pairs))
+                pair = curve.errors[:, :, index], curves[reference].errors[:, :, index]
+                found.append((name, int(label_count), paired_difference(*pair, confidence)))
     adjusted = holm([pairs.p_value for _, _, pairs in found])
     return [Difference(*item, float(p_value)) for item, p_value in zip(found, adjusted, strict=True)]
 
 
 def _study_epochs(
     variants: pd.DataFrame,
-    errors: Mapping[str, Floats],
+    curves: Mapping[str, ErrorCurve],
     label_counts: Floats,
     convergence: ConvergenceStudy,
     results: ExperimentResults,
@@ -188,15 +208,12 @@ def _study_epochs(
     options = results.options
     for arm in variants.loc[variants["pretraining_epochs"] > 0, "arm"].unique():
         ladder = epoch_ladder(variants, str(arm))
-        measured = {
-            "error": np.stack([errors[name] for name in ladder.values()], axis=-1),
-            "steps": _steps_by_epochs(convergence, list(ladder.values()), label_counts),
+        measured = {  # logs, (seed, patient, label count, epochs)
+            "error": np.stack([curves[name].logs.values for name in ladder.values()], axis=-1),
+            "steps": np.log(_steps_by_epochs(convergence, list(ladder.values()), label_counts))[:, None],
         }
-        for measure, values in measured.items():  # (seed, label count, epochs)
-            parts = [
-                *zip(map(int, label_counts), values.swapaxes(0, 1), strict=True),
-                (None, _over_labels(values)),
-            ]
+        for measure, logs in measured.items():
+            parts = [*zip(map(int, label_counts), np.moveaxis(logs, 2, 0), strict=True), (None, _over_labels(logs))]
             for count, slab in parts:
                 result = saturation(list(ladder), slab, options.near_minimum, options.confidence)
                 if result:
@@ -216,6 +233,14 @@ def _steps_by_epochs(convergence: ConvergenceStudy, variants: list[str], label_c
     return np.asarray(known.transpose(2, 0, 1), dtype=np.float64)
 
 
+def _over_labels(logs: Floats) -> Floats:
+    """Return means over the label counts that are complete for every number of epochs: (seed, patient, epochs)."""
+    known = complete_counts(np.asarray(~np.isnan(logs).any(axis=(1, 3)), dtype=np.bool_))
+    if not known.any():
+        return np.full((*logs.shape[:2], logs.shape[3]), np.nan)
+    return np.asarray(logs[:, :, known].mean(axis=2))
+
+
 def epoch_ladder(variants: pd.DataFrame, arm: str) -> dict[int, str]:
     """Return an arm's variants by epochs, with the arm it starts from (at its longest) as 0 epochs where
     there is one.
@@ -226,14 +251,3 @@ def epoch_ladder(variants: pd.DataFrame, arm: str) -> dict[int, str]:
     if 0 in ladder or base.empty or base["arm"].iloc[0] == arm:
         return ladder
     return {0: str(base["variant"].iloc[-1]), **ladder}
-
-
-def _over_labels(values: Floats) -> Floats:
-    """Return geometric means over the label counts that are complete for every number of epochs: (seed,
-    epochs).
-    """
-    known = complete_counts(np.asarray(~np.isnan(values).any(axis=-1), dtype=np.bool_))
-    if not known.any():
-        return np.full((values.shape[0], values.shape[2]), np.nan)
-    means: Floats = np.exp(np.log(np.maximum(values[:, known], 1e-12)).mean(axis=1))
-    return means

@@ -2,7 +2,7 @@
 
 In: a folder written through ``trainables.results``. Out: an ExperimentResults with one row per finished
 cell, what is missing, what failed, and warnings about everything that was left out. Source of the schemas:
-``trainables.results``.
+``trainables.results``; which cells belong together: ``selection``.
 """
 
 import json
@@ -14,13 +14,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from analysis.selection import DESIGN_AXES, ReportError, keep_scored, select_design
 from trainables.results import check_results, read_table
-
-DESIGN_AXES = ["arm", "pretraining_epochs", "label_count", "subset_seed", "train_seed", "pretraining_seed"]
-
-
-class ReportError(Exception):
-    """Results that no report can be made of; the message says what was expected, what was found and where."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +54,23 @@ class ExperimentResults:
     warnings: list[str] = field(default_factory=list)
 
 
-def load_results(root: Path) -> ExperimentResults:
-    """Read a results folder; raise ResultsError for a foreign folder and ReportError where no cell has
-    finished.
+def load_results(root: Path, protocol: str | None = None) -> ExperimentResults:
+    """Read a results folder: the cells of one protocol, that of the latest plan unless another is given.
+
+    Raises ResultsError for a foreign folder and ReportError where no cell can be used.
     """
     root = check_results(root)
     tables, warnings = _read_tables(root)
     config = _read_yaml(root / "experiment.yaml", warnings)
-    planned, cells = _select_design(tables["planned"], tables["cells"])
+    planned, cells = select_design(tables["planned"], tables["cells"], protocol, warnings)
     if cells.empty:
+        unreadable = sum(str(root / "cells") in warning for warning in warnings)
         raise ReportError(
-            f"no finished cells in {root}: expected files in {root / 'cells'} of the latest plan; "
-            f"found {len(tables['cells'])} of other protocols and {len(planned)} planned; run the sweep first"
+            f"no finished cells in {root}: expected files in {root / 'cells'} of the latest plan; found "
+            f"{len(tables['cells'])} of other protocols, {unreadable} unreadable and {len(planned)} planned; run the "
+            "sweep first"
         )
-    cells = _describe_cells(cells)
+    cells, scoreless = keep_scored(_describe_cells(cells), root, warnings)
     kept = set(cells["cell_id"])
     data = _read_json(root / "data.json", warnings)
     warnings += [f"Data: {warning}" for warning in data.get("warnings") or []]
@@ -87,9 +85,9 @@ def load_results(root: Path) -> ExperimentResults:
         curves=tables["curves"][tables["curves"]["cell_id"].isin(kept)].reset_index(drop=True),
         cases=_with_current_names(tables["cases"][tables["cases"]["cell_id"].isin(kept)], data),
         pretraining=tables["pretraining"],
-        missing=_missing_cells(planned, kept, failures),
+        missing=_missing_cells(planned, kept, failures, scoreless),
         failures=failures.reset_index(drop=True),
-        num_other_protocol=len(tables["cells"]) - len(cells),
+        num_other_protocol=len(tables["cells"]) - len(cells) - len(scoreless),
         data=data,
         versions=_read_json(root / "versions.json", warnings),
         warnings=warnings,
@@ -127,24 +125,6 @@ def _read_tables(root: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
     return tables, warnings
 
 
-def _select_design(planned: pd.DataFrame, cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the planned rows and the finished cells of the latest plan's protocol.
-
-    Plans of one protocol add up (more seeds, counts or arms). Where a later plan asks for the same point of the
-    grid with another pretraining recipe, the later one stands: a point never mixes two encoders.
-    """
-    cells = cells.drop_duplicates("cell_id", keep="last")
-    if planned.empty and cells.empty:
-        return planned, cells
-    if planned.empty:  # results copied without their plans: the protocol with the most cells stands
-        protocol = cells["protocol_id"].value_counts().index[0]
-        return planned, cells[cells["protocol_id"] == protocol].reset_index(drop=True)
-    planned = planned.sort_values("plan_number", kind="stable")
-    planned = planned[planned["protocol_id"] == planned["protocol_id"].iloc[-1]]
-    planned = planned.drop_duplicates(DESIGN_AXES, keep="last")
-    return planned.reset_index(drop=True), cells[cells["cell_id"].isin(planned["cell_id"])].reset_index(drop=True)
-
-
 def _describe_cells(cells: pd.DataFrame) -> pd.DataFrame:
     """Add variant, seed and error; a seed is the pair of subset and training seed, shared by all arms."""
     labels = [
@@ -155,10 +135,13 @@ def _describe_cells(cells: pd.DataFrame) -> pd.DataFrame:
     return cells.assign(variant=labels, seed=seeds, error=1.0 - cells["test_dice"])
 
 
-def _missing_cells(planned: pd.DataFrame, finished: set[str], failures: pd.DataFrame) -> pd.DataFrame:
+def _missing_cells(
+    planned: pd.DataFrame, finished: set[str], failures: pd.DataFrame, scoreless: set[str]
+) -> pd.DataFrame:
     missing = planned[~planned["cell_id"].isin(finished)]
     failed_cells = failures[failures["unit"] == "cell"].drop_duplicates("unit_id", keep="last")
     reasons = dict(zip(failed_cells["unit_id"], failed_cells["reason"], strict=True))
+    reasons |= dict.fromkeys(scoreless, "finished without a usable test score")
     return missing[["cell_id", *DESIGN_AXES]].assign(
         reason=[reasons.get(cell_id, "") for cell_id in missing["cell_id"]]
     )

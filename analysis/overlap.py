@@ -42,6 +42,19 @@ def dice_by_class(cases: pd.DataFrame) -> pd.DataFrame:
     return patients.groupby(keys, sort=True).agg(**sums).reset_index()
 
 
+def dice_by_patient(cases: pd.DataFrame) -> pd.Series:
+    """Average Dice over a patient's phases and foreground classes, as ``trainables.metrics`` does for a cell's test
+    Dice: one value per (cell_id, patient), NaN where no structure is there or predicted.
+    """
+    scores = dice(cases["true_positives"], cases["false_positives"], cases["false_negatives"])
+    return (
+        pd.Series(scores)
+        .groupby([cases["cell_id"].to_numpy(), cases["patient"].to_numpy()], sort=True)
+        .mean()
+        .rename_axis(["cell_id", "patient"])
+    )
+
+
 def _counts(hits: ArrayLike, false_positives: ArrayLike, false_negatives: ArrayLike) -> tuple[Floats, Floats]:
     wrong = np.asarray(false_positives, dtype=np.float64) + np.asarray(false_negatives, dtype=np.float64)
     return np.asarray(hits, dtype=np.float64), wrong

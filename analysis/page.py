@@ -14,9 +14,9 @@ import pandas as pd
 
 from analysis.claims import Claim
 from analysis.conclusions import Answer, percent
+from analysis.falling_curve import describe_labels, describe_labels_interval
 from analysis.figures import Drawing
 from analysis.findings import Findings
-from analysis.median_curve import describe_labels, describe_labels_interval
 from analysis.uncertainty import Floats
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -80,6 +80,7 @@ def readable(name: str, table: pd.DataFrame, findings: Findings) -> ReadableTabl
 def labels_summary(findings: Findings, needed: pd.DataFrame) -> ReadableTable:
     """Return the labels needed and their interval: one row per headline variant, one column per goal."""
     counts = findings.label_counts
+    needed = needed[needed["margin"].isna() | (needed["margin"] == findings.results.options.near_minimum)]
     goals = [str(goal) for goal in needed["goal"].unique()]
     rows = []
     for variant in findings.headline:

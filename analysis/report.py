@@ -17,8 +17,9 @@ from analysis.claims import Claim, check_claims
 from analysis.conclusions import Answer, conclude
 from analysis.figures import Drawing, draw_all
 from analysis.findings import Findings, find
-from analysis.load import ReportError, load_results, write_fits
+from analysis.load import load_results, write_fits
 from analysis.page import render_page
+from analysis.selection import ReportError
 from analysis.tables import all_tables
 from trainables.results import ResultsError, write_text
 
@@ -31,14 +32,14 @@ class Report:
     page: Path
 
 
-def write_report(results: Path, output: Path | None = None) -> Report:
-    """Write the report of a results folder, by default to its ``report`` folder.
+def write_report(results: Path, output: Path | None = None, protocol: str | None = None) -> Report:
+    """Write the report of a results folder, by default to its ``report`` folder and of its latest plan's protocol.
 
     Raises ResultsError for a folder that holds no results of this schema and ReportError where no cell has
     finished or the output cannot be written.
     """
     output = Path(output) if output is not None else Path(results) / "report"
-    findings = find(load_results(Path(results)))
+    findings = find(load_results(Path(results), protocol))
     answer, claims, drawings = conclude(findings), check_claims(findings), draw_all(findings)
     try:
         page = _write(output, findings, answer, claims, drawings)
@@ -52,9 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m analysis.report", description="Write the report of a sweep.")
     parser.add_argument("results", type=Path, help="the results folder of a sweep")
     parser.add_argument("--output", type=Path, help="where the report goes (default: RESULTS/report)")
+    parser.add_argument("--protocol", help="the protocol whose cells are shown (default: that of the latest plan)")
     chosen = parser.parse_args(arguments)
     try:
-        report = write_report(chosen.results, chosen.output)
+        report = write_report(chosen.results, chosen.output, chosen.protocol)
     except (ReportError, ResultsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -2,8 +2,8 @@
 
 In: validation curves and the cells they belong to. Out: per label count a target, a horizon, and one time
 per seed.
-Target: ``convergence_fraction`` times the median final validation Dice of the reference at that label count,
-so that it is the same for all arms; see ``convergence`` for the definitions.
+Target: a share of the median final validation Dice of the reference at that label count, so that it is the same for all
+arms, or any fixed Dice; see ``convergence`` for the definitions.
 """
 
 from collections.abc import Mapping
@@ -94,30 +94,58 @@ class ConvergenceStudy:
         return log_ratios(reference, arm, self.horizons[label_count])
 
 
-def study_convergence(
-    cells: pd.DataFrame, curves: pd.DataFrame, reference: str, seeds: list[str], options: ReportOptions
-) -> ConvergenceStudy:
-    """Measure every run's time to the target of its label count; runs without validation have none."""
-    curves = curves.dropna(subset="val_dice")
+@dataclass(frozen=True)
+class Run:
+    """The validation curve of one cell; rows without a validation score are left out."""
+
+    variant: str
+    label_count: int
+    seed: str
+    steps: Floats
+    val_dice: Floats
+    seconds: Floats  # of training, validation left out
+    batch_size: int
+
+
+def collect_runs(cells: pd.DataFrame, curves: pd.DataFrame) -> list[Run]:
+    """Return the curve of every cell that was validated."""
+    curves = curves.dropna(subset="val_dice").sort_values(["cell_id", "step"], kind="stable")
+    ids, starts = np.unique(curves["cell_id"].to_numpy(dtype=str), return_index=True)
+    steps, dice, seconds = (
+        dict(zip(ids, np.split(curves[name].to_numpy(dtype=np.float64), starts[1:]), strict=False))
+        for name in ("step", "val_dice", "seconds")
+    )
+    names = ["cell_id", "variant", "label_count", "seed", "batch_size"]
+    return [
+        Run(variant, int(count), seed, steps[cell_id], dice[cell_id], seconds[cell_id], int(batch_size))
+        for cell_id, variant, count, seed, batch_size in cells[names].itertuples(index=False)
+        if cell_id in steps
+    ]
+
+
+def targets_of_reference(cells: pd.DataFrame, reference: str, fraction: float) -> dict[int, float]:
+    """Return a share of the reference's median final validation Dice, one target per label count for all arms."""
     finals = cells[cells["variant"] == reference].groupby("label_count")["val_dice"].median().dropna()
-    targets = {int(str(count)): options.convergence_fraction * float(value) for count, value in finals.items()}
-    runs = {
-        str(cell_id): (curve["step"].to_numpy(dtype=np.float64), curve["val_dice"].to_numpy(dtype=np.float64))
-        for cell_id, curve in curves.sort_values("step").groupby("cell_id")
-    }
-    times: dict[tuple[str, int], Times] = {}
+    return {int(str(count)): fraction * float(value) for count, value in finals.items()}
+
+
+def study_convergence(
+    runs: list[Run],
+    targets: Mapping[int, float],
+    reference: str,
+    seeds: list[str],
+    options: ReportOptions,
+) -> ConvergenceStudy:
+    """Measure every run's time to the target of its label count, which may be any validation Dice."""
+    found: dict[tuple[str, int], dict[str, list[TimeToTarget]]] = {}
     horizons: dict[int, float] = {}
-    for (variant, label_count), group in cells.groupby(["variant", "label_count"]):
-        count = int(str(label_count))
-        if count not in targets:
+    for run in runs:
+        if run.label_count not in targets:
             continue
-        of_seed: dict[str, list[TimeToTarget]] = {}
-        for cell_id, seed in zip(group["cell_id"], group["seed"], strict=True):
-            if cell_id in runs:
-                time = steps_to_target(*runs[cell_id], targets[count], options.hold_evaluations)
-                of_seed.setdefault(seed, []).append(time)
-                horizons[count] = min(horizons.get(count, np.inf), float(runs[cell_id][0][-1]))
-        times[str(variant), count] = [_combine(of_seed.get(seed, [])) for seed in seeds]
+        time = steps_to_target(run.steps, run.val_dice, targets[run.label_count], options.hold_evaluations)
+        found.setdefault((run.variant, run.label_count), {}).setdefault(run.seed, []).append(time)
+        horizons[run.label_count] = min(horizons.get(run.label_count, np.inf), float(run.steps[-1]))
+    times = {key: [_combine(of_seed.get(seed, [])) for seed in seeds] for key, of_seed in found.items()}
     targets = {count: target for count, target in targets.items() if count in horizons}
     return ConvergenceStudy(reference, tuple(seeds), targets, horizons, times, options.confidence)
 

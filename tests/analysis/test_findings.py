@@ -63,7 +63,7 @@ def test_the_true_ratio_of_speeds_is_found(many_seeds, simulated):
 
 def test_the_reference_is_worth_its_own_labels_and_one_times_as_fast(findings):
     for item in findings.equivalences[findings.reference]:
-        assert item.labels == pytest.approx(item.label_count)
+        assert item.worth.labels == pytest.approx(item.label_count)
     assert findings.convergence.overall_speed_up(findings.reference).ratio.value == pytest.approx(1.0)
 
 
@@ -94,12 +94,12 @@ def test_the_best_arm_at_the_fewest_labels_is_the_true_one(many_seeds):
 
 
 def test_arms_are_ranked_on_seeds_that_all_of_them_have(findings):
-    errors = {name: values.copy() for name, values in findings.errors.items()}
+    curves = {name: replace(curve, errors=curve.errors.copy()) for name, curve in findings.curves.items()}
     easy, hard = np.array([0.1, 0.5, 0.5]), np.array([np.nan, 0.4, 0.4])
-    for name in errors:
-        errors[name][:, 0] = 0.9
-    errors[findings.reference][:, 0], errors["byol-natural"][:, 0] = easy, hard
-    best = best_variant(replace(findings, errors=errors), 4)
+    for curve in curves.values():
+        curve.errors[:, :, 0] = 0.9
+    curves[findings.reference].errors[:, :, 0], curves["byol-natural"].errors[:, :, 0] = easy[:, None], hard[:, None]
+    best = best_variant(replace(findings, curves=curves), 4)
     assert best is not None
     assert best.variant == "byol-natural"
 

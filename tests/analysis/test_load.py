@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from analysis.load import ReportError, load_results, variant_label
+from analysis.load import load_results, variant_label
+from analysis.selection import ReportError
 from trainables.results import ResultsError, record_plan
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import isotonic_regression
 
-from analysis.median_curve import describe_labels, describe_labels_interval, falling, labels_at
+from analysis.falling_curve import describe_labels, describe_labels_interval, falling, labels_at
 
 COUNTS = np.array([4.0, 16.0, 64.0])
 

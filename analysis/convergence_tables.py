@@ -1,0 +1,137 @@
+"""What the report shows of convergence as tables: times and speed-ups at every target and in every unit, stability.
+
+In: Findings. Out: data frames with plain column names, numbers unrounded; the page rounds them.
+"""
+
+import numpy as np
+import pandas as pd
+
+from analysis.comparison import paired_difference
+from analysis.convergence import SpeedUp, steps_to_target
+from analysis.findings import Findings
+from analysis.pretraining_cost import pretraining_cost
+from analysis.stability import Stability, stability
+from analysis.time_to_target import ConvergenceStudy, Run
+from analysis.uncertainty import Floats, t_interval
+
+MEASURES = ("area", "spread", "drawdown")
+Costs = dict[tuple[str, int], Floats]
+
+
+def convergence(findings: Findings) -> pd.DataFrame:
+    """List steps to the target and speed-ups; label count ``all`` is the mean over label counts within each
+    seed.
+    """
+    study, rows = findings.convergence, []
+    for variant in findings.variants["variant"]:
+        for count in study.targets:
+            censored, runs = study.num_censored(variant, count)
+            if runs:
+                head = (variant, str(count), study.targets[count], study.horizons[count], runs, censored)
+                ratio = study.speed_up(variant, count)
+                rows.append((*head, study.restricted_mean(variant, count), *_ratio_columns(ratio)))
+        overall = study.overall_speed_up(variant)
+        blank = float("nan")
+        summary = (variant, "all", blank, blank, overall.ratio.num_seeds, overall.num_censored, blank)
+        rows.append((*summary, *_ratio_columns(overall)))
+    columns = ["variant", "label_count", "target_val_dice", "horizon_steps", "num_runs", "num_censored"]
+    columns += ["restricted_mean_steps", "speed_up", "low", "high", "num_pairs", "ratio_is"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def time_against_target(findings: Findings) -> pd.DataFrame:
+    """List restricted mean steps and speed-ups for every target: shares of the reference's final validation Dice."""
+    rows = []
+    for share, study in findings.convergence_by_share.items():
+        for variant in findings.variants["variant"]:
+            for count in study.targets:
+                censored, runs = study.num_censored(variant, count)
+                if runs:
+                    head = (variant, count, share, study.targets[count], runs, censored)
+                    ratio = study.speed_up(variant, count)
+                    rows.append((*head, study.restricted_mean(variant, count), *_ratio_columns(ratio)))
+    columns = ["variant", "label_count", "share_of_reference", "target_val_dice", "num_runs", "num_censored"]
+    columns += ["restricted_mean_steps", "speed_up", "low", "high", "num_pairs", "ratio_is"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def speed_up_by_unit(findings: Findings) -> pd.DataFrame:
+    """List speed-ups in steps, samples and seconds, without and with the pretraining of the whole chain.
+
+    Note: pretraining is paid once and serves every label count and seed; here each run bears it whole, as a user who
+    trains a single network would. It is blank where the results hold no stage for one of the arms' chains. Seconds
+    compare arms only where all cells ran on like machines.
+    """
+    rows = []
+    units = _costs(findings)
+    for variant in findings.variants["variant"]:
+        for count in findings.convergence.targets:
+            for (unit, whole), cost in units.items():
+                pair = cost.get((findings.reference, count)), cost.get((variant, count))
+                if pair[0] is None or pair[1] is None or variant == findings.reference:
+                    continue
+                ratio = t_interval(np.log(pair[0]) - np.log(pair[1]), findings.results.options.confidence)
+                if ratio.num_seeds:
+                    found = ratio.exponential()
+                    rows.append((variant, count, unit, whole, found.value, found.low, found.high, found.num_seeds))
+    columns = ["variant", "label_count", "unit", "pretraining_counts", "speed_up", "low", "high", "num_pairs"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def curve_stability(findings: Findings) -> pd.DataFrame:
+    """List area, spread after convergence and drawdown: medians over seeds, and the area against the reference's."""
+    found: dict[tuple[str, int], dict[str, Stability]] = {}
+    for run in findings.runs:
+        reached = _reached_at(run, findings)
+        found.setdefault((run.variant, run.label_count), {})[run.seed] = stability(run.steps, run.val_dice, reached)
+    areas = {key: _by_seed(findings, {s: each.area for s, each in runs.items()}) for key, runs in found.items()}
+    rows = []
+    for (variant, count), runs in sorted(found.items()):
+        medians = [float(pd.Series([getattr(run, name) for run in runs.values()]).median()) for name in MEASURES]
+        base = areas.get((findings.reference, count))
+        level = findings.results.options.confidence
+        gap = None if base is None else paired_difference(areas[variant, count], base, level).estimate
+        ends = (np.nan,) * 3 if gap is None else (gap.value, gap.low, gap.high)
+        rows.append((variant, count, len(runs), *medians, *ends))
+    columns = ["variant", "label_count", "num_seeds", "normalised_area", "spread_after_target", "largest_drawdown"]
+    return pd.DataFrame(
+        rows, columns=[*columns, "area_minus_reference", "area_minus_reference_low", "area_minus_reference_high"]
+    )
+
+
+def _costs(findings: Findings) -> dict[tuple[str, bool], Costs]:
+    """Return what each seed spent until the target, by unit and whether pretraining counts."""
+    study = findings.convergence
+    spent: dict[str, dict[tuple[str, int], dict[str, float]]] = {"steps": {}, "samples": {}, "seconds": {}}
+    for run in findings.runs:
+        if run.label_count in study.targets:
+            steps = min(_reached_at(run, findings), study.horizons[run.label_count])
+            seconds = float(np.interp(steps, run.steps, run.seconds))
+            for unit, value in zip(spent, (steps, steps * run.batch_size, seconds), strict=True):
+                spent[unit].setdefault((run.variant, run.label_count), {})[run.seed] = value
+    costs: dict[tuple[str, bool], Costs] = {}
+    for unit, by_cell in spent.items():
+        costs[unit, False] = {key: _by_seed(findings, values) for key, values in by_cell.items()}
+    for unit in ("samples", "seconds"):
+        extra = pretraining_cost(findings.results)[unit]
+        costs[unit, True] = {key: values + extra[key[0]] for key, values in costs[unit, False].items()}
+    return costs
+
+
+def _by_seed(findings: Findings, values: dict[str, float]) -> Floats:
+    return np.array([values.get(seed, np.nan) for seed in findings.seeds])
+
+
+def _reached_at(run: Run, findings: Findings) -> float:
+    """Return the step from which a run holds the configured target, infinite if it never does."""
+    study: ConvergenceStudy = findings.convergence
+    if run.label_count not in study.targets:
+        return float("inf")
+    hold = findings.results.options.hold_evaluations
+    time = steps_to_target(run.steps, run.val_dice, study.targets[run.label_count], hold)
+    return time.steps if time.is_reached else float("inf")
+
+
+def _ratio_columns(speed_up: SpeedUp) -> tuple[object, ...]:
+    ratio = speed_up.ratio
+    return ratio.value, ratio.low, ratio.high, ratio.num_seeds, speed_up.bound

@@ -1,0 +1,169 @@
+"""What the report shows of errors and labels as tables: one data frame per CSV file.
+
+In: Findings. Out: data frames with plain column names, numbers unrounded; the page rounds them.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from analysis.bootstrap import median_intervals, two_level_draws
+from analysis.crossed_effects import crossed_mean
+from analysis.falling_curve import describe_labels_interval
+from analysis.findings import Findings
+from analysis.labels_needed import LabelCount, LabelsNeeded, labels_by_law
+from analysis.law_choice import falls_with_labels
+from analysis.law_fit import LawFit
+from analysis.uncertainty import Estimate
+
+LAW_PARAMETERS = ("floor", "scale", "exponent", "transition")
+BOOTSTRAP_SEED = 20220901  # any fixed number: the same results give the same page
+
+
+def errors(findings: Findings) -> pd.DataFrame:
+    """Summarise test error per variant and label count: centre and median with intervals, quartiles over seeds.
+
+    ``error`` is the geometric mean over seeds with its t interval over seeds and patients, ``median_error`` stands with
+    a two-level bootstrap interval, too narrow below five seeds.
+    """
+    grouped = findings.results.cells.groupby(["variant", "label_count"], sort=True)
+    table = grouped.agg(
+        labelled_slices=("labelled_slices", "median"),
+        labelled_patients=("labelled_patients", "median"),
+        num_seeds=("seed", "nunique"),
+        median_error=("error", "median"),
+        quartile_1=("error", lambda values: values.quantile(0.25)),
+        quartile_3=("error", lambda values: values.quantile(0.75)),
+        median_test_dice=("test_dice", "median"),
+        median_test_iou=("test_iou", "median"),
+        median_val_dice=("val_dice", "median"),
+    )
+    return table.join(_error_intervals(findings)).reset_index()
+
+
+def _error_intervals(findings: Findings) -> pd.DataFrame:
+    options, rows = findings.results.options, []
+    draws = two_level_draws(
+        len(findings.seeds), findings.num_patients, options.bootstrap_resamples, np.random.default_rng(BOOTSTRAP_SEED)
+    )
+    for variant, curve in findings.curves.items():
+        ends = median_intervals(curve.errors, draws, options.confidence)
+        for index, label_count in enumerate(findings.label_counts):
+            values = curve.logs.values[:, :, index]
+            values = values[~np.isnan(values[:, 0])]
+            if len(values):
+                result = crossed_mean(values)
+                centre = np.exp([result.mean, *result.interval(options.confidence)])
+                rows.append((variant, int(label_count), *centre, ends[0][index], ends[1][index]))
+    columns = ["variant", "label_count", "error", "error_low", "error_high", "median_low", "median_high"]
+    return pd.DataFrame(rows, columns=columns).set_index(["variant", "label_count"])
+
+
+def laws(findings: Findings) -> pd.DataFrame:
+    """List the fitted laws with their parameters' intervals, or why there is none."""
+    rows = []
+    for variant, fit in findings.laws.items():
+        row: dict[str, object] = {"variant": variant}
+        row["spearman"] = falls_with_labels(findings.label_counts, findings.medians(variant))
+        if isinstance(fit, LawFit):
+            row |= _law_columns(fit, findings.results.options.confidence)
+        else:
+            row["refused_because"] = fit.reason
+        rows.append(row)
+    columns = ["variant", "spearman", "family", "formula", "not_told_from"]
+    columns += [f"{name}{end}" for name in LAW_PARAMETERS for end in ("", "_low", "_high")]
+    columns += ["rms_log_residual", "rms_log_extrapolation", "refused_because"]
+    return pd.DataFrame(rows).reindex(columns=columns)
+
+
+def labels_needed(findings: Findings) -> pd.DataFrame:
+    """List the labels needed for each target: 0 means the fewest measured or fewer, inf more than the most measured."""
+    rows = []
+    for goal, margin, by_variant in _goals(findings):
+        for variant, needed in by_variant.items():
+            if needed:
+                head = {"goal": goal, "margin": margin, "variant": variant}
+                rows.append(head | _needed_columns(needed, findings, variant))
+    return pd.DataFrame(rows)
+
+
+def label_equivalence(findings: Findings) -> pd.DataFrame:
+    """List how many labels of the reference an arm's labels are worth: 0 means fewer than measured, inf
+    more.
+    """
+    rows = []
+    for variant, items in findings.equivalences.items():
+        for item in items:
+            worth = item.worth
+            words = describe_labels_interval(worth.low, worth.high, findings.label_counts, "fewer than")
+            head = {"variant": variant, "label_count": int(item.label_count), "reference_labels": worth.labels}
+            rows.append(head | {"low": worth.low, "high": worth.high, "interval": words})
+    return pd.DataFrame(rows)
+
+
+def crossings(findings: Findings) -> pd.DataFrame:
+    """List where the better of an arm and the reference changes; blank labels mean that the means never cross."""
+    rows = [(name, c.labels, c.low, c.high, c.is_certain) for name, c in findings.crossings.items()]
+    return pd.DataFrame(rows, columns=["variant", "labels", "low", "high", "is_certain"])
+
+
+def uncertainty(findings: Findings) -> pd.DataFrame:
+    """List what seeds and test patients add to the standard error of each difference from the reference.
+
+    Note: the larger part says whether more seeds or more test patients would narrow the interval.
+    """
+    rows = []
+    for item in findings.differences:
+        pair = item.difference
+        if pair.estimate.is_known:
+            helps = "test patients" if pair.patient_error > pair.seed_error else "seeds"
+            rows.append((item.variant, item.label_count, pair.seed_error, pair.patient_error, helps))
+    return pd.DataFrame(rows, columns=["variant", "label_count", "seed_error", "patient_error", "more_would_help_of"])
+
+
+def _goals(findings: Findings) -> list[tuple[str, float, Mapping[str, LabelsNeeded | None]]]:
+    """Return every target of labels: its name, its margin (NaN for the target error) and the answers by variant."""
+    goals: list[tuple[str, float, Mapping[str, LabelsNeeded | None]]] = []
+    for whose, by_margin in (("its own", findings.near_own), ("the reference's", findings.near_reference)):
+        for margin, answers in by_margin.items():
+            goals.append((f"within {100 * margin:g}% of {whose} error at most labels", margin, answers))
+    if findings.reach_target_error:
+        goals.append(("the target error", float("nan"), findings.reach_target_error))
+    return goals
+
+
+def _needed_columns(needed: LabelsNeeded, findings: Findings, variant: str) -> dict[str, object]:
+    counts, count, fit = findings.label_counts, needed.count, findings.laws[variant]
+    unknown = LabelCount(float("nan"), float("nan"), float("nan"))
+    confidence = findings.results.options.confidence
+    law = labels_by_law(fit, needed.target_error, confidence) if isinstance(fit, LawFit) else unknown
+    return {
+        "target_error": needed.target_error,
+        "labels": count.labels,
+        "low": count.low,
+        "high": count.high,
+        "interval": describe_labels_interval(count.low, count.high, counts),
+        "verdict": count.verdict,
+        "labels_by_law": law.labels,
+        "by_law_low": law.low,
+        "by_law_high": law.high,
+        "is_extrapolated": bool(law.labels > counts[-1]),
+    }
+
+
+def _law_columns(fit: LawFit, confidence: float) -> dict[str, object]:
+    row: dict[str, object] = {"family": fit.law.family.name, "formula": fit.law.family.formula}
+    row["not_told_from"] = ", ".join(rival.law.family.name for rival in fit.rivals)
+    names = fit.law.family.parameters
+    found: dict[str, Estimate] = {
+        name: fit.parameter(name, confidence) for name in ("floor", "exponent") if name in names
+    }
+    if "log_scale" in names:
+        found["scale"] = fit.parameter("log_scale", confidence).exponential()
+    if (place := fit.transition(confidence)) is not None:
+        found["transition"] = place
+    for name, estimate in found.items():
+        row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    scores = fit.scores.get(fit.law.family.name)
+    return row | {"rms_log_residual": fit.residual, "rms_log_extrapolation": scores, "refused_because": ""}

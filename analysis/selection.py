@@ -1,0 +1,79 @@
+"""Which cells of a results folder belong together, and which of them have a score.
+
+In: planned and finished cells. Out: those of one protocol, one for each point of the grid; words about the rest.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+DESIGN_AXES = ["arm", "pretraining_epochs", "label_count", "subset_seed", "train_seed", "pretraining_seed"]
+NUM_NAMED = 5  # cells that a warning names before it only counts
+
+
+class ReportError(Exception):
+    """Results that no report can be made of; the message says what was expected, what was found and where."""
+
+
+def select_design(
+    planned: pd.DataFrame, cells: pd.DataFrame, protocol: str | None, warnings: list[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the planned rows and the finished cells of one protocol, that of the latest plan unless one is given.
+
+    Plans of one protocol add up (more seeds, counts or arms). Where a later plan asks for the same point of the
+    grid with another pretraining recipe, the later one stands: a point never mixes two encoders.
+    """
+    cells = _once(cells, "cell_id", "files of one cell", warnings)
+    if planned.empty and cells.empty:
+        return planned, cells
+    planned = planned.sort_values("plan_number", kind="stable")
+    protocol = protocol or (_only_protocol(cells) if planned.empty else str(planned["protocol_id"].iloc[-1]))
+    found = sorted({*planned["protocol_id"], *cells["protocol_id"]})
+    if protocol not in found:
+        raise ReportError(f"no cells of protocol {protocol}; the results hold {', '.join(found)}")
+    planned = planned[planned["protocol_id"] == protocol].drop_duplicates(DESIGN_AXES, keep="last")
+    cells = cells[cells["protocol_id"] == protocol]
+    if planned.empty:  # results copied without their plans
+        cells = _once(cells.sort_values("finished_at", kind="stable"), DESIGN_AXES, "cells of one grid point", warnings)
+    else:
+        cells = cells[cells["cell_id"].isin(planned["cell_id"])]
+    return planned.reset_index(drop=True), cells.reset_index(drop=True)
+
+
+def keep_scored(cells: pd.DataFrame, root: Path, warnings: list[str]) -> tuple[pd.DataFrame, set[str]]:
+    """Leave out cells whose test Dice is no number from 0 to 1; return the rest and the ids left out."""
+    scored = cells["test_dice"].between(0.0, 1.0)  # false for NaN
+    if scored.all():
+        return cells, set()
+    left_out = cells[~scored]
+    values = ", ".join(sorted({f"{value:g}" for value in left_out["test_dice"]}))
+    found = (
+        f"{len(left_out)} of {len(cells)} finished cells have a test_dice of {values}, expected a number from 0 to 1"
+    )
+    if not scored.any():
+        raise ReportError(f"no usable scores in {root / 'cells'}: {found}; look for diverged runs or empty test masks")
+    named = ", ".join(str(cell_id) for cell_id in left_out["cell_id"].iloc[:NUM_NAMED])
+    warnings.append(f"Left out: {found} ({named}{', ...' * (len(left_out) > NUM_NAMED)}).")
+    return cells[scored].reset_index(drop=True), set(left_out["cell_id"])
+
+
+def _only_protocol(cells: pd.DataFrame) -> str:
+    numbers = cells["protocol_id"].value_counts()
+    if len(numbers) == 1:
+        return str(numbers.index[0])
+    found = ", ".join(f"{name} ({number} cells)" for name, number in numbers.items())
+    raise ReportError(
+        f"the results mix {len(numbers)} protocols and hold no plan that says which one is meant: {found}; cells of "
+        "different protocols cannot be compared: choose one with --protocol"
+    )
+
+
+def _once(cells: pd.DataFrame, keys: str | list[str], what: str, warnings: list[str]) -> pd.DataFrame:
+    """Keep the last of cells that are there twice, and say so."""
+    repeated = cells.duplicated(keys, keep="last")
+    if repeated.any():
+        named = ", ".join(cells.loc[repeated, "cell_id"].iloc[:NUM_NAMED])
+        warnings.append(
+            f"Left out: {int(repeated.sum())} {what} that are there more than once; the last stands ({named})."
+        )
+    return cells[~repeated]

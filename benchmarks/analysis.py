@@ -1,0 +1,145 @@
+"""Aims: the statistics of 10,000 cells (40 curve points, 20 test patients each) are loaded, fitted and tabled with
+2,000 resamples within 60 s and 2 GiB on two cores, and time grows no faster than the cells from 100 to 10,000.
+
+    python -m benchmarks.analysis
+
+Results are written as a sweep leaves them, three small files a cell, into a temporary folder. Each size is measured in
+a process of its own, so that its peak of memory is its own. Files are in the page cache. Figures are left out.
+"""
+
+import argparse
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from trainables.results import SCHEMA_VERSION, SCHEMAS
+
+NUM_SEEDS, NUM_POINTS, NUM_PATIENTS = 10, 40, 20
+LABEL_COUNTS = (1, 3, 7, 15, 30, 75, 150, 300, 749, 1498)
+CLASSES = ("RV", "MYO", "LV")
+
+
+def main() -> None:
+    """Write and measure every size, and print a row for each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cells", type=int, nargs="+", default=[100, 1000, 10_000], help="numbers of cells")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(options.measure)))
+        return
+    print(" cells    load s    find s  tables s     all s  peak MiB")
+    for num_cells in options.cells:
+        root = Path(tempfile.mkdtemp(prefix="labelcurve-benchmark-"))
+        try:
+            write_sweep(root, num_cells)
+            command = [sys.executable, "-m", "benchmarks.analysis", "--measure", str(root)]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            found = json.loads(done.stdout)
+        finally:
+            shutil.rmtree(root)
+        parts = found["load"], found["find"], found["tables"], found["load"] + found["find"] + found["tables"]
+        print(f"{num_cells:6d}  " + "  ".join(f"{seconds:8.1f}" for seconds in parts) + f"  {found['peak_mib']:8.0f}")
+
+
+def measure(root: Path) -> dict[str, float]:
+    """Time the statistics of one results folder."""
+    from analysis.findings import find
+    from analysis.load import load_results
+    from analysis.tables import all_tables
+
+    times = [time.perf_counter()]
+    results = load_results(root)
+    times.append(time.perf_counter())
+    findings = find(results)
+    times.append(time.perf_counter())
+    all_tables(findings)
+    times.append(time.perf_counter())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"load": times[1] - times[0], "find": times[2] - times[1], "tables": times[3] - times[2], "peak_mib": peak}
+
+
+def write_sweep(root: Path, num_cells: int) -> None:
+    """Write a sweep of as many arms as it takes, ten label counts and ten seeds (fewer of both for small ones)."""
+    counts, seeds = (LABEL_COUNTS[::2], 5) if num_cells < 1000 else (LABEL_COUNTS, NUM_SEEDS)
+    num_arms = num_cells // (len(counts) * seeds)
+    generator = np.random.default_rng(0)
+    planned = []
+    for folder in ("cells", "curves", "cases", "planned"):
+        (root / folder).mkdir()
+    for arm in range(num_arms):
+        for count in counts:
+            for seed in range(seeds):
+                axes = _axes(arm, count, seed)
+                planned.append(axes | {"plan_number": 1})
+                error = (0.06 + 0.6 * count ** -(0.4 + 0.2 * arm / num_arms)) * np.exp(0.1 * generator.normal())
+                _write_cell(root, axes, min(error, 0.95), generator)
+    _write(root / "planned" / "plan.parquet", "planned", {name: [row[name] for row in planned] for name in planned[0]})
+    (root / "labelcurve.json").write_text(json.dumps({"schema_version": SCHEMA_VERSION}))
+    report = {"reference_arm": "arm-0", "target_error": 0.2, "bootstrap_resamples": 2000}
+    (root / "experiment.yaml").write_text(yaml.safe_dump({"name": "benchmark", "report": report}))
+
+
+def _axes(arm: int, count: int, seed: int) -> dict[str, object]:
+    return {
+        "cell_id": f"{arm}-{count}-{seed}",
+        "protocol_id": "protocol",
+        "arm": f"arm-{arm % 10}",
+        "base_arm": "random",
+        "pretraining_epochs": arm // 10,
+        "pretraining_schedule": "milestones",
+        "pretraining_seed": 0,
+        "label_count": count,
+        "label_unit": "slices",
+        "subset_seed": seed,
+        "train_seed": seed,
+    }
+
+
+def _write_cell(root: Path, axes: dict[str, object], error: float, generator: np.random.Generator) -> None:
+    cell_id = str(axes["cell_id"])
+    steps = np.arange(NUM_POINTS) * 10
+    dice = (1 - error) * (1 - np.exp(-steps / 60.0))
+    floats = dict.fromkeys(("val_loss", "test_loss", "test_iou"), 1.0)
+    floats |= {f"{name}_seconds": 1.0 for name in ("train", "validation", "test", "wall")}
+    integers = dict.fromkeys(("labelled_patients", "validation_slices", "validation_patients", "batch_size"), 8)
+    row = axes | floats | integers | {"labelled_slices": axes["label_count"], "steps": 390, "num_parameters": 1}
+    row |= {"val_dice": float(dice[-1]), "test_dice": 1 - error, "data_id": "d", "encoder_id": "e", "device": "cpu"}
+    row |= {"threads": 1, "code_version": "0", "finished_at": datetime(2026, 1, 1, tzinfo=UTC)}
+    _write(root / "cells" / f"{cell_id}.parquet", "cells", {name: [value] for name, value in row.items()})
+    curve = {"cell_id": [cell_id] * NUM_POINTS, "step": steps, "train_loss": 1 - dice, "val_loss": 1 - dice}
+    _write(root / "curves" / f"{cell_id}.parquet", "curves", curve | {"val_dice": dice, "seconds": 0.1 * steps})
+    size = NUM_PATIENTS * 2 * len(CLASSES)
+    wrong = np.round(1e4 * error * np.exp(0.2 * generator.normal(size=size))).astype(int)
+    cases: dict[str, object] = {
+        "cell_id": [cell_id] * size,
+        "patient": np.repeat([f"p{index}" for index in range(NUM_PATIENTS)], 2 * len(CLASSES)),
+        "group": ["NOR"] * size,
+        "phase": np.tile(np.repeat(["ED", "ES"], len(CLASSES)), NUM_PATIENTS),
+        "class_index": np.tile(range(1, len(CLASSES) + 1), 2 * NUM_PATIENTS),
+        "class_name": np.tile(CLASSES, 2 * NUM_PATIENTS),
+        "true_positives": np.full(size, round(1e4 * (1 - error))),
+    }
+    _write(root / "cases" / f"{cell_id}.parquet", "cases", cases | {"false_positives": wrong, "false_negatives": wrong})
+
+
+def _write(path: Path, table: str, columns: dict[str, object]) -> None:
+    schema = SCHEMAS[table]
+    pq.write_table(
+        pa.table({name: pa.array(columns[name]).cast(schema.field(name).type) for name in schema.names}), path
+    )
+
+
+if __name__ == "__main__":
+    main()

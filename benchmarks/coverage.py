@@ -1,0 +1,198 @@
+"""Aims: the report's 95% intervals hold the truth in 92 to 98% of simulated sweeps with 3, 5 and 10 seeds, and a
+paired comparison of arms that do not differ is called different in at most 6% of them.
+
+    python -m benchmarks.coverage --output docs/coverage.csv
+
+Each experiment draws one sweep from a known law: seeds, test patients and their interplay with the arm vary, cells are
+missing. Beside the report's method stand the ones that were tried and left. Rates of 400 experiments are known to about
+two points. The simulation is in ``benchmarks/simulated_sweep.py``.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from analysis.bootstrap import TwoLevelDraws, percentile_interval, two_level_draws
+from analysis.comparison import paired_difference
+from analysis.convergence import speed_up
+from analysis.crossed_effects import crossed_mean
+from analysis.error_curve import ErrorCurve
+from analysis.falling_curve import falling, labels_at
+from analysis.labels_needed import label_equivalence, labels_for_error, labels_near_full
+from analysis.law_fit import LawFit, fit_family, fit_law
+from analysis.uncertainty import Floats, t_interval
+from benchmarks.simulated_sweep import RACES, SETTINGS, Race, Setting, simulate_curves, simulate_race
+
+CONFIDENCE = 0.95
+RESAMPLES = 500
+PLACE = 1  # of the label counts: where errors and equivalences are judged
+FACTOR = 2.0  # the arm is worth this many times its labels
+MARGIN = 0.25
+
+
+@dataclass(frozen=True)
+class Check:
+    """One interval of one experiment, and the truth it should hold."""
+
+    quantity: str
+    method: str
+    truth: float
+    low: float
+    high: float
+
+
+def main() -> None:
+    """Simulate, count and write one row per setting, number of seeds, quantity and method."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, required=True, help="where the CSV file goes")
+    parser.add_argument("--experiments", type=int, default=400, help="per setting and number of seeds (default 400)")
+    options = parser.parse_args()
+    tables = []
+    for num_seeds in (3, 5, 10):
+        runs = [(setting.name, partial(sweep_checks, setting, num_seeds)) for setting in SETTINGS]
+        runs += [(race.name, partial(race_checks, race, num_seeds)) for race in RACES]
+        for name, run in runs:
+            checks = [check for seed in range(options.experiments) for check in run(np.random.default_rng(seed))]
+            tables.append(summarise(checks).assign(setting=name, num_seeds=num_seeds))
+        print(f"{num_seeds} seeds done", flush=True)
+    table = pd.concat(tables)
+    order = ["quantity", "method", "setting", "num_seeds", "experiments", "coverage", "high_to_low", "open_ended"]
+    table[order].sort_values(order[:4], kind="stable").round(3).to_csv(options.output, index=False)
+
+
+def summarise(checks: list[Check]) -> pd.DataFrame:
+    """Count how often intervals hold the truth, how wide they are, and how often an end is missing."""
+    table = pd.DataFrame(checks)
+    table["covered"] = (table["low"] <= table["truth"]) & (table["truth"] <= table["high"])
+    table["open"] = ~np.isfinite(table["high"]) | (table["low"] == 0)
+    table["width"] = table["high"] / table["low"].where(table["low"] > 0)
+    grouped = table.groupby(["quantity", "method"])
+    return grouped.agg(
+        experiments=("covered", "size"),
+        coverage=("covered", "mean"),
+        high_to_low=("width", "median"),
+        open_ended=("open", "mean"),
+    ).reset_index()
+
+
+def sweep_checks(setting: Setting, num_seeds: int, generator: np.random.Generator) -> Iterator[Check]:
+    """Yield every interval on errors and labels of one simulated sweep."""
+    reference, arm, twin = simulate_curves(setting, num_seeds, (1.0, FACTOR, 1.0), generator)
+    draws = two_level_draws(num_seeds, reference.errors.shape[1], RESAMPLES, generator)
+    yield from _error_checks(setting, reference, draws)
+    yield from _comparison_checks(reference, twin)
+    yield from _label_checks(setting, reference, arm, draws)
+    if setting.has_law:
+        yield from _law_checks(setting, reference, draws)
+
+
+def race_checks(race: Race, num_seeds: int, generator: np.random.Generator) -> Iterator[Check]:
+    """Yield the interval on the speed-up of one simulated race to the target."""
+    reference, arm = simulate_race(race, num_seeds, generator)
+    found = speed_up(reference, arm, race.horizon, CONFIDENCE).ratio
+    yield Check("speed-up, cut at the horizon", "report: paired t on logs", race.cut_ratio, found.low, found.high)
+    yield Check("speed-up, uncut", "report: paired t on logs", race.ratio, found.low, found.high)
+
+
+def _error_checks(setting: Setting, curve: ErrorCurve, draws: TwoLevelDraws) -> Iterator[Check]:
+    truth = setting.error(curve.label_counts[PLACE])
+    logs = curve.logs.values[:, :, PLACE]
+    present = ~np.isnan(logs[:, 0])
+    if present.sum() < 2:
+        return
+    low, high = crossed_mean(logs[present]).interval(CONFIDENCE)
+    yield Check("error at a label count", "report: crossed t", truth, np.exp(low), np.exp(high))
+    alone = t_interval(logs[present].mean(axis=1), CONFIDENCE).exponential()
+    yield Check("error at a label count", "left: t over seeds alone", truth, alone.low, alone.high)
+    resampled = _resampled_means(curve, draws)[:, PLACE]
+    ends = np.exp(percentile_interval(resampled, CONFIDENCE))
+    yield Check("error at a label count", "left: two-level bootstrap, percentile", truth, *ends)
+    ends = np.exp(bca_interval(resampled, logs[present].mean(axis=1)))
+    yield Check("error at a label count", "left: two-level bootstrap, BCa", truth, *ends)
+
+
+def _comparison_checks(reference: ErrorCurve, twin: ErrorCurve) -> Iterator[Check]:
+    """Arms that do not differ but in chance: one minus the coverage of 0 is the rate of false alarms."""
+    arms = [curve.errors[:, :, PLACE] for curve in (twin, reference)]
+    found = paired_difference(*arms, CONFIDENCE).estimate
+    if found.is_known:
+        yield Check("difference of equal arms", "report: crossed t", 0.0, found.low, found.high)
+        alone = paired_difference(*(arm.mean(axis=1) for arm in arms), CONFIDENCE).estimate
+        yield Check("difference of equal arms", "left: t over seeds alone", 0.0, alone.low, alone.high)
+
+
+def _label_checks(setting: Setting, reference: ErrorCurve, arm: ErrorCurve, draws: TwoLevelDraws) -> Iterator[Check]:
+    counts, logs = reference.label_counts, reference.logs
+    truth = float(np.sqrt(counts[1] * counts[2]))
+    target = setting.error(truth)
+    needed = labels_for_error(logs, target, CONFIDENCE)
+    assert needed is not None
+    yield Check("labels for an error", "report: inverted t", truth, needed.count.low, needed.count.high)
+    means = _resampled_means(reference, draws)
+    known = ~np.isnan(means).all(axis=0)
+    found = labels_at(counts[known], falling(means[:, known]), np.asarray(np.log(target)))
+    ends = percentile_interval(found, CONFIDENCE)
+    yield Check("labels for an error", "left: two-level bootstrap, percentile", truth, *ends)
+    if logs.is_known[-1]:
+        near = labels_near_full(logs, logs, MARGIN, CONFIDENCE)
+        assert near is not None
+        truth = setting.labels_for((1 + MARGIN) * setting.error(counts[-1]))
+        yield Check("labels within 25% of the full error", "report: inverted t", truth, near.count.low, near.count.high)
+    for item in label_equivalence(arm.logs, logs, CONFIDENCE):
+        if item.label_count == counts[PLACE]:
+            truth = FACTOR * item.label_count
+            yield Check("label equivalence", "report: inverted t", truth, item.worth.low, item.worth.high)
+
+
+def _law_checks(setting: Setting, curve: ErrorCurve, draws: TwoLevelDraws) -> Iterator[Check]:
+    places = np.sqrt(curve.label_counts[1:2] * curve.label_counts[2:3]), 4 * curve.label_counts[-1:]
+    fit, own = fit_law(curve.logs), fit_family(setting.family, curve.logs)
+    for name, place in zip(("within", "four times beyond"), places, strict=True):
+        quantity, truth = f"law's error, {name} the label counts", setting.error(place[0])
+        if isinstance(fit, LawFit):
+            bands = (("report: with rivals", fit.band), ("left: chosen family alone", fit.own_band))
+            for method, band in bands:
+                low, high = band(place, CONFIDENCE)
+                yield Check(quantity, method, truth, low[0], high[0])
+        if isinstance(own, LawFit):
+            low, high = own.own_band(place, CONFIDENCE)
+            yield Check(quantity, "if the true family were known", truth, low[0], high[0])
+    if isinstance(own, LawFit) and setting.family.name == "power with floor":
+        for index, name in enumerate(setting.family.parameters[1:], start=1):
+            found = own.parameter(name, CONFIDENCE)
+            yield Check(f"law's {name}", "report: linearised t", setting.parameters[index], found.low, found.high)
+        place = own.transition(CONFIDENCE)
+        assert place is not None
+        yield Check("law's transition", "report: linearised t", setting.transition, place.low, place.high)
+
+
+def _resampled_means(curve: ErrorCurve, draws: TwoLevelDraws) -> Floats:
+    """Return the mean log error of every resample of seeds and patients, (resample, label count)."""
+    num_seeds, num_patients, num_counts = curve.errors.shape
+    means = draws.patients @ curve.errors.transpose(1, 0, 2).reshape(num_patients, -1) / num_patients
+    logs = np.log(means.reshape(-1, num_seeds, num_counts))
+    weights = draws.seeds[:, :, None] * ~np.isnan(logs)
+    totals = weights.sum(axis=1)
+    return np.divide(np.nansum(weights * logs, axis=1), totals, out=np.full(totals.shape, np.nan), where=totals > 0)
+
+
+def bca_interval(draws: Floats, by_seed: Floats) -> tuple[float, float]:
+    """Return the bias-corrected and accelerated interval of a mean over seeds (Efron 1987)."""
+    draws = draws[~np.isnan(draws)]
+    below = float(np.clip((draws < by_seed.mean()).mean() + (draws == by_seed.mean()).mean() / 2, 0.01, 0.99))
+    pulls = by_seed - by_seed.mean()
+    acceleration = float((pulls**3).sum() / (6 * (pulls**2).sum() ** 1.5))
+    bias, ends = stats.norm.ppf(below), stats.norm.ppf([0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2])
+    shares = stats.norm.cdf(bias + (bias + ends) / (1 - acceleration * (bias + ends)))
+    low, high = np.quantile(draws, shares)
+    return float(low), float(high)
+
+
+if __name__ == "__main__":
+    main()

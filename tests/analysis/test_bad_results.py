@@ -1,0 +1,127 @@
+"""Results that are torn, doubled, mixed or nearly empty: a message or a page that says what can be said."""
+
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+
+from analysis.load import load_results
+from analysis.report import main, write_report
+from analysis.selection import ReportError
+from trainables.results import write_rows
+
+NAN = float("nan")
+
+
+@pytest.fixture
+def small(simulated, tmp_path, monkeypatch):
+    """A function that writes a sweep with fewer arms, counts and seeds."""
+
+    def write(arms=2, counts=(4, 36, 224), seeds=2, **options):
+        names = ("random", simulated.REFERENCE)[:arms]
+        monkeypatch.setattr(simulated, "BASES", {name: simulated.BASES[name] for name in names})
+        monkeypatch.setattr(simulated, "LABEL_COUNTS", counts)
+        return simulated.write_results(
+            tmp_path / "sweep", seeds=simulated.SEEDS[:seeds], left_out=0, failed=0, **options
+        )
+
+    return write
+
+
+def change(root, number, **values):
+    """Rewrite the rows of the first ``number`` finished cells of the sweep's own protocol."""
+    for path in sorted((root / "cells").glob("protocol-a*.parquet"))[:number]:
+        write_rows(root, "cells", path.stem, [row | values for row in pq.read_table(path).to_pylist()])
+
+
+def test_cells_without_a_score_are_left_out_counted_and_listed_as_missing(small):
+    root = small()
+    change(root, 2, test_dice=NAN)
+    loaded = load_results(root)
+    assert len(loaded.cells) == 10
+    assert loaded.missing["reason"].tolist() == ["finished without a usable test score"] * 2
+    assert any("2 of 12 finished cells have a test_dice of nan" in warning for warning in loaded.warnings)
+
+
+def test_a_score_beyond_one_is_no_score(small):
+    root = small()
+    change(root, 1, test_dice=91.5)
+    assert any("test_dice of 91.5, expected a number from 0 to 1" in warning for warning in load_results(root).warnings)
+
+
+def test_a_sweep_whose_every_score_is_nan_ends_with_one_line(small, capsys):
+    root = small()
+    change(root, 99, test_dice=NAN)
+    assert main([str(root)]) == 1
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == 1
+    assert "no usable scores" in printed.err
+    assert "12 of 12 finished cells have a test_dice of nan" in printed.err
+
+
+def test_protocols_are_not_mixed_without_a_plan_unless_one_is_asked_for(small, capsys):
+    root = small()
+    shutil.rmtree(root / "planned")
+    assert main([str(root)]) == 1
+    message = capsys.readouterr().err
+    assert "protocol-a (12 cells)" in message
+    assert "protocol-old (1 cells)" in message
+    assert "--protocol" in message
+    assert set(load_results(root, "protocol-a").cells["protocol_id"]) == {"protocol-a"}
+    with pytest.raises(ReportError, match="no cells of protocol other; the results hold protocol-a, protocol-old"):
+        load_results(root, "other")
+
+
+def test_a_planned_sweep_can_be_asked_for_an_older_protocol(small):
+    loaded = load_results(small(), "protocol-old")
+    assert len(loaded.planned) == 4
+    assert len(loaded.cells) == 1
+
+
+def test_doubled_cells_count_once_and_are_named(small):
+    root = small()
+    first = sorted((root / "cells").glob("protocol-a*.parquet"))[0]
+    shutil.copy(first, root / "cells" / "zz-copy.parquet")
+    loaded = load_results(root)
+    assert len(loaded.cells) == 12
+    assert any("1 files of one cell" in warning and first.stem in warning for warning in loaded.warnings)
+
+
+def test_two_cells_of_one_grid_point_without_a_plan_count_once(small):
+    root = small()
+    shutil.rmtree(root / "planned")
+    row = pq.read_table(sorted((root / "cells").glob("protocol-a*.parquet"))[0]).to_pylist()[0]
+    write_rows(root, "cells", "other", [row | {"cell_id": "other"}])
+    loaded = load_results(root, "protocol-a")
+    assert len(loaded.cells) == 12
+    assert any("cells of one grid point" in warning for warning in loaded.warnings)
+
+
+def test_a_folder_of_torn_files_says_how_many(small, capsys):
+    root = small()
+    for path in (root / "cells").glob("*.parquet"):
+        path.write_bytes(path.read_bytes()[:100])
+    assert main([str(root)]) == 1
+    assert "13 unreadable" in capsys.readouterr().err
+
+
+def test_a_torn_file_is_skipped_and_named_on_the_page(small):
+    root = small()
+    torn = sorted((root / "cells").glob("protocol-a*.parquet"))[0]
+    torn.write_bytes(torn.read_bytes()[:100])
+    page = write_report(root).page.read_text()
+    assert torn.name in page
+    assert "1 of 12 planned cells have no result" in page
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ({"arms": 1}, "nothing can be compared yet"),
+        ({"seeds": 1}, "One seed: there are no intervals"),
+        ({"counts": (36,)}, "one label count was run"),
+    ],
+    ids=["one arm", "one seed", "one label count"],
+)
+def test_a_sweep_with_one_arm_seed_or_label_count_says_what_can_be_said(small, shape, words):
+    assert words in write_report(small(**shape)).answer

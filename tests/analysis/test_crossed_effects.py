@@ -1,0 +1,90 @@
+"""The crossed mean against plain loops, scipy and closed forms, and how its parts answer to the data."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from analysis.crossed_effects import crossed_mean
+
+
+def effects(num_seeds=6, num_patients=9, seed=1.0, patient=1.0, rest=0.3):
+    generator = np.random.default_rng(0)
+    values = seed * generator.normal(size=(num_seeds, 1)) + patient * generator.normal(size=(1, num_patients))
+    return values + rest * generator.normal(size=(num_seeds, num_patients))
+
+
+def mean_squares(values):
+    """Two-way analysis of variance without replication, by plain loops."""
+    seeds, patients = values.shape
+    grand = sum(values[s, p] for s in range(seeds) for p in range(patients)) / (seeds * patients)
+    by_seed = [sum(values[s]) / patients for s in range(seeds)]
+    by_patient = [sum(values[:, p]) / seeds for p in range(patients)]
+    of_seeds = patients * sum((mean - grand) ** 2 for mean in by_seed) / (seeds - 1)
+    of_patients = seeds * sum((mean - grand) ** 2 for mean in by_patient) / (patients - 1)
+    left = 0.0
+    for s in range(seeds):
+        for p in range(patients):
+            left += (values[s, p] - by_seed[s] - by_patient[p] + grand) ** 2
+    return of_seeds, of_patients, left / ((seeds - 1) * (patients - 1))
+
+
+def test_variance_and_degrees_of_freedom_follow_the_analysis_of_variance():
+    values = effects()
+    of_seeds, of_patients, rest = mean_squares(values)
+    found = crossed_mean(values)
+    assert found.from_seeds == pytest.approx(of_seeds / 54)
+    assert found.from_patients == pytest.approx((of_patients - rest) / 54)
+    spread = of_seeds**2 / 5 + of_patients**2 / 8 + rest**2 / 40
+    assert found.degrees == pytest.approx((of_seeds + of_patients - rest) ** 2 / spread)
+
+
+def test_a_single_patient_gives_the_t_interval_over_seeds():
+    values = effects()[:, :1]
+    expected = stats.ttest_1samp(values[:, 0], 0.0)
+    found = crossed_mean(values)
+    interval = expected.confidence_interval(0.9)
+    assert found.interval(0.9) == pytest.approx((interval.low, interval.high))
+    assert found.p_value() == pytest.approx(expected.pvalue)
+    assert found.p_below(0.5) == pytest.approx(stats.ttest_1samp(values[:, 0], 0.5, alternative="less").pvalue)
+
+
+def test_patients_that_are_all_alike_add_nothing():
+    values = np.repeat(effects()[:, :1], 7, axis=1)
+    alone, repeated = crossed_mean(values[:, :1]), crossed_mean(values)
+    assert repeated.from_patients == pytest.approx(0.0, abs=1e-12)
+    assert repeated.interval(0.95) == pytest.approx(alone.interval(0.95))
+
+
+def test_the_larger_part_is_that_of_the_factor_that_varies():
+    assert (found := crossed_mean(effects(seed=1.0, patient=0.1))).from_seeds > found.from_patients
+    assert (found := crossed_mean(effects(seed=0.1, patient=2.0))).from_patients > found.from_seeds
+
+
+def test_variance_parts_are_right_on_average():
+    # var(mean) = seed^2 / 6 + patient^2 / 9 + rest^2 / 54 by the model
+    generator = np.random.default_rng(3)
+    size = 4000
+    values = 1.0 * generator.normal(size=(size, 6, 1)) + 2.0 * generator.normal(size=(size, 1, 9))
+    values = values + 0.5 * generator.normal(size=(size, 6, 9))
+    found = crossed_mean(values)
+    assert found.mean.var() == pytest.approx(1 / 6 + 4 / 9 + 0.25 / 54, rel=0.08)
+    assert found.from_seeds.mean() == pytest.approx(1 / 6 + 0.25 / 54, rel=0.05)
+    assert found.from_patients.mean() == pytest.approx(4 / 9, rel=0.05)
+
+
+def test_one_seed_has_a_mean_and_no_interval():
+    found = crossed_mean(effects()[:1])
+    assert np.isfinite(found.mean)
+    assert np.isnan(found.interval(0.95)).all()
+
+
+def test_values_without_spread_are_certain():
+    assert crossed_mean(np.full((3, 4), 0.2)).p_value() == 0.0
+    assert crossed_mean(np.zeros((3, 4))).p_value() == 1.0
+
+
+def test_many_means_at_once_are_the_single_ones():
+    values = np.random.default_rng(2).normal(size=(5, 4, 6))
+    low, high = crossed_mean(values).interval(0.95)
+    for index, each in enumerate(values):
+        assert crossed_mean(each).interval(0.95) == pytest.approx((low[index], high[index]))

@@ -1,0 +1,120 @@
+"""Runs, targets and costs of a simulated sweep against plain loops and the law of its curves."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.convergence import steps_to_target
+from analysis.findings import find
+from analysis.load import ReportOptions, load_results
+from analysis.pretraining_cost import pretraining_cost
+from analysis.tables import all_tables
+from analysis.time_to_target import Run, study_convergence
+
+
+@pytest.fixture(scope="module")
+def findings(results):
+    return find(load_results(results))
+
+
+@pytest.fixture(scope="module")
+def tables(findings):
+    return all_tables(findings)
+
+
+def curve(variant, seed, dice, count=8):
+    steps = np.arange(len(dice)) * 10.0
+    return Run(variant, count, seed, steps, np.array(dice), 0.5 * steps, 16)
+
+
+def by_loop(steps, dice, target, hold):
+    for index in range(len(dice) - hold + 1):
+        if all(dice[index + offset] >= target for offset in range(hold)):
+            return steps[index] if steps[index] else steps[1]
+    return None
+
+
+def test_times_agree_with_a_plain_loop_on_random_curves():
+    generator = np.random.default_rng(0)
+    steps = np.arange(12) * 5.0
+    for hold in (1, 2, 3, 12):
+        for _ in range(100):
+            dice, target = generator.random(12).round(1), generator.random().__round__(1)
+            found, expected = steps_to_target(steps, dice, target, hold), by_loop(steps, dice, target, hold)
+            assert found.is_reached == (expected is not None)
+            assert found.steps == (steps[-1] if expected is None else expected)
+
+
+def test_fewer_evaluations_than_the_hold_never_reach_a_target():
+    assert not steps_to_target(np.array([0.0, 10.0]), np.ones(2), 0.5, 3).is_reached
+
+
+def test_a_target_may_be_any_fixed_dice():
+    runs = [curve("slow", "0", [0, 0.2, 0.4, 0.6, 0.8, 0.8]), curve("quick", "0", [0, 0.6, 0.7, 0.8, 0.8, 0.8])]
+    study = study_convergence(runs, {8: 0.55}, "slow", ["0"], ReportOptions())
+    assert (study.steps("slow", 8)[0], study.steps("quick", 8)[0]) == (30.0, 10.0)
+    assert study.speed_up("quick", 8).ratio.value == pytest.approx(3.0)
+
+
+def test_higher_targets_take_longer_and_are_missed_more_often(tables):
+    table = tables["time_against_target"]
+    assert sorted(table["share_of_reference"].unique()) == [0.90, 0.95, 0.98, 0.99]
+    for _, rows in table.sort_values("share_of_reference").groupby(["variant", "label_count"]):
+        assert (np.diff(rows["restricted_mean_steps"]) >= 0).all()
+        assert (np.diff(rows["num_censored"]) >= 0).all()
+
+
+def test_speed_ups_in_samples_and_seconds_are_those_in_steps_where_a_step_costs_the_same(tables):
+    table = tables["speed_up_by_unit"]
+    free = table[~table["pretraining_counts"]].pivot_table(
+        index=["variant", "label_count"], columns="unit", values="speed_up"
+    )
+    np.testing.assert_allclose(free["samples"], free["steps"])
+    np.testing.assert_allclose(free["seconds"], free["steps"])
+
+
+def test_pretraining_that_counts_makes_an_arm_slower(simulated, tmp_path):
+    root = simulated.write_results(tmp_path / "sweep", left_out=0, failed=0)
+    text = (root / "experiment.yaml").read_text().replace("reference_arm: supervised-natural", "reference_arm: random")
+    (root / "experiment.yaml").write_text(text)
+    found = find(load_results(root))
+    table = all_tables(found)["speed_up_by_unit"].set_index(["variant", "label_count", "unit", "pretraining_counts"])
+    row = ("byol-domain, 12 epochs", 224, "seconds")
+    free, whole = (table.loc[(*row, counts), "speed_up"] for counts in (False, True))
+    times = [found.convergence.steps(name, 224) * 0.1 for name in ("random", row[0])]
+    assert free == pytest.approx(np.exp(np.mean(np.log(times[0] / times[1]))))
+    assert whole == pytest.approx(np.exp(np.mean(np.log(times[0] / (times[1] + 12 * 2.0)))))  # 2 s an epoch
+
+
+def test_the_cost_of_a_chain_adds_its_stages(findings):
+    samples = pretraining_cost(findings.results)["samples"]
+    assert samples["byol-natural+byol-domain, 3 epochs"] == 3 * 1000 + 12 * 1000
+    assert samples["random"] == samples["supervised-natural"] == 0.0  # downloaded: no stage of its own
+
+
+def test_a_chain_whose_epochs_are_not_in_the_results_has_no_cost(findings):
+    lost = replace(findings.results, pretraining=findings.results.pretraining.query("epoch != 2"))
+    costs = pretraining_cost(lost)
+    assert np.isnan(costs.loc["byol-domain, 12 epochs"]).all()
+    assert (costs.loc["random"] == 0).all()
+
+
+def test_a_cost_over_several_runs_of_a_stage_is_their_mean(findings):
+    results = findings.results
+    again = results.pretraining.assign(stage_id=lambda table: table["stage_id"] + "-again", seconds=8.0)
+    chains = results.cells.assign(
+        pretraining_chain=lambda cells: cells["pretraining_chain"].str.replace("@", "-again@", regex=False)
+    )
+    both = replace(
+        results, pretraining=pd.concat([results.pretraining, again]), cells=pd.concat([results.cells, chains])
+    )
+    assert pretraining_cost(both).loc["byol-domain, 12 epochs", "seconds"] == pytest.approx(12 * (2.0 + 8.0) / 2)
+
+
+def test_quicker_arms_have_a_larger_area(tables):
+    table = tables["stability"].set_index(["variant", "label_count"])
+    quick, slow = table.loc[("byol-natural+byol-domain, 12 epochs", 224)], table.loc[("random", 224)]
+    assert quick["normalised_area"] > slow["normalised_area"]
+    assert (table["largest_drawdown"] == 0).all()  # simulated curves rise
