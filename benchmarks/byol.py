@@ -36,8 +36,8 @@ class Setting:
         return f"{self.encoder} at {self.image_size} px, batch {self.batch_size}, {self.steps} steps an epoch"
 
 
-def stage_job(setting: Setting, folder: Path, threads: int = 1, **stage: Any) -> StageJob:
-    """Return a stage, having rendered its images."""
+def stage_job(setting: Setting, folder: Path, threads: int, device: str = "auto", **stage: Any) -> StageJob:
+    """Return a stage, having rendered its images; ``stage`` changes its recipe."""
     natural = NaturalConfig(num_images=setting.batch_size * setting.steps, image_size=setting.image_size)
     cache, results = folder / "cache", open_results(folder / "results")
     recipe = {"objective": "byol", "data": "natural", "epochs": 1, "batch_size": setting.batch_size, **stage}
@@ -55,7 +55,7 @@ def stage_job(setting: Setting, folder: Path, threads: int = 1, **stage: Any) ->
         data=DataConfig(),
         natural=natural,
         source_id=open_natural(natural, cache).data_id,
-        compute=ComputeConfig(cache=cache, threads=threads),
+        compute=ComputeConfig.model_validate({"cache": cache, "threads": threads, "device": device}),
     )
 
 

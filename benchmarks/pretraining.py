@@ -42,6 +42,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="side-by-side repeats (default 3)")
     parser.add_argument("--threads", type=int, default=1, help="of a worker, on a CPU (default 1)")
     options = parser.parse_args()
+    if unknown := set(options.claims) - set(CLAIMS):
+        parser.error(f"expected some of {', '.join(CLAIMS)}, found {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory(prefix="labelcurve-benchmark-") as folder:
         for name in options.claims:
             CLAIMS[name](Path(folder), options.rounds, options.threads)

@@ -21,7 +21,7 @@ WARM_UP_EPOCHS, MEASURED_EPOCHS = 1, 2
 def rate(setting: Setting, folder: Path, num_workers: int, threads: int) -> float:
     """Return the samples a second of all workers together, start and first epoch left out."""
     epochs = WARM_UP_EPOCHS + MEASURED_EPOCHS
-    job = stage_job(setting, folder, threads, epochs=epochs, milestones=(epochs,))
+    job = stage_job(setting, folder, threads, device="cpu", epochs=epochs, milestones=(epochs,))
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_work, args=(job, rank, num_workers)) for rank in range(num_workers)]
     for worker in workers:

@@ -18,7 +18,7 @@ def write_state(path: Path, state: dict[str, Any]) -> None:
     try:
         with replacing(path) as temporary, temporary.open("wb") as file:
             torch.save(state, file)
-    except (OSError, RuntimeError) as error:  # torch's writer hides the disk's own error behind a RuntimeError
+    except OSError as error:
         free_mib = shutil.disk_usage(path.parent).free // 2**20
         raise OSError(
             f"{path} cannot be written ({error}; {free_mib} MiB are free there); make room and run the command again: "
