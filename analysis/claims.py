@@ -152,7 +152,7 @@ def _judge_few_labels(findings: Findings) -> tuple[str, str]:
         )
     where = f"At {best.label_count} labelled {findings.results.label_unit}"
     rival = best.rival if best.variant == own else own
-    evidence = f"{where} {best.variant} has the lowest error"
+    evidence = f"{where} {best.variant} has the lowest mean error"
     if best.rival == rival and best.difference.is_known:
         gap = best.difference
         interval = _interval(gap, findings, "+.3f")

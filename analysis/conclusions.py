@@ -129,10 +129,10 @@ def percent(confidence: float) -> str:
 def _best_clause(findings: Findings, best: BestVariant) -> str:
     unit, level = findings.results.label_unit, percent(findings.results.options.confidence)
     head = f"With {best.label_count} labelled {unit}"
-    scores = f"median error {best.median_error:.3f}"
+    scores = f"median {best.median_error:.3f}"
     if not best.difference.is_known:
         return (
-            f"{head} the data cannot tell which pretraining is best: {best.variant} has the lowest error "
+            f"{head} the data cannot tell which pretraining is best: {best.variant} has the lowest mean error "
             f"({scores}), but without a second seed there is no interval"
         )
     interval = f"{best.difference.low:+.3f} to {best.difference.high:+.3f}"
@@ -140,7 +140,7 @@ def _best_clause(findings: Findings, best: BestVariant) -> str:
     against = f"against {best.rival}" + (" (the next best)" if best.rival != findings.reference else "")
     if best.rival in best.ties:
         return (
-            f"{head} the data cannot tell which pretraining is best: {best.variant} has the lowest error "
+            f"{head} the data cannot tell which pretraining is best: {best.variant} has the lowest mean error "
             f"({scores}), but {against} its {difference} is compatible with no difference"
             + ("" if best.difference.low <= 0 <= best.difference.high else " after adjusting for all arms compared")
         )

@@ -83,10 +83,14 @@ def crossed_mean(values: Floats) -> CrossedMean:
 
 
 def _degrees(seed: Floats, patient: Floats, rest: Floats, num_seeds: int, num_patients: int) -> Floats:
-    """Return Satterthwaite's degrees of freedom of MS_seed + max(MS_patient - MS_rest, 0)."""
+    """Return Satterthwaite's degrees of freedom of MS_seed + max(MS_patient - MS_rest, 0), of one factor's at least.
+
+    Where the difference of mean squares is small against both, the formula goes towards 0 and the interval towards all
+    numbers, though no single mean square is known that badly.
+    """
     excess = np.maximum(patient - rest, 0.0)
     spread = patient**2 / (num_patients - 1) + rest**2 / ((num_seeds - 1) * (num_patients - 1))
     spread = seed**2 / (num_seeds - 1) + np.where(excess > 0, spread, 0.0)
     degrees = np.full(np.shape(seed), num_seeds - 1.0)
     np.divide((seed + excess) ** 2, spread, out=degrees, where=spread > 0)
-    return degrees
+    return np.maximum(degrees, min(num_seeds, num_patients) - 1.0)

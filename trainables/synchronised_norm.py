@@ -1,7 +1,7 @@
 """Batch norm over the samples of all workers on a CPU, where torch synchronises none.
 
 In: a network inside several processes. Out: the same network, whose batch norms take mean and variance over all
-processes' samples, with gradients, under the same keys in the state dict. Like torch.nn.SyncBatchNorm, for CUDA only.
+processes' samples, with gradients, under the same keys in the state dict. torch.nn.SyncBatchNorm does so on CUDA alone.
 """
 
 from typing import Any

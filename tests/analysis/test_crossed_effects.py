@@ -38,6 +38,25 @@ def test_variance_and_degrees_of_freedom_follow_the_analysis_of_variance():
     assert found.degrees == pytest.approx((of_seeds + of_patients - rest) ** 2 / spread)
 
 
+def test_mean_squares_that_nearly_cancel_leave_the_degrees_of_freedom_of_one_factor():
+    rest = np.array([[1.0, -1, 0, 0], [-1, 1, 0, 0], [0, 0, 1, -1], [0, 0, -1, 1], [0, 0, 0, 0]])
+    values = 0.01 * np.arange(5)[:, None] + np.array([0.4, -0.4, 0.4, -0.4]) + rest
+    of_seeds, of_patients, left = mean_squares(values)
+    spread = of_seeds**2 / 4 + of_patients**2 / 3 + left**2 / 12
+    assert of_patients > left
+    assert (of_seeds + of_patients - left) ** 2 / spread < 0.5  # the formula alone
+    assert crossed_mean(values).degrees == 3
+
+
+@pytest.mark.parametrize(("patient", "rest"), [(1.0, 1.0), (0.3, 1.0), (0.0, 1.0)])
+def test_an_interval_holds_the_mean_as_often_as_it_says_where_patients_hardly_differ(patient, rest):
+    generator = np.random.default_rng(5)
+    values = patient * generator.normal(size=(4000, 1, 4)) + rest * generator.normal(size=(4000, 5, 4))
+    low, high = crossed_mean(values).interval(0.95)
+    assert 0.93 < np.mean((low <= 0) & (high >= 0)) < 0.985
+    assert np.quantile(high - low, 0.99) < 8  # in standard deviations of a value, of 5 seeds and 4 patients
+
+
 def test_a_single_patient_gives_the_t_interval_over_seeds():
     values = effects()[:, :1]
     expected = stats.ttest_1samp(values[:, 0], 0.0)
