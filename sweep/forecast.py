@@ -17,6 +17,7 @@ from sweep.experiment import Experiment
 from sweep.inputs import Inputs
 from sweep.plan import Plan, PlannedStage
 from sweep.progress import duration
+from sweep.stage_checks import samples_of
 from trainables.config import FinetuneConfig
 from trainables.data.batches import Samples
 from trainables.data.decoded import available_cores
@@ -110,11 +111,9 @@ def stage_seconds(experiment: Experiment, stage: PlannedStage, inputs: Inputs) -
     """Forecast one stage on one worker."""
     config, device = stage.config, this_worker(experiment.compute).device
     is_natural = config.data == "natural"
-    summary = inputs.summary["natural"] if is_natural else inputs.summary
-    num_samples = summary["num_images"] if is_natural else summary["num_slices"]["pool"]
-    size = experiment.natural.image_size if is_natural else experiment.data.image_size
+    num_samples, size = samples_of(config, experiment, inputs.summary)
     encoder = Encoder(experiment.model, 3 if is_natural else len(inputs.summary["channel_names"]))
-    objective = build_objective(encoder, config, summary.get("num_classes", 0))
+    objective = build_objective(encoder, config, inputs.summary["natural"]["num_classes"] if is_natural else 0)
     objective.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = build_optimizer(objective.trained, config)
     batch = _timed_batch(config.batch_size, size)

@@ -11,12 +11,17 @@ from trainables.data.dataset import DataError
 from trainables.objectives import check_batches
 
 
+def samples_of(stage: StageConfig, experiment: Experiment, summary: dict[str, Any]) -> tuple[int, int]:
+    """Return how many images a stage learns from, and their edge in pixels."""
+    if stage.data == "natural":
+        return int(summary["natural"]["num_images"]), experiment.natural.image_size
+    return int(summary["num_slices"]["pool"]), experiment.data.image_size
+
+
 def check_stage(experiment: Experiment, name: str, summary: dict[str, Any]) -> list[str]:
     """Return warnings about a stage. Raises DataError where it could not learn, or not run."""
     stage = experiment.stages[name]
-    is_natural = stage.data == "natural"
-    available = summary["natural"]["num_images"] if is_natural else summary["num_slices"]["pool"]
-    image_size = experiment.natural.image_size if is_natural else experiment.data.image_size
+    available, image_size = samples_of(stage, experiment, summary)
     most = experiment.compute.pretraining_workers
     try:
         for num_workers in range(experiment.compute.min_pretraining_workers or most, most + 1):
