@@ -93,4 +93,4 @@ def _degrees(seed: Floats, patient: Floats, rest: Floats, num_seeds: int, num_pa
     spread = seed**2 / (num_seeds - 1) + np.where(excess > 0, spread, 0.0)
     degrees = np.full(np.shape(seed), num_seeds - 1.0)
     np.divide((seed + excess) ** 2, spread, out=degrees, where=spread > 0)
-    return np.maximum(degrees, min(num_seeds, num_patients) - 1.0)
+    return np.asarray(np.maximum(degrees, min(num_seeds, num_patients) - 1.0))
