@@ -92,16 +92,23 @@ class Scoreboard:
 
     def take_cell(self) -> PlannedCell | None:
         """Return a cell whose encoder exists and mark it as running; none if nothing can start now."""
-        if self.is_over():
-            return None
+        return next(iter(self.take_cells(1)), None)
+
+    def take_cells(self, at_most: int) -> list[PlannedCell]:
+        """Return cells whose encoders exist, in the plan's order, and mark them as running; one pass over the plan."""
+        if self.is_over() or at_most < 1:
+            return []
         with self._lock:
-            for index, cell in enumerate(self._waiting):
-                if self._state_of(cell.source) == "done":
-                    self._running.add(cell.job.cell_id)
-                    if self._first_cell is None:
-                        self._first_cell = time.monotonic()
-                    return self._waiting.pop(index)
-        return None
+            taken: list[PlannedCell] = []
+            left: list[PlannedCell] = []
+            for cell in self._waiting:
+                is_taken = len(taken) < at_most and self._state_of(cell.source) == "done"
+                (taken if is_taken else left).append(cell)
+            self._waiting = left
+            self._running.update(cell.job.cell_id for cell in taken)
+            if taken and self._first_cell is None:
+                self._first_cell = time.monotonic()
+            return taken
 
     def cell_ended(self, cell: PlannedCell, succeeded: bool, reason: str = "") -> None:
         """Record the end of a cell; ``reason`` says why it failed, as in the failures table."""

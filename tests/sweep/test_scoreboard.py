@@ -37,6 +37,17 @@ def test_cells_start_as_soon_as_their_own_encoder_exists(plan: Plan) -> None:
     assert board.cells_pending()
 
 
+def test_several_cells_are_taken_in_the_order_of_the_plan_and_none_twice(plan: Plan) -> None:
+    board = Scoreboard(plan)
+    ready = board.cells_ready()
+    first, rest = board.take_cells(ready - 1), board.take_cells(99)
+    taken = [cell.job.cell_id for cell in [*first, *rest]]
+    assert taken == [cell.job.cell_id for cell in plan.missing if cell.source.stage is None]
+    assert len(first) == ready - 1 == len(taken) - 1
+    assert board.cells_running() == ready
+    assert board.take_cells(1) == []
+
+
 def test_a_stage_starts_only_after_its_parent(plan: Plan) -> None:
     board = Scoreboard(plan)
     started = [stage.name for stage in iter(board.take_stage, None)]
