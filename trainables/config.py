@@ -240,6 +240,10 @@ class StageConfig(Section):
         if self.optimizer == "lars" and self.weight_decay == 0:
             remedy = "without it lars would be plain sgd; take a small one, such as 1.0e-6"
             raise ValueError(f"weight_decay: expected above 0 with lars, found 0; {remedy}")
+        for name, users in (("momentum", ("sgd", "lars")), ("trust_coefficient", ("lars",))):
+            if self.optimizer not in users and getattr(self, name) != type(self).model_fields[name].default:
+                expected = f"expected none with optimizer={self.optimizer}, which has none"
+                raise ValueError(f"{name}: {expected}, found {getattr(self, name)}; it is of {' and '.join(users)}")
         if self.probe_every_epochs and self.data != "domain":
             raise ValueError("probe_every_epochs: expected 0 with data: natural, whose encoder knows no slices yet")
         return self

@@ -201,7 +201,7 @@ class _Loop:
             "num_workers": num_workers,
         }
 
-    def _probed(self) -> float:
+    def _probed(self) -> float | None:
         store = open_store(self.job.data, self.job.compute.cache, expected_pool=self.job.source_id)
         return probe(self.objective.kept_encoder(), store, self.worker.device)
 

@@ -23,8 +23,11 @@ BATCH_SIZE = 64
 
 
 @torch.no_grad()
-def probe(encoder: Encoder, store: SliceStore, device: torch.device) -> float:
-    """Return the R2 of the validation slices' class shares. The encoder is put back into the mode that it was in."""
+def probe(encoder: Encoder, store: SliceStore, device: torch.device) -> float | None:
+    """Return the R2 of the validation slices' class shares, none where none of them varies.
+
+    The encoder is put back into the mode that it was in.
+    """
     was_training = encoder.training
     encoder.eval()
     known, shares = _described(encoder, store, "train", device)
@@ -41,10 +44,12 @@ def nearest_shares(known: Tensor, shares: Tensor, asked: Tensor) -> Tensor:
     return (weights[:, :, None] * shares[nearest.indices]).sum(1)
 
 
-def explained_variance(predicted: Tensor, truth: Tensor) -> float:
-    """Return R2 averaged over the classes that vary; NaN where none does."""
+def explained_variance(predicted: Tensor, truth: Tensor) -> float | None:
+    """Return R2 averaged over the classes that vary; none where none does."""
     residual, total = ((truth - predicted) ** 2).sum(0), ((truth - truth.mean(0)) ** 2).sum(0)
     varies = total > 0
+    if not varies.any():
+        return None
     return float((1 - residual[varies] / total[varies]).mean())
 
 

@@ -107,6 +107,8 @@ def test_a_forward_pass_is_in_the_precision_that_was_asked_for() -> None:
         ({"batch_size": 10, "micro_batches": 4}, r"micro_batches: expected a divisor of batch_size=10, found 4"),
         ({"data": "natural", "probe_every_epochs": 1}, r"probe_every_epochs: expected 0 with data: natural"),
         ({"optimizer": "lars", "weight_decay": 0}, r"weight_decay: expected above 0 with lars.* found 0"),
+        ({"momentum": 0.8}, r"momentum: expected none with optimizer=adamw, .* found 0.8; it is of sgd and lars"),
+        ({"optimizer": "sgd", "trust_coefficient": 0.02}, r"trust_coefficient: expected none with optimizer=sgd"),
         ({"milestones": (3, 2)}, r"milestones: expected rising epochs from 1, found \(3, 2\)"),
         ({"epochs": 5, "milestones": (2, 9)}, r"milestones: the last must be epochs=5, found 9"),
     ],

@@ -35,6 +35,10 @@ def test_explained_variance_is_one_for_the_truth_and_zero_for_its_mean() -> None
     assert explained_variance(truth.flip(0), truth) == pytest.approx(((1 - 1) + (1 - 4)) / 2, rel=1e-5)
 
 
+def test_where_no_class_varies_there_is_no_score() -> None:
+    assert explained_variance(torch.tensor([[0.1], [0.3]]), torch.tensor([[0.2], [0.2]])) is None
+
+
 def test_a_class_that_never_varies_is_left_out() -> None:
     truth = torch.tensor([[0.1, 0.0], [0.3, 0.0]])
     assert explained_variance(truth + torch.tensor([0.0, 0.5]), truth) == 1
