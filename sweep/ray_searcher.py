@@ -49,7 +49,7 @@ class CellSearcher(Searcher):
             return None
         fair_share = math.ceil(board.cells_ready() / allowed)
         wanted = min(math.ceil(TRIAL_SECONDS / self._cell_seconds), fair_share)
-        cells = [cell for cell in (board.take_cell() for _ in range(wanted)) if cell is not None]
+        cells = [cell for cell in (board.take_cell(trial_id) for _ in range(wanted)) if cell is not None]
         if not cells:
             return None
         self._running[trial_id] = cells
