@@ -10,7 +10,7 @@ from rich.text import Text
 from sweep.counts import Counts, StageProgress
 from sweep.wording import amount, duration
 
-BAR_CELLS = 20  # width of a bar on the screen
+BAR_CELLS = 16  # width of a bar on the screen
 MOST_STAGES = 6  # shown; the others are counted
 
 
@@ -88,13 +88,17 @@ def _used_and_left(used: float, left: float | None, what: str) -> str:
 
 
 def _stage_bars(counts: Counts) -> RenderableType:
+    """A line a stage; where the terminal is narrow the name is cut, not the figures."""
+    shown = counts.stages_running[:MOST_STAGES]
+    figures = [(f"{stage.epochs_done}/{stage.epochs} epochs", _stage_left(stage)) for stage in shown]
     table = Table.grid(padding=(0, 2))
     table.add_column(overflow="ellipsis", no_wrap=True)
-    for _ in range(3):
-        table.add_column(no_wrap=True)
-    for stage in counts.stages_running[:MOST_STAGES]:
+    table.add_column(no_wrap=True, min_width=BAR_CELLS)
+    for position in (0, 1):
+        table.add_column(no_wrap=True, min_width=max(len(each[position]) for each in figures))
+    for stage, texts in zip(shown, figures, strict=True):
         bar = ProgressBar(total=stage.epochs, completed=stage.epochs_done, width=BAR_CELLS)
-        table.add_row(f"  {stage.name}", bar, f"{stage.epochs_done}/{stage.epochs} epochs", _stage_left(stage))
+        table.add_row(f"  {stage.name}", bar, *texts)
     if (others := len(counts.stages_running) - MOST_STAGES) > 0:
         table.add_row(f"  and {others} more")
     return table

@@ -51,7 +51,7 @@ def run(
     with opened(options.log_json, lambda message: console.print(message, highlight=False)) as log:
         log.write("run_started", _start_fields(plan, found, folder))
         board = Scoreboard(plan, _limits(options, money), _expectation(found), log.write)
-        with _mirrored(folder, options.tensorboard, console) as mirror:
+        with mirrored(folder, options.tensorboard, console) as mirror:
             reports = [lambda counts: log.progress(counts, money), mirror]
             with shown(board, console, money, reports):
                 _launch(experiment, plan, board, options.launcher)
@@ -95,7 +95,7 @@ def _expectation(found: Forecast | str) -> Expectation:
 
 
 @contextmanager
-def _mirrored(folder: Path, what: str, console: Console) -> Iterator[Callable[[Counts], None]]:
+def mirrored(folder: Path, what: str, console: Console) -> Iterator[Callable[[Counts], None]]:
     """Yield what mirrors new rows in event files; it stops with a warning where they cannot be written."""
     if what == "none":
         yield lambda counts: None
@@ -144,10 +144,9 @@ def _close(
         return DONE
     if not (reached := board.used_up):
         return SOME_FAILED
-    limit = f"out of time after {options.max_hours:g} hours"
-    if reached == "cost":
-        limit = f"out of money: {amount(money.of(board.counts().device_seconds) or 0.0)} of {options.max_cost:g} used"
-    console.print(f"{limit}; the same command goes on from here")
+    spent = f"out of money: {amount(money.of(board.counts().device_seconds) or 0.0)} of {money.most} used"
+    limit = spent if reached == "cost" else f"out of time after {options.max_hours:g} hours"
+    console.print(f"{limit}; the same command goes on from here", highlight=False, soft_wrap=True)
     return OUT_OF_TIME
 
 

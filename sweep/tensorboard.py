@@ -94,18 +94,21 @@ class Mirror:
         writer.close()
 
     def _new_run(self, name: str) -> Any:
-        from tensorboardX import SummaryWriter
+        from tensorboardX.event_file_writer import EventsWriter  # writes at once, where SummaryWriter has a thread
 
         folder = self._root / FOLDER / name
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
-        return SummaryWriter(str(folder), write_to_disk=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        return EventsWriter(str(folder / "events"))
 
 
 def _add(writer: Any, values: Mapping[str, float | None], step: int, at: float) -> None:
-    for key, value in values.items():
-        if value is not None:
-            writer.add_scalar(key, value, step, walltime=at)
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.proto.summary_pb2 import Summary
+
+    scalars = [Summary.Value(tag=key, simple_value=value) for key, value in values.items() if value is not None]
+    writer.write_event(Event(wall_time=at, step=step, summary=Summary(value=scalars)))
 
 
 def _safe(name: str) -> str:
