@@ -27,15 +27,17 @@ def estimate(experiment: Experiment, plan: Plan, inputs: Inputs, launcher: str, 
     try:
         room, devices_per_cell = _room(experiment, launcher)
         costs = calibrate(experiment, plan, inputs)
-    except (CalibrationError, LaunchError) as error:
+    except LaunchError as error:
+        return str(error)
+    except CalibrationError as error:
         return f"{error}; finished cells of the same protocol would be believed instead"
+    return forecast(experiment, plan, inputs, costs, room, devices_per_cell, _device(experiment))
+
+
+def _device(experiment: Experiment) -> str:
     threads = experiment.compute.threads
-    device = (
-        "of a GPU"
-        if _on_gpu(experiment)
-        else f"of a CPU process of {threads} {'thread' if threads == 1 else 'threads'}"
-    )
-    return forecast(experiment, plan, inputs, costs, room, devices_per_cell, device)
+    process = f"CPU process of {threads} {'thread' if threads == 1 else 'threads'}"
+    return f"of a {'GPU' if _on_gpu(experiment) else process} of this machine"
 
 
 def _on_gpu(experiment: Experiment) -> bool:
