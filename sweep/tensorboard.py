@@ -6,23 +6,18 @@ its stages by itself.
 """
 
 import argparse
-import re
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainables.results import ResultsError, check_results, read_table
+from sweep.tracked_runs import Point, TrackedRun, cell_runs, stage_runs
+from trainables.results import ResultsError, check_results
 
 DONE, ERROR = 0, 1
 FOLDER = "tensorboard"
 FOLLOW_SECONDS = 10.0
-STAGE_SCALARS = ("loss", "learning_rate", "feature_std", "effective_rank", "probe_r2")
-CURVE_SCALARS = ("train_loss", "val_loss", "val_dice")
-CELL_SCALARS = ("test_loss", "test_dice", "test_iou")
-
-Row = Mapping[str, Any]
 
 
 class Mirror:
@@ -31,17 +26,20 @@ class Mirror:
     def __init__(self, root: Path, cells: bool = False) -> None:
         self._root, self._cells = root, cells
         self._writers: dict[str, Any] = {}  # of stages, which grow
-        self._num_rows: dict[str, int] = {}  # written of each run
+        self._num_points: dict[str, int] = {}  # written of each stage
+        self._known: set[str] = set()  # cells that are written
 
     def update(self) -> None:
         """Write what is new since the last update."""
-        by_stage: dict[str, list[Row]] = {}
-        for row in read_table(self._root, "pretraining")[0].to_pylist():
-            by_stage.setdefault(row["stage_id"], []).append(row)
-        for rows in by_stage.values():
-            self._write_stage(sorted(rows, key=lambda row: int(row["epoch"])))
+        for stage in stage_runs(self._root):
+            self._write_stage(stage)
         if self._cells:
-            self._write_cells()
+            for cell in cell_runs(self._root, self._known):
+                writer = self._new_run(cell)
+                for point in cell.points:
+                    _add(writer, point)
+                writer.close()
+                self._known.add(cell.unit_id)
 
     def close(self) -> None:
         """Close every file."""
@@ -49,71 +47,33 @@ class Mirror:
             writer.close()
         self._writers.clear()
 
-    def _write_stage(self, rows: list[Row]) -> None:
-        first = rows[0]
-        name = f"pretraining/{_safe(first['stage'])}-seed-{first['pretraining_seed']}-{first['stage_id'][:8]}"
-        if name not in self._writers or len(rows) < self._num_rows[name]:  # shorter: the stage has started anew
-            if name in self._writers:
-                self._writers[name].close()
-            self._writers[name], self._num_rows[name] = self._new_run(name), 0
-        ended = time.time()
-        for number, row in enumerate(rows):
-            if number >= self._num_rows[name]:
-                later = sum(other["seconds"] for other in rows[number + 1 :])
-                values = {key: row[key] for key in STAGE_SCALARS}
-                values["samples_per_second"] = row["samples"] / row["seconds"] if row["seconds"] else None
-                _add(self._writers[name], values, row["epoch"], ended - later)
-        self._num_rows[name] = len(rows)
-        self._writers[name].flush()
+    def _write_stage(self, stage: TrackedRun) -> None:
+        key = stage.unit_id
+        if key not in self._writers or len(stage.points) < self._num_points[key]:  # shorter: it has started anew
+            if key in self._writers:
+                self._writers[key].close()
+            self._writers[key], self._num_points[key] = self._new_run(stage), 0
+        for point in stage.points[self._num_points[key] :]:
+            _add(self._writers[key], point)
+        self._num_points[key] = len(stage.points)
+        self._writers[key].flush()
 
-    def _write_cells(self) -> None:
-        finished = {path.stem for path in (self._root / "cells").glob("*.parquet") if not path.name.startswith(".")}
-        if finished <= set(self._num_rows):
-            return
-        curves: dict[str, list[Row]] = {}
-        for row in read_table(self._root, "curves")[0].to_pylist():
-            curves.setdefault(row["cell_id"], []).append(row)
-        for cell in read_table(self._root, "cells")[0].to_pylist():
-            key = cell["cell_id"]
-            if key not in self._num_rows:
-                self._write_cell(cell, curves.get(key, []))
-                self._num_rows[key] = len(curves.get(key, []))
-
-    def _write_cell(self, cell: Row, curve: Iterable[Row]) -> None:
-        arm = f"{_safe(cell['arm'])}@{cell['pretraining_epochs']}"
-        labels = f"{cell['label_count']}-{cell['label_unit']}-seed-{cell['train_seed']}"
-        writer, ended = self._new_run(f"cells/{arm}/{labels}-{cell['cell_id'][:8]}"), cell["finished_at"].timestamp()
-        for row in curve:
-            _add(
-                writer,
-                {key: row[key] for key in CURVE_SCALARS},
-                row["step"],
-                ended - cell["train_seconds"] + row["seconds"],
-            )
-        _add(writer, {key: cell[key] for key in CELL_SCALARS}, cell["steps"], ended)
-        writer.close()
-
-    def _new_run(self, name: str) -> Any:
+    def _new_run(self, run: TrackedRun) -> Any:
         from tensorboardX.event_file_writer import EventsWriter  # writes at once, where SummaryWriter has a thread
 
-        folder = self._root / FOLDER / name
+        folder = self._root / FOLDER / run.name
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
         folder.mkdir(parents=True, exist_ok=True)
         return EventsWriter(str(folder / "events"))
 
 
-def _add(writer: Any, values: Mapping[str, float | None], step: int, at: float) -> None:
+def _add(writer: Any, point: Point) -> None:
     from tensorboardX.proto.event_pb2 import Event
     from tensorboardX.proto.summary_pb2 import Summary
 
-    scalars = [Summary.Value(tag=key, simple_value=value) for key, value in values.items() if value is not None]
-    writer.write_event(Event(wall_time=at, step=step, summary=Summary(value=scalars)))
-
-
-def _safe(name: str) -> str:
-    """A stage's or arm's name as a folder."""
-    return re.sub(r"[^A-Za-z0-9._+-]", "_", name)
+    scalars = [Summary.Value(tag=key, simple_value=value) for key, value in point.values.items()]
+    writer.write_event(Event(wall_time=point.at, step=point.step, summary=Summary(value=scalars)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
