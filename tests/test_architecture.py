@@ -24,6 +24,8 @@ HOMES = {
     "torch.distributed": ("trainables/processes.py", "trainables/synchronised_norm.py"),
     "pyarrow": ("trainables/results.py",),
     "tensorboardX": ("sweep/tensorboard.py",),
+    "mlflow": ("sweep/export.py",),
+    "wandb": ("sweep/export.py",),
     "matplotlib": ("analysis/figures.py",),
     "seaborn": ("analysis/figures.py",),
     "jinja2": ("analysis/page.py",),
