@@ -32,7 +32,7 @@ from sweep.tensorboard import Mirror
 from sweep.wording import amount, duration
 from trainables.results import finished_cells, read_table
 
-DONE, SOME_FAILED, OUT_OF_TIME = 0, 3, 4
+DONE, SOME_FAILED, OUT_OF_TIME, INTERRUPTED = 0, 3, 4, 130
 
 
 def run(
@@ -53,10 +53,15 @@ def run(
         board = Scoreboard(plan, _limits(options, money), _expectation(found), log.write)
         with mirrored(folder, options.tensorboard, console) as mirror:
             reports = [lambda counts: log.progress(counts, money), mirror]
-            with shown(board, console, money, reports):
-                _launch(experiment, plan, board, options.launcher)
+            try:
+                with shown(board, console, money, reports):
+                    _launch(experiment, plan, board, options.launcher)
+            except KeyboardInterrupt:
+                _print_used(board.counts(), money, console)
+                log.write("run_ended", _end_fields(INTERRUPTED, plan, folder))
+                raise
         code = _close(plan, board, folder, options, console, money)
-        log.write("run_ended", {"exit_code": code, "account": asdict(read_account(folder, _planned(plan)))})
+        log.write("run_ended", _end_fields(code, plan, folder))
     return code
 
 
@@ -79,6 +84,10 @@ def _start_fields(plan: Plan, found: Forecast | str, folder: Path) -> dict[str, 
         "forecast_bytes": forecast and forecast.total.num_bytes,
         "forecast_cost": forecast and forecast.cost(forecast.total),
     }
+
+
+def _end_fields(code: int, plan: Plan, folder: Path) -> dict[str, Any]:
+    return {"exit_code": code, "account": asdict(read_account(folder, _planned(plan)))}
 
 
 def _limits(options: argparse.Namespace, money: Money) -> Limits:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sweep.data_efficiency import DONE, OUT_OF_TIME, USAGE, main
+from sweep.data_efficiency import DONE, INTERRUPTED, OUT_OF_TIME, USAGE, main
 from sweep.experiment import load_file
 from sweep.inputs import read_inputs
 from sweep.plan import build_plan
@@ -121,6 +121,20 @@ def test_a_run_that_has_spent_its_money_stops_and_the_same_command_goes_on(
     assert json.loads(captured.out.splitlines()[-1])["event"] == "run_ended"
     assert "used by finished cells and epochs" in captured.err
     assert read_table(tmp_path / "results", "cells")[0].num_rows == 3
+
+
+def test_an_interrupted_run_says_what_it_has_used_and_ends_its_log(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sweep.launch_serial.launch", interrupted)
+    assert main([*arguments(tmp_path / "results", cache), "--log-json", "-"]) == INTERRUPTED
+    captured = capsys.readouterr()
+    assert "this run kept devices for 0.00 device-hours, cost 0.00" in captured.err
+    last = json.loads(captured.out.splitlines()[-1])
+    assert (last["event"], last["exit_code"]) == ("run_ended", INTERRUPTED)
 
 
 def test_a_budget_without_a_price_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
