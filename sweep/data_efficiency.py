@@ -3,17 +3,18 @@
 Pretrains what is missing, fine-tunes every missing cell of the grid and writes the results as Parquet. Running the
 same command again goes on where it stopped; python -m analysis.report RESULTS writes the report.
 
-Exit codes: 0 all cells finished, 1 error, 2 usage, 3 finished with failed cells, 4 out of time (--max-hours), 130
-stopped by Ctrl-C or SIGTERM.
+Exit codes: 0 all cells finished, 1 error, 2 usage, 3 finished with failed cells, 4 out of time (--max-hours) or money
+(--max-cost), 130 stopped by Ctrl-C or SIGTERM.
 """
 
 import argparse
-import math
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sweep.arguments import build_parser
 
 if TYPE_CHECKING:  # imported late: --help must not wait for torch and ray
     from rich.console import Console
@@ -27,7 +28,7 @@ DONE, ERROR, USAGE, SOME_FAILED, OUT_OF_TIME, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, run it and return the exit code."""
-    options = _parser().parse_intermixed_args(arguments)
+    options = build_parser().parse_intermixed_args(arguments)
     from sweep.experiment import ExperimentError, to_yaml
 
     try:
@@ -35,46 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ExperimentError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
+    if options.max_cost is not None and experiment.compute.price_per_device_hour is None:
+        price = "compute.price_per_device_hour=P, what an hour of a GPU or of a CPU process costs"
+        print(f"error: --max-cost: expected a price to count with, found none; set {price}", file=sys.stderr)
+        return USAGE
     if options.print_config:
         print(to_yaml(experiment), end="")
         return DONE
     return _checked_run(experiment, options)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m sweep.data_efficiency",
-        description="Learn which pretraining, how many pretraining epochs and how many labels a segmentation needs.",
-        epilog="Exit codes: 0 all cells finished, 1 error, 2 usage, 3 finished with failed cells, 4 out of time, "
-        "130 interrupted.",
-    )
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--preset", metavar="NAME", help="smoke, demo (default), small, acdc-small, methods or acdc")
-    source.add_argument("--config", metavar="FILE", type=Path, help="an experiment as YAML (see --print-config)")
-    parser.add_argument("--results", metavar="DIR", type=Path, help="results folder (default: results/NAME)")
-    parser.add_argument("--launcher", choices=("ray", "serial"), default="ray", help="default: ray")
-    parser.add_argument("--address", help="a running Ray cluster (default: RAY_ADDRESS, or Ray on this machine)")
-    parser.add_argument(
-        "--max-hours",
-        type=_hours,
-        metavar="H",
-        help="start nothing after so many hours; cells that run are finished, and the same command goes on",
-    )
-    parser.add_argument("--dry-run", action="store_true", help="print what would run and its forecast cost")
-    parser.add_argument("--print-config", action="store_true", help="print the resolved experiment as YAML")
-    parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="such as grid.subset_seeds=[0,1,2,3,4]")
-    return parser
-
-
-def _hours(text: str) -> float:
-    """Return a number of hours above 0."""
-    try:
-        hours = float(text)
-    except ValueError:
-        hours = math.nan
-    if not 0 < hours < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number of hours above 0, found {text!r}")
-    return hours
 
 
 def _load(options: argparse.Namespace) -> "Experiment":
@@ -147,13 +116,29 @@ def _plan_and_run(experiment: "Experiment", folder: Path, options: argparse.Name
     plan = build_plan(experiment, inputs, folder)
     _describe(plan, folder, console)
     if options.dry_run:
-        from sweep.forecast import forecast
-
         _describe_cells(plan, console)
-        console.print(forecast(experiment, plan, inputs), highlight=False, soft_wrap=True)
+        _print_forecast(experiment, plan, inputs, options, console)
         return DONE
+    from sweep.run import run
+
     _store_design(experiment, inputs, plan, folder)
-    return _launch(experiment, plan, folder, options, console)
+    return run(experiment, inputs, plan, folder, options, console)
+
+
+def _print_forecast(
+    experiment: "Experiment", plan: "Plan", inputs: "Inputs", options: argparse.Namespace, console: "Console"
+) -> None:
+    """Say what is missing would cost, by arm and in all."""
+    from sweep.cost_tables import forecast_lines, forecast_table
+    from sweep.estimate import estimate
+
+    found = estimate(experiment, plan, inputs, options.launcher, is_asked=True)
+    if isinstance(found, str):
+        console.print(f"no forecast: {found}", highlight=False, soft_wrap=True)
+        return
+    console.print(forecast_table(found))
+    for line in forecast_lines(found):
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _describe(plan: "Plan", folder: Path, console: "Console") -> None:
@@ -216,42 +201,6 @@ def _store_design(experiment: "Experiment", inputs: "Inputs", plan: "Plan", fold
         adopt_epochs(folder, job.encoders, job.stage_id)
         clear_failure(folder, job.stage_id)
     record_plan(folder, [cell.job.axes for cell in plan.cells])
-
-
-def _launch(
-    experiment: "Experiment", plan: "Plan", folder: Path, options: argparse.Namespace, console: "Console"
-) -> int:
-    """Run what is missing, show it, and return the exit code that the results folder, not the launcher, calls for."""
-    from sweep import launch_ray, launch_serial
-    from sweep.progress import closing_table, shown
-    from sweep.scoreboard import Scoreboard
-    from trainables.results import finished_cells, read_table
-
-    if not plan.missing:
-        console.print("nothing to do: every cell is finished")
-        return DONE
-    board = Scoreboard(plan, options.max_hours)
-    with shown(board, console):
-        if options.launcher == "serial":
-            launch_serial.launch(plan, board)
-        else:
-            launch_ray.launch(plan, board, experiment.compute)
-    rows = read_table(folder, "failures")[0].to_pylist()
-    failed = {row["unit_id"]: row["reason"] for row in rows}
-    blocked = {cell.job.cell_id: "a pretraining stage that it needs failed" for cell in board.blocked_cells()}
-    console.print(closing_table(plan, board, failed | blocked))
-    planned = {cell.job.cell_id for cell in plan.cells} | {stage.stage_id for stage in plan.stages}
-    for row in rows:
-        if row["unit_id"] in planned:
-            console.print(f"failed {row['unit']} {row['name']}: {row['reason']}", highlight=False, soft_wrap=True)
-    unfinished = {cell.job.cell_id for cell in plan.cells} - finished_cells(folder)
-    if kind := board.systematic_failure:
-        console.print(f"given up: the first cells all failed by {kind}; mend its cause, and the same command goes on")
-        return SOME_FAILED
-    if unfinished and board.is_over():
-        console.print(f"out of time after {options.max_hours:g} hours; the same command goes on from here")
-        return OUT_OF_TIME
-    return SOME_FAILED if unfinished else DONE
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from typing import Any
 
 from sweep.plan import Plan, PlannedStage
 from sweep.scoreboard import Scoreboard
+from sweep.time_left import Room
 from trainables.config import ComputeConfig
 from trainables.results import record_failure
 
@@ -39,6 +40,7 @@ ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints a table even when asked for silence
 }
 POLL_SECONDS = 0.5
+STAGE_START_SECONDS = 10.0  # of a TorchTrainer with its worker, before its first step; twice that on busy cores
 
 
 class LaunchError(Exception):
@@ -59,9 +61,10 @@ class Shares:
     gpus_per_cell: float
     gpus_per_worker: int
 
-    def cells_allowed(self, stages_pending: int) -> int:
-        """Return how many cells may run beside the stages that are still to come."""
-        return max(0, self.slots - self.stage * min(self.parallel_stages, stages_pending))
+    @property
+    def room(self) -> Room:
+        """What runs at once."""
+        return Room(self.slots, self.stage, self.parallel_stages, STAGE_START_SECONDS)
 
 
 def divide(compute: ComputeConfig, resources: dict[str, float], is_fixed: bool = False) -> Shares:
@@ -96,6 +99,9 @@ def launch(plan: Plan, board: Scoreboard, compute: ComputeConfig) -> None:
     """Run everything that is missing. Raises KeyboardInterrupt after an orderly stop on Ctrl-C or SIGTERM."""
     stop = threading.Event()
     with _connected(compute) as shares, _scratch(plan) as scratch, _stopped_by_signals(stop):
+        board.room = shares.room
+        board.occupancy.devices_per_cell = shares.gpus_per_cell or 1.0
+        board.occupancy.devices_per_stage = compute.pretraining_workers
         errors: list[Exception] = []
         threads = [
             threading.Thread(target=_run_stages, args=(board, shares, compute, scratch, stop, errors), daemon=True)
@@ -181,9 +187,10 @@ def _run_stages(
             else:
                 board.stage_stopped(stage)
         except Exception as error:  # the boundary of a unit: recorded with its reason, never passed over
-            board.stage_ended(stage, succeeded=False)
+            failure = stage.job.failure(_cause(error))
+            board.stage_ended(stage, succeeded=False, reason=failure["reason"])
             try:
-                record_failure(stage.job.results, stage.job.failure(_cause(error)))
+                record_failure(stage.job.results, failure)
             except OSError as full_disk:
                 errors.append(full_disk)
 
@@ -237,7 +244,7 @@ def _run_cells(
     tuner = tune.Tuner(
         tune.with_resources(finetune_trial, {"cpu": compute.threads, "gpu": shares.gpus_per_cell}),
         tune_config=tune.TuneConfig(
-            search_alg=CellSearcher(board, shares.cells_allowed, stop),
+            search_alg=CellSearcher(board, shares.room.cells_allowed, stop),
             num_samples=len(plan.missing),
             max_concurrent_trials=shares.slots,
             reuse_actors=True,  # a fresh process costs as much as a small cell

@@ -32,8 +32,9 @@ def launch(plan: Plan, board: Scoreboard) -> None:
         except _OutOfTimeError:
             board.stage_stopped(stage)
         except Exception as error:  # the boundary of a unit: recorded with its reason, never passed over
-            record_failure(stage.job.results, stage.job.failure(error))
-            board.stage_ended(stage, succeeded=False)
+            failure = stage.job.failure(error)
+            record_failure(stage.job.results, failure)
+            board.stage_ended(stage, succeeded=False, reason=failure["reason"])
         else:
             board.stage_ended(stage, succeeded=True)
     while cell := board.take_cell():

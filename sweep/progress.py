@@ -1,92 +1,85 @@
-"""What a person sees while it runs, and at the end.
+"""What a person sees while it runs: on a terminal a live table, in a log one line every half minute.
 
-In: a Scoreboard. Out: on a terminal one live line; in a log one line every half minute; a closing table. Nothing
-else is printed.
+In: a Scoreboard. Out: text on a console; every half minute, and at the end, also whatever else ``reports`` do with a
+moment of the run.
 """
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
-from sweep.plan import Plan, PlannedCell
-from sweep.scoreboard import Counts, Scoreboard
-from trainables.results import is_finished
+from sweep.counts import Counts
+from sweep.live_view import Money, live_view
+from sweep.scoreboard import Scoreboard
+from sweep.wording import amount, duration
 
 LOG_SECONDS = 30.0
+LIVE_SECONDS = 0.5
+
+Report = Callable[[Counts], None]
 
 
-def duration(seconds: float) -> str:
-    """Write seconds as 42 s, 7 min 5 s or 3 h 20 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def status_line(counts: Counts, seconds_left: float | None) -> str:
+def status_line(counts: Counts, price: float | None = None) -> str:
     """Describe a moment of a run in one line."""
     num_stages = counts.stages_done + counts.stages_failed + counts.stages_left + len(counts.stages_running)
     cells = counts.cells_done + counts.cells_failed + counts.cells_left + counts.cells_running
     parts = [f"{duration(counts.seconds)}"]
     if num_stages:
-        running = f", training {', '.join(counts.stages_running)}" if counts.stages_running else ""
+        training = ", ".join(f"{each.name} {each.epochs_done}/{each.epochs}" for each in counts.stages_running)
+        running = f", training {training}" if training else ""
         failed = f", {counts.stages_failed} failed" if counts.stages_failed else ""
         parts.append(f"pretraining stages {counts.stages_done}/{num_stages}{running}{failed}")
     failed = f", {counts.cells_failed} failed" if counts.cells_failed else ""
     parts.append(f"cells {counts.cells_done}/{cells}, {counts.cells_running} running{failed}")
-    if seconds_left is not None and counts.cells_left + counts.cells_running:
-        parts.append(f"about {duration(seconds_left)} left")
+    if counts.seconds_left is not None and counts.cells_left + counts.cells_running:
+        parts.append(f"about {duration(counts.seconds_left)} left")
+    if price is not None:
+        parts.append(f"cost {amount(price * counts.device_seconds / 3600)}")
     return " | ".join(parts)
 
 
 @contextmanager
-def shown(board: Scoreboard, console: Console) -> Iterator[None]:
+def shown(
+    board: Scoreboard, console: Console, money: Money | None = None, reports: Sequence[Report] = ()
+) -> Iterator[None]:
     """Show the run's state until the body ends."""
     stop = threading.Event()
-    thread = threading.Thread(target=_show, args=(board, console, stop), daemon=True)
-    thread.start()
+    show = _show_live if console.is_terminal else _show_lines
+    threads = [
+        threading.Thread(target=show, args=(board, console, money or Money(), stop), daemon=True),
+        threading.Thread(target=_report, args=(board, reports, stop), daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         stop.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
 
 
-def _show(board: Scoreboard, console: Console, stop: threading.Event) -> None:
-    def line() -> str:
-        return status_line(board.counts(), board.seconds_left())
-
-    if console.is_terminal:
-        with Live(console=console, refresh_per_second=2, transient=True) as live:
-            while not stop.wait(0.5):
-                live.update(Text(line()))
-    else:
-        while not stop.wait(LOG_SECONDS):
-            console.print(line(), highlight=False, soft_wrap=True)
+def _show_live(board: Scoreboard, console: Console, money: Money, stop: threading.Event) -> None:
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while not stop.wait(LIVE_SECONDS):
+            live.update(live_view(board.counts(), money), refresh=True)
 
 
-def closing_table(plan: Plan, board: Scoreboard, failed: dict[str, str]) -> Table:
-    """Return a table of finished and failed cells by arm; ``failed`` maps cell ids to reasons."""
-    counts = board.counts()
-    table = Table(title=f"{counts.cells_done} cells in {duration(counts.seconds)}", title_justify="left")
-    table.add_column("arm")
-    for name in ("cells", "finished", "failed", "not run"):
-        table.add_column(name, justify="right")
-    left = {cell.job.cell_id for cell in _unfinished(plan)}
-    for arm in dict.fromkeys(cell.point.arm for cell in plan.cells):
-        ids = [cell.job.cell_id for cell in plan.cells if cell.point.arm == arm]
-        num_failed = sum(each in failed for each in ids)
-        num_left = sum(each in left and each not in failed for each in ids)
-        table.add_row(arm, *map(str, (len(ids), len(ids) - num_failed - num_left, num_failed, num_left)))
-    return table
+def _show_lines(board: Scoreboard, console: Console, money: Money, stop: threading.Event) -> None:
+    while not stop.wait(LOG_SECONDS):
+        console.print(status_line(board.counts(), money.price), highlight=False, soft_wrap=True)
 
 
-def _unfinished(plan: Plan) -> list[PlannedCell]:
-    return [cell for cell in plan.cells if not is_finished(cell.job.results, cell.job.cell_id)]
+def _report(board: Scoreboard, reports: Sequence[Report], stop: threading.Event) -> None:
+    """Report every half minute, whatever the reports themselves take, and a last time at the end."""
+    due = time.monotonic() + LOG_SECONDS
+    is_last = not reports
+    while not is_last:
+        is_last = stop.wait(max(0.0, due - time.monotonic()))
+        due += LOG_SECONDS
+        for report in reports:
+            report(board.counts())

@@ -49,7 +49,7 @@ class CellSearcher(Searcher):
             return None
         fair_share = math.ceil(board.cells_ready() / allowed)
         wanted = min(math.ceil(TRIAL_SECONDS / self._cell_seconds), fair_share)
-        cells = board.take_cells(wanted)
+        cells = board.take_cells(wanted, trial_id)
         if not cells:
             return None
         self._running[trial_id] = cells

@@ -1,59 +1,73 @@
 """What has happened so far: which encoders exist, which cells can start, what failed. Thread-safe; no Ray, no printing.
 
-In: a Plan, and events from a launcher. Out: the next cell that can start, and counts for people.
+In: a Plan, and events from a launcher. Out: the next cell that can start, counts for people, and each change told to
+``on_event`` as plain data.
 """
 
 import math
 import threading
 import time
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from sweep.counts import Counts, Expectation, Limits, StageProgress
+from sweep.occupancy import Occupancy
 from sweep.plan import Plan, PlannedCell, PlannedStage, Source
+from sweep.time_left import Encoder, Room, StageWork, Work, wall_seconds
 from trainables.encoder_store import epochs_done
 
 LOOK_SECONDS = 1.0
 FIRST_CELLS = 5  # all of which must fail alike before the rest is given up
+LATEST_FAILURES = 3
 
-
-@dataclass(frozen=True)
-class Counts:
-    """A moment of a run."""
-
-    stages_done: int
-    stages_failed: int
-    stages_left: int
-    stages_running: tuple[str, ...]  # with the epochs that are finished
-    cells_done: int  # in this run
-    cells_failed: int
-    cells_left: int  # not started, blocked ones included
-    cells_running: int
-    cells_finished_before: int
-    seconds: float
+OnEvent = Callable[[str, Mapping[str, Any]], None]
 
 
 class Scoreboard:
     """The state of a run: a cell can start when the stage it starts from is done, and is blocked if that failed.
 
-    Nothing starts any more after ``max_hours``, or when the first cells have all failed alike.
+    Nothing starts any more beyond ``limits``, or when the first cells have all failed alike. ``expected`` serves the
+    time left until units of this run tell it; a launcher sets ``room`` once it knows how much runs at once.
     """
 
-    def __init__(self, plan: Plan, max_hours: float | None = None) -> None:
-        self._max_seconds = math.inf if max_hours is None else 3600 * max_hours
+    def __init__(
+        self,
+        plan: Plan,
+        limits: Limits | None = None,
+        expected: Expectation | None = None,
+        on_event: OnEvent = lambda name, fields: None,
+    ) -> None:
+        self._limits, self._expected, self._on_event = limits or Limits(), expected or Expectation(), on_event
+        self.room = Room(1, 1, 1)
+        self.occupancy = Occupancy()
         self._lock = threading.Lock()
         self._started = time.monotonic()
         self._waiting = list(plan.missing)
         self._stages = {stage.stage_id: stage for stage in plan.stages}
         self._state = dict.fromkeys(self._stages, "waiting")  # waiting | running | done | failed
+        self._epochs_before: dict[str, int] = {}  # of a stage, when this run went on with it
         self._running: set[str] = set()
         self._done = self._failed = 0
         self._looked: dict[str, float] = {}  # when each encoder was last looked for; infinite once it was there
         self._first_errors: list[str] = []  # kinds of the first cells' failures; empty where one finished
+        self._failures: deque[tuple[str, str]] = deque(maxlen=LATEST_FAILURES)
         self._finished_before = plan.num_finished
         self._first_cell: float | None = None
 
     def is_over(self) -> bool:
-        """Whether nothing is started any more: the run's time is used up, or every cell would fail."""
-        return time.monotonic() - self._started >= self._max_seconds or bool(self.systematic_failure)
+        """Whether nothing is started any more: time or money are used up, or every cell would fail."""
+        return bool(self.used_up or self.systematic_failure)
+
+    @property
+    def used_up(self) -> str:
+        """The limit that is reached, ``time`` or ``cost``; empty if none is."""
+        if time.monotonic() - self._started >= self._limits.seconds:
+            return "time"
+        if self._limits.device_seconds == math.inf:
+            return ""
+        with self._lock:
+            return "cost" if self.occupancy.device_seconds() >= self._limits.device_seconds else ""
 
     @property
     def systematic_failure(self) -> str:
@@ -66,36 +80,53 @@ class Scoreboard:
         if self.is_over():
             return None
         with self._lock:
-            for stage in self._stages.values():
-                if self._state[stage.stage_id] != "waiting":
-                    continue
-                parent = self._state_of(stage.source)
-                if parent == "failed":
-                    self._state[stage.stage_id] = "failed"
-                elif parent == "done":
-                    self._state[stage.stage_id] = "running"
-                    return stage
+            taken = self._next_stage()
+        if taken:
+            self._on_event("stage_started", _of_stage(taken))
+        return taken
+
+    def _next_stage(self) -> PlannedStage | None:
+        for key, stage in self._stages.items():
+            if self._state[key] != "waiting":
+                continue
+            parent = self._state_of(stage.source)
+            if parent == "failed":
+                self._state[key] = "failed"
+            elif parent == "done":
+                self._state[key] = "running"
+                self._epochs_before[key] = epochs_done(stage.job.encoders, key)
+                self.occupancy.stage_started(key)
+                return stage
         return None
 
-    def stage_ended(self, stage: PlannedStage, succeeded: bool) -> None:
+    def stage_ended(self, stage: PlannedStage, succeeded: bool, reason: str = "") -> None:
         """Record the end of a stage; what depends on a failed one is blocked."""
         with self._lock:
             self._state[stage.stage_id] = "done" if succeeded else "failed"
+            self.occupancy.stage_ended(stage.stage_id)
+            if not succeeded:
+                self._failures.append((f"stage {stage.name}", reason))
             for other in self._stages.values():  # in order: parents first
                 if self._state[other.stage_id] == "waiting" and self._state_of(other.source) == "failed":
                     self._state[other.stage_id] = "failed"
+        self._on_event("stage_ended", _of_stage(stage) | _outcome(succeeded, reason))
 
     def stage_stopped(self, stage: PlannedStage) -> None:
         """Record that a stage was stopped before its end; another run goes on from its last epoch."""
         with self._lock:
             self._state[stage.stage_id] = "waiting"
+            self.occupancy.stage_ended(stage.stage_id)
+        self._on_event("stage_stopped", _of_stage(stage))
 
-    def take_cell(self) -> PlannedCell | None:
+    def take_cell(self, worker: str = "") -> PlannedCell | None:
         """Return a cell whose encoder exists and mark it as running; none if nothing can start now."""
-        return next(iter(self.take_cells(1)), None)
+        return next(iter(self.take_cells(1, worker)), None)
 
-    def take_cells(self, at_most: int) -> list[PlannedCell]:
-        """Return cells whose encoders exist, in the plan's order, and mark them as running; one pass over the plan."""
+    def take_cells(self, at_most: int, worker: str = "") -> list[PlannedCell]:
+        """Return cells whose encoders exist, in the plan's order, and mark them as running; one pass over the plan.
+
+        A ``worker`` runs those that it takes one after another.
+        """
         if self.is_over() or at_most < 1:
             return []
         with self._lock:
@@ -105,10 +136,14 @@ class Scoreboard:
                 is_taken = len(taken) < at_most and self._state_of(cell.source) == "done"
                 (taken if is_taken else left).append(cell)
             self._waiting = left
-            self._running.update(cell.job.cell_id for cell in taken)
-            if taken and self._first_cell is None:
-                self._first_cell = time.monotonic()
-            return taken
+            for cell in taken:
+                self._running.add(cell.job.cell_id)
+                self.occupancy.cell_started(worker, cell.job.cell_id)
+            if taken:
+                self._first_cell = self._first_cell or time.monotonic()
+        for cell in taken:
+            self._on_event("cell_started", _of_cell(cell))
+        return taken
 
     def cell_ended(self, cell: PlannedCell, succeeded: bool, reason: str = "") -> None:
         """Record the end of a cell; ``reason`` says why it failed, as in the failures table."""
@@ -116,8 +151,12 @@ class Scoreboard:
             if len(self._first_errors) < FIRST_CELLS:
                 self._first_errors.append("" if succeeded else reason.partition(":")[0])
             self._running.discard(cell.job.cell_id)
+            self.occupancy.cell_ended(cell.job.cell_id)
             self._done += succeeded
             self._failed += not succeeded
+            if not succeeded:
+                self._failures.append((cell.job.name, reason))
+        self._on_event("cell_ended", _of_cell(cell) | _outcome(succeeded, reason))
 
     def stages_pending(self) -> int:
         """How many stages are running, or waiting for their turn."""
@@ -151,31 +190,79 @@ class Scoreboard:
         """Return the state for display."""
         with self._lock:
             states = list(self._state.values())
+            of_cells = [self._state_of(cell.source) for cell in self._waiting]
+            running = [key for key in self._stages if self._state[key] == "running"]
+            work = self._work_left()
             return Counts(
                 stages_done=states.count("done"),
                 stages_failed=states.count("failed"),
                 stages_left=states.count("waiting"),
-                stages_running=tuple(
-                    f"{stage.name} {epochs_done(stage.job.encoders, key)}/{stage.config.epochs}"
-                    for key, stage in self._stages.items()
-                    if self._state[key] == "running"
-                ),
+                stages_running=tuple(self._progress(key) for key in running),
                 cells_done=self._done,
                 cells_failed=self._failed,
-                cells_left=len(self._waiting),
                 cells_running=len(self._running),
+                cells_ready=of_cells.count("done"),
+                cells_waiting=of_cells.count("waiting") + of_cells.count("running"),
+                cells_blocked=of_cells.count("failed"),
                 cells_finished_before=self._finished_before,
                 seconds=time.monotonic() - self._started,
+                seconds_left=self._seconds_left(work),
+                device_seconds=self.occupancy.device_seconds(),
+                device_seconds_left=None if work is None else self._device_seconds(work),
+                cells_per_hour=self._cells_per_hour(),
+                failures=tuple(self._failures),
             )
 
-    def seconds_left(self) -> float | None:
-        """Estimate the time left from the pace of cells so far; none before the first has ended."""
-        with self._lock:
-            ended = self._done + self._failed
-            if not ended or self._first_cell is None:
-                return None
-            pace = (time.monotonic() - self._first_cell) / ended
-            return pace * (len(self._waiting) + len(self._running))
+    def _progress(self, key: str) -> StageProgress:
+        stage = self._stages[key]
+        done, epoch = epochs_done(stage.job.encoders, key), self._epoch_seconds(key)
+        left = None if epoch is None else max(0.0, (stage.config.epochs - done) * epoch)
+        return StageProgress(stage.name, done, stage.config.epochs, left)
+
+    def _epoch_seconds(self, key: str) -> float | None:
+        """What an epoch of a stage takes: as in this run, else as expected."""
+        before = self._epochs_before.get(key, 0)
+        here = epochs_done(self._stages[key].job.encoders, key) - before if self._state[key] == "running" else 0
+        return self.occupancy.stage_seconds(key) / here if here > 0 else self._expected.epoch_seconds.get(key)
+
+    def _cells_per_hour(self) -> float | None:
+        ended = self._done + self._failed
+        if not ended or self._first_cell is None:
+            return None
+        return 3600 * ended / max(time.monotonic() - self._first_cell, 1e-9)
+
+    def _device_seconds(self, work: Work) -> float:
+        stages = sum(stage.seconds for stage in work.stages) * self.occupancy.devices_per_stage
+        return stages + sum(work.cells.values()) * work.cell_seconds * self.occupancy.devices_per_cell
+
+    def _seconds_left(self, work: Work | None) -> float | None:
+        """Time the work that is left; go by the cells' pace where its seconds are unknown."""
+        if work is not None:
+            return wall_seconds(work, self.room)
+        pace = self._cells_per_hour()
+        num_left = len(self._running) + sum(self._state_of(cell.source) != "failed" for cell in self._waiting)
+        return None if pace is None else 3600 * num_left / pace
+
+    def _work_left(self) -> Work | None:
+        """What is still to run, without what a failed stage blocks; None where the seconds of a unit are unknown."""
+        cell = self.occupancy.seconds_per_cell() or self._expected.cell_seconds
+        stages = [key for key, state in self._state.items() if state in ("waiting", "running")]
+        epochs = {key: self._epoch_seconds(key) for key in stages}
+        if cell is None or None in epochs.values():
+            return None
+        cells: dict[Encoder | None, float] = {None: self.occupancy.cells_under_way(cell)}
+        for waiting in self._waiting:
+            if (state := self._state_of(waiting.source)) != "failed":
+                source = None if state == "done" else _encoder(waiting.source)
+                cells[source] = cells.get(source, 0.0) + 1
+        return Work([self._stage_work(key, seconds) for key, seconds in epochs.items() if seconds], cells, cell)
+
+    def _stage_work(self, key: str, epoch_seconds: float) -> StageWork:
+        stage = self._stages[key]
+        done, is_running = epochs_done(stage.job.encoders, key), self._state[key] == "running"
+        kept = {epoch: max(0.0, (epoch - done) * epoch_seconds) for epoch in stage.config.kept_epochs}
+        parent = None if self._state_of(stage.source) == "done" else _encoder(stage.source)
+        return StageWork(key, parent, max(kept.values()), kept, is_running)
 
     def _state_of(self, source: Source) -> str:
         """Return ``done`` where the source's encoder is there already, though its stage may go on or have failed."""
@@ -189,3 +276,20 @@ class Scoreboard:
         if now - self._looked.get(source.weights, -math.inf) > LOOK_SECONDS:
             self._looked[source.weights] = math.inf if source.exists else now
         return self._looked[source.weights] == math.inf
+
+
+def _encoder(source: Source) -> Encoder:
+    assert source.stage is not None  # weights that need no training are there
+    return source.stage.stage_id, source.epoch
+
+
+def _of_stage(stage: PlannedStage) -> dict[str, Any]:
+    return {"stage_id": stage.stage_id, "stage": stage.name}
+
+
+def _of_cell(cell: PlannedCell) -> dict[str, Any]:
+    return {"cell_id": cell.job.cell_id, "cell": cell.job.name, "arm": cell.point.arm}
+
+
+def _outcome(succeeded: bool, reason: str) -> dict[str, Any]:
+    return {"succeeded": succeeded, "reason": reason or None}

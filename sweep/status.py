@@ -1,7 +1,7 @@
 """Say how far an experiment is, running or stopped, from another terminal: python -m sweep.status RESULTS [--json]
 
-In: a results folder, which is only read. Out: stages, cells by arm, pace, time left and failures, as a table or as one
-JSON object. Exit codes: 0 all planned cells are finished, 1 error, 2 usage, 3 some are not.
+In: a results folder, which is only read. Out: stages, cells by arm, pace, time left, failures and what it has cost, as
+tables or as one JSON object. Exit codes: 0 all planned cells are finished, 1 error, 2 usage, 3 some are not.
 """
 
 import argparse
@@ -17,7 +17,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sweep.progress import duration
+from sweep.account import Account, read_account
+from sweep.cost_tables import print_account
+from sweep.wording import duration
 from trainables.results import ResultsError, check_results, is_held, read_table
 
 DONE, ERROR, SOME_LEFT = 0, 1, 3
@@ -53,6 +55,7 @@ class Status:
     failures: tuple[tuple[str, str], ...]  # name and reason
     cells_per_hour: float | None
     seconds_left: float | None
+    account: Account
     unreadable: tuple[str, ...]
 
     @property
@@ -79,6 +82,7 @@ def read_status(results: Path) -> Status:
         failures=tuple((row["name"], row["reason"]) for row in failures),
         cells_per_hour=per_hour,
         seconds_left=3600 * left / per_hour if per_hour else None,
+        account=read_account(root, planned),
         unreadable=tuple(problem for _, problems in tables.values() for problem in problems),
     )
 
@@ -127,6 +131,7 @@ def print_status(status: Status, console: Console) -> None:
     console.print(_table("stage", ("epochs", "of"), [(s.name, s.epochs_done, s.epochs_needed) for s in status.stages]))
     columns = ("cells", "finished", "failed")
     console.print(_table("arm", columns, [(a.name, a.planned, a.finished, a.failed) for a in status.arms]))
+    print_account(status.account, console)
     for name, reason in status.failures:
         console.print(f"failed {name}: {reason}", highlight=False, soft_wrap=True)
     for problem in status.unreadable:

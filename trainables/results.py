@@ -247,6 +247,13 @@ def write_rows(root: Path, table: str, name: str, rows: Sequence[Row]) -> Path:
     return path
 
 
+def num_bytes(table: str, rows: Sequence[Row]) -> int:
+    """Return how large a file of these rows would be."""
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMAS[table]), buffer)
+    return len(buffer.getvalue())
+
+
 def commit_cell(root: Path, cell: Row, curves: Sequence[Row], cases: Sequence[Row]) -> None:
     """Write everything that a finished cell found; its row in ``cells`` comes last and marks it as finished."""
     cell_id = str(cell["cell_id"])

@@ -9,21 +9,21 @@ from trainables.config import ComputeConfig
 def test_two_cores_run_one_stage_beside_one_cell_and_then_two_cells() -> None:
     shares = divide(ComputeConfig(), {"CPU": 2.0})
     assert shares.slots == 2
-    assert shares.cells_allowed(stages_pending=5) == 1
-    assert shares.cells_allowed(stages_pending=0) == 2
+    assert shares.room.cells_allowed(stages_pending=5) == 1
+    assert shares.room.cells_allowed(stages_pending=0) == 2
 
 
 def test_one_core_pretrains_before_it_fine_tunes() -> None:
     shares = divide(ComputeConfig(), {"CPU": 1.0})
-    assert shares.cells_allowed(stages_pending=1) == 0
-    assert shares.cells_allowed(stages_pending=0) == 1
+    assert shares.room.cells_allowed(stages_pending=1) == 0
+    assert shares.room.cells_allowed(stages_pending=0) == 1
 
 
 def test_cells_share_gpus_and_a_stage_takes_whole_ones() -> None:
     shares = divide(ComputeConfig(gpus_per_cell=0.25, pretraining_workers=2), {"CPU": 64.0, "GPU": 8.0})
     assert (shares.slots, shares.stage, shares.gpus_per_worker) == (32, 8, 1)
     assert shares.parallel_stages == 3
-    assert shares.cells_allowed(stages_pending=1) == 24
+    assert shares.room.cells_allowed(stages_pending=1) == 24
 
 
 def test_a_stage_that_may_go_on_with_fewer_workers_takes_what_there_is() -> None:

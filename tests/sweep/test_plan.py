@@ -77,7 +77,16 @@ def test_another_order_of_labelling_changes_the_ids_of_its_subset_seed_only(tmp_
     assert {cell.point.subset_seed for cell in other.cells if cell.job.cell_id not in common} == {1}
 
 
-@pytest.mark.parametrize("override", ["compute.threads=2", "report.near_minimum=0.2", "name=other", "compute.slots=7"])
+@pytest.mark.parametrize(
+    "override",
+    [
+        "compute.threads=2",
+        "report.near_minimum=0.2",
+        "name=other",
+        "compute.slots=7",
+        "compute.price_per_device_hour=2",
+    ],
+)
 def test_what_changes_no_number_changes_no_id(tmp_path: Path, override: str) -> None:
     assert ids(plan(tmp_path)) == ids(plan(tmp_path, override))
 

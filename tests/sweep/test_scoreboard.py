@@ -1,14 +1,19 @@
 """What can start, what is blocked, what a person is told."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sweep.counts import Expectation, Limits
 from sweep.experiment import load_preset
 from sweep.inputs import Inputs
 from sweep.plan import Plan, build_plan
-from sweep.progress import duration, status_line
+from sweep.progress import status_line
 from sweep.scoreboard import Scoreboard
+from sweep.time_left import Room
+from sweep.wording import duration
 from trainables.encoder_store import encoder_path
 from trainables.results import open_results
 
@@ -78,10 +83,11 @@ def test_the_status_line_says_stages_cells_failures_and_time_left(plan: Plan) ->
         cell = board.take_cell()
         assert cell is not None
         board.cell_ended(cell, succeeded=succeeded)
-    line = status_line(board.counts(), 125.0)
+    line = status_line(replace(board.counts(), seconds_left=125.0, device_seconds=1800.0), price=3.0)
     assert "pretraining stages 0/5, training supervised-natural 0/1" in line
     assert "cells 1/36, 0 running, 1 failed" in line
     assert "about 2 min 5 s left" in line
+    assert "cost 1.50" in line
 
 
 def test_durations_are_written_for_people() -> None:
@@ -93,7 +99,7 @@ def test_nothing_starts_when_the_time_is_used_up_and_what_runs_is_waited_for(
 ) -> None:
     now = 1000.0
     monkeypatch.setattr("sweep.scoreboard.time.monotonic", lambda: now)
-    board = Scoreboard(plan, max_hours=2)
+    board = Scoreboard(plan, Limits(seconds=2 * 3600))
     stage, cell = board.take_stage(), board.take_cell()
     assert stage is not None
     assert cell is not None
@@ -151,3 +157,87 @@ def test_cells_of_a_milestone_start_while_its_stage_goes_on_and_run_though_it_fa
     assert {cell.point.pretraining_epochs for cell in iter(board.take_cell, None)} == {1}
     blocked = {(cell.point.arm, cell.point.pretraining_epochs) for cell in board.blocked_cells()}
     assert blocked == {("byol-domain", 2)}
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time in seconds as its only element, for a test to move."""
+    now = [1000.0]
+    monkeypatch.setattr("sweep.scoreboard.time.monotonic", lambda: now[0])
+    return now
+
+
+def test_cells_are_counted_by_what_they_wait_for(plan: Plan) -> None:
+    board = Scoreboard(plan)
+    stages = list(iter(board.take_stage, None))
+    board.take_cell()
+    counts = board.counts()
+    assert (counts.cells_running, counts.cells_ready, counts.cells_waiting, counts.cells_blocked) == (1, 3, 32, 0)
+    board.stage_ended(next(stage for stage in stages if stage.name == "byol-natural"), False, "DataError: torn")
+    counts = board.counts()
+    assert (counts.cells_waiting, counts.cells_blocked) == (20, 12)  # 4 of its own, 8 of the chain behind it
+    assert counts.failures == (("stage byol-natural", "DataError: torn"),)
+
+
+def test_devices_are_paid_for_while_they_are_held_and_a_worker_once_for_the_cells_it_took_together(
+    plan: Plan, clock: list[float]
+) -> None:
+    board = Scoreboard(plan, Limits(device_seconds=100))
+    board.occupancy.devices_per_stage, board.occupancy.devices_per_cell = 2.0, 0.5
+    stage = board.take_stage()
+    assert stage is not None
+    together = [board.take_cell("first"), board.take_cell("first")]
+    clock[0] += 20
+    assert board.counts().device_seconds == 20 * 2 + 20 * 0.5
+    for cell in together:
+        assert cell is not None
+        board.cell_ended(cell, succeeded=True)
+    clock[0] += 24
+    assert not board.is_over()
+    clock[0] += 2  # 46 s of the stage's two devices, and 10 device-seconds of cells
+    assert board.used_up == "cost"
+    assert (board.take_cell(), board.take_stage()) == (None, None)
+    board.stage_stopped(stage)
+    clock[0] += 1000
+    assert board.counts().device_seconds == 46 * 2 + 10
+
+
+def test_the_time_left_counts_stages_and_cells_before_any_has_ended(plan: Plan, clock: list[float]) -> None:
+    epochs = {stage.stage_id: 10.0 for stage in plan.stages}
+    board = Scoreboard(plan, expected=Expectation(3.0, epochs))
+    board.room = Room(1, 1, 1)
+    counts = board.counts()
+    assert counts.seconds_left == 8 * 10 + 36 * 3  # one device: eight epochs of stages, then the cells
+    assert counts.device_seconds_left == counts.seconds_left
+    stage, cell = board.take_stage(), board.take_cell()
+    assert stage is not None
+    assert cell is not None
+    board.stage_ended(stage, succeeded=False)
+    clock[0] += 5.0
+    board.cell_ended(cell, succeeded=True)
+    # The failed stage takes its child of two epochs along and their 4 + 8 cells; a cell is seen to take 5 s.
+    assert board.counts().seconds_left == 5 * 10 + (36 - 1 - 12) * 5
+
+
+def test_without_any_expectation_the_pace_of_cells_tells_the_time_left(plan: Plan, clock: list[float]) -> None:
+    board = Scoreboard(plan)
+    assert board.counts().seconds_left is None
+    cell = board.take_cell()
+    assert cell is not None
+    clock[0] += 2.0
+    board.cell_ended(cell, succeeded=True)
+    assert board.counts().seconds_left == 2.0 * 35
+    assert board.counts().cells_per_hour == 1800
+
+
+def test_every_change_is_told_as_an_event(plan: Plan) -> None:
+    events: list[tuple[str, dict[str, Any]]] = []
+    board = Scoreboard(plan, on_event=lambda name, fields: events.append((name, dict(fields))))
+    stage, cell = board.take_stage(), board.take_cell()
+    assert stage is not None
+    assert cell is not None
+    board.cell_ended(cell, succeeded=False, reason="RuntimeError: x")
+    board.stage_stopped(stage)
+    assert [name for name, _ in events] == ["stage_started", "cell_started", "cell_ended", "stage_stopped"]
+    expected = {"cell_id": cell.job.cell_id, "arm": "random", "succeeded": False, "reason": "RuntimeError: x"}
+    assert expected.items() <= events[2][1].items()

@@ -1,0 +1,130 @@
+"""What an experiment has cost: device-hours of its finished cells and epochs, by arm and stage, beside the forecast.
+
+In: a results folder, which is only read. Out: an Account. Cells take their wall time, or their share of a GPU of it;
+epochs the seconds of all their workers. Left out are starting processes, units that failed, and epochs that were lost
+and trained again. A stage that another experiment trained into shared encoders is counted as if it were trained here.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sweep.forecast_file import read_forecast
+from trainables.config import ComputeConfig
+from trainables.results import read_table
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StageAccount:
+    """A stage's epochs; ``forecast_seconds`` is None where no run forecast it."""
+
+    name: str
+    num_epochs: int
+    device_seconds: float
+    forecast_seconds: float | None
+
+
+@dataclass(frozen=True)
+class ArmAccount:
+    """An arm as if it were alone: its cells, and all of the pretraining behind them."""
+
+    name: str
+    num_cells: int
+    pretraining_seconds: float
+    finetuning_seconds: float
+
+
+@dataclass(frozen=True)
+class Account:
+    """Device-seconds so far; ``forecast_seconds`` and ``compared_seconds`` are those of the units that have both."""
+
+    arms: tuple[ArmAccount, ...]
+    stages: tuple[StageAccount, ...]
+    pretraining_seconds: float  # each stage once
+    finetuning_seconds: float
+    forecast_seconds: float | None
+    compared_seconds: float
+    price_per_device_hour: float | None
+
+    @property
+    def device_seconds(self) -> float:
+        """Both kinds together."""
+        return self.pretraining_seconds + self.finetuning_seconds
+
+    @property
+    def forecast_ratio(self) -> float | None:
+        """What was used over what was forecast for the same units; None without a forecast."""
+        return self.compared_seconds / self.forecast_seconds if self.forecast_seconds else None
+
+
+def read_account(root: Path, planned: Sequence[Row]) -> Account:
+    """Add up what the planned cells and the stages behind them have used."""
+    ids = {row["cell_id"] for row in planned}
+    cells = [row for row in read_table(root, "cells")[0].to_pylist() if row["cell_id"] in ids]
+    epochs = read_table(root, "pretraining")[0].to_pylist()
+    compute, said = _compute(root), read_forecast(root)
+    seconds = {row["cell_id"]: device_seconds(row, compute) for row in cells}
+    stages = _stages(planned, epochs, said.epoch_seconds)
+    expected = [(seconds[row["cell_id"]], said.cell_seconds.get(row["protocol_id"])) for row in cells]
+    expected += [(stage.device_seconds, stage.forecast_seconds) for stage in stages]
+    both = [(used, forecast) for used, forecast in expected if forecast is not None]
+    return Account(
+        arms=tuple(_arms(planned, seconds, epochs)),
+        stages=tuple(stages),
+        pretraining_seconds=sum(stage.device_seconds for stage in stages),
+        finetuning_seconds=sum(seconds.values()),
+        forecast_seconds=sum(forecast for _, forecast in both) if both else None,
+        compared_seconds=sum(used for used, _ in both),
+        price_per_device_hour=compute.price_per_device_hour,
+    )
+
+
+def device_seconds(cell: Row, compute: ComputeConfig) -> float:
+    """Return what a finished cell took of a device: its wall time, or its share of a GPU of it."""
+    return float(cell["wall_seconds"]) * (1.0 if cell["device"] == "cpu" else compute.gpus_per_cell)
+
+
+def _compute(root: Path) -> ComputeConfig:
+    """The share of a GPU and the price that the latest run was started with."""
+    path = root / "experiment.yaml"
+    tree = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    return ComputeConfig.model_validate(tree.get("compute", {}))
+
+
+def _chain(planned: Row) -> list[tuple[str, int]]:
+    """The stages behind a cell, each with the epoch that the next starts from."""
+    return [
+        (stage_id, int(epoch))
+        for stage_id, _, epoch in (each.rpartition("@") for each in planned["pretraining_chain"].split())
+    ]
+
+
+def _stages(planned: Iterable[Row], epochs: Sequence[Row], said: Mapping[str, float]) -> list[StageAccount]:
+    found = []
+    for key in dict.fromkeys(stage_id for row in planned for stage_id, _ in _chain(row)):
+        rows = [row for row in epochs if row["stage_id"] == key]
+        if rows:
+            forecast = said[key] * len(rows) if key in said else None
+            used = sum(row["device_seconds"] for row in rows)
+            found.append(StageAccount(rows[0]["stage"], len(rows), used, forecast))
+    return found
+
+
+def _arms(planned: Iterable[Row], seconds: Mapping[str, float], epochs: Sequence[Row]) -> list[ArmAccount]:
+    by_arm: dict[str, list[Row]] = {}
+    for row in planned:
+        by_arm.setdefault(row["arm"], []).append(row)
+    found = []
+    for arm, own in by_arm.items():
+        needed: dict[str, int] = {}
+        for stage_id, epoch in (each for row in own for each in _chain(row)):
+            needed[stage_id] = max(needed.get(stage_id, 0), epoch)
+        used = [row["device_seconds"] for row in epochs if row["epoch"] <= needed.get(row["stage_id"], 0)]
+        finished = [seconds[row["cell_id"]] for row in own if row["cell_id"] in seconds]
+        found.append(ArmAccount(arm, len(finished), sum(used), sum(finished)))
+    return found

@@ -1,0 +1,76 @@
+"""The options of python -m sweep.data_efficiency. In: nothing. Out: a parser; importing it is quick."""
+
+import argparse
+import math
+from pathlib import Path
+
+EXIT_CODES = (
+    "Exit codes: 0 all cells finished, 1 error, 2 usage, 3 finished with failed cells, 4 out of time or money, "
+    "130 interrupted."
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sweep.data_efficiency",
+        description="Learn which pretraining, how many pretraining epochs and how many labels a segmentation needs.",
+        epilog=EXIT_CODES,
+    )
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--preset", metavar="NAME", help="smoke, demo (default), small, acdc-small, methods or acdc")
+    source.add_argument("--config", metavar="FILE", type=Path, help="an experiment as YAML (see --print-config)")
+    parser.add_argument("--results", metavar="DIR", type=Path, help="results folder (default: results/NAME)")
+    parser.add_argument("--launcher", choices=("ray", "serial"), default="ray", help="default: ray")
+    parser.add_argument("--address", help="a running Ray cluster (default: RAY_ADDRESS, or Ray on this machine)")
+    _add_limits(parser)
+    parser.add_argument("--dry-run", action="store_true", help="print what would run and its forecast cost")
+    _add_logs(parser)
+    parser.add_argument("--print-config", action="store_true", help="print the resolved experiment as YAML")
+    parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="such as grid.subset_seeds=[0,1,2,3,4]")
+    return parser
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-hours",
+        type=_hours,
+        metavar="H",
+        help="start nothing after so many hours; cells that run are finished, and the same command goes on",
+    )
+    parser.add_argument(
+        "--max-cost",
+        type=_cost,
+        metavar="C",
+        help="start nothing once this run's device-hours times compute.price_per_device_hour have reached C; likewise",
+    )
+
+
+def _add_logs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--log-json", metavar="FILE", help="add one JSON object for each event to FILE; - is standard output"
+    )
+    parser.add_argument(
+        "--tensorboard",
+        choices=("none", "stages", "cells"),
+        default="stages",
+        help="what to mirror in RESULTS/tensorboard: the stages (default), also each cell, or nothing",
+    )
+
+
+def _hours(text: str) -> float:
+    return _above_zero(text, "number of hours")
+
+
+def _cost(text: str) -> float:
+    return _above_zero(text, "cost")
+
+
+def _above_zero(text: str, what: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a {what} above 0, found {text!r}")
+    return number

@@ -1,0 +1,208 @@
+"""What a cell, and an epoch of each stage, take on this machine: believed from what has finished, else timed.
+
+In: an Experiment, its Plan and Inputs. Out: seconds on one worker. Steps are timed on random images at a batch that a
+CPU gets through quickly, and scaled to the recipe's. Misleads where another machine runs the plan, where cells that
+share a GPU slow one another, and for compiled stages, which are timed uncompiled.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from sweep.experiment import Experiment
+from sweep.inputs import Inputs
+from sweep.plan import Plan, PlannedStage
+from sweep.stage_checks import samples_of
+from trainables.config import FinetuneConfig, content_hash
+from trainables.data.batches import Samples, random_view
+from trainables.encoder_store import epochs_done, resume_path
+from trainables.finetune import evaluate, train_block
+from trainables.models.encoder import Encoder
+from trainables.models.segmenter import Segmenter
+from trainables.objectives import build_objective
+from trainables.optimisation import Optimisation
+from trainables.processes import DeviceError, seeded, this_worker
+from trainables.results import read_table
+
+NUM_SAMPLES = 8  # random images that are timed on
+NUM_STEPS = 2  # of a cell in one timing
+NUM_TIMINGS = 3  # after a first that is thrown away: it compiles kernels
+TIMED_PIXELS = 150_000  # of a batch: 65 images of 48 pixels, 16 of 96, 4 of 224
+EVALUATION_SHARE = 1 / 3  # of a training step's work that a forward pass alone is
+
+
+class CalibrationError(Exception):
+    """Nothing can be timed on this machine; the message says why."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds on one worker of a cell, and how they are known; of an epoch of each stage; its epochs still to train."""
+
+    cell_seconds: float
+    basis: str
+    epoch_seconds: dict[str, float]
+    epochs_left: dict[str, int]
+
+    def stage_seconds(self, stage_id: str) -> float:
+        """Return what is left of a stage on one worker."""
+        return self.epoch_seconds[stage_id] * self.epochs_left[stage_id]
+
+
+def calibrate(experiment: Experiment, plan: Plan, inputs: Inputs) -> Costs:
+    """Time what has not run yet. Raises CalibrationError where the device is not here, or its memory does not do."""
+    left = {stage.stage_id: _epochs_left(stage) for stage in plan.stages}
+    try:
+        with seeded(0):
+            seen = finished_seconds(plan)
+            cell = statistics.median(seen) if seen else _timed_cell(experiment, inputs)
+            epochs = _epoch_seconds(experiment, plan, inputs)
+    except DeviceError as error:
+        raise CalibrationError(str(error)) from error
+    except RuntimeError as error:  # such as torch's out of memory
+        raise CalibrationError(f"timing a few steps failed by {str(error).splitlines()[0]}") from error
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
+    basis = f"median of {len(seen)} finished cells" if seen else "from timing a few steps"
+    return Costs(cell, basis, epochs, left)
+
+
+def work_share(experiment: Experiment, plan: Plan, inputs: Inputs) -> float:
+    """Return the work of calibrating over that of the plan, both counted in samples that pass a network."""
+    size, config = experiment.data.image_size, experiment.finetune
+    device = "cuda" if torch.cuda.is_available() and experiment.compute.device != "cpu" else "cpu"
+    evaluated = _evaluated_slices(experiment, inputs) * EVALUATION_SHARE
+    run = len(plan.missing) * (config.steps * config.batch_size + evaluated)
+    timed = 0.0
+    if not finished_seconds(plan):
+        timed = NUM_STEPS * _timed_batch(config.batch_size, size, device) + NUM_SAMPLES * EVALUATION_SHARE
+    for stage in {_recipe(stage): stage for stage in plan.stages}.values():
+        timed += _timed_batch(
+            _batch_of_worker(experiment, stage), samples_of(stage.config, experiment, inputs.summary)[1], device
+        )
+    for stage in plan.stages:
+        run += _epochs_left(stage) * samples_of(stage.config, experiment, inputs.summary)[0]
+    return (NUM_TIMINGS + 1) * timed / run if run else math.inf
+
+
+def finished_seconds(plan: Plan) -> list[float]:
+    """Return what the finished cells of the plan's protocol took."""
+    job = plan.cells[0].job
+    rows = read_table(job.results, "cells")[0].to_pylist()
+    return [row["wall_seconds"] for row in rows if row["protocol_id"] == job.axes["protocol_id"]]
+
+
+def _epochs_left(stage: PlannedStage) -> int:
+    """Epochs still to train: a stage goes on from its state, and starts anew where that is gone."""
+    folder, key = stage.job.encoders, stage.stage_id
+    done = epochs_done(folder, key) if resume_path(folder, key).is_file() else 0
+    return max(0, stage.config.epochs - done)
+
+
+def _evaluated_slices(experiment: Experiment, inputs: Inputs) -> int:
+    """Slices that one cell evaluates on, validations and test together."""
+    config, available = experiment.finetune, inputs.summary["num_slices"]
+    wanted = experiment.data.validation_slices
+    num_validation = available["validation"] if wanted is None else min(wanted, available["validation"])
+    return int(num_validation * (math.ceil(config.steps / config.evaluate_every) + 1) + available["test"])
+
+
+def _timed_cell(experiment: Experiment, inputs: Inputs) -> float:
+    config, device = experiment.finetune, this_worker(experiment.compute).device
+    num_channels, num_classes = len(inputs.summary["channel_names"]), len(inputs.summary["class_names"]) + 1
+    network = Segmenter(Encoder(experiment.model, num_channels), experiment.model, num_classes)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    samples = _random_samples(experiment.data.image_size, num_channels, num_classes, device)
+    batch = _timed_batch(config.batch_size, experiment.data.image_size, device.type)
+    timed = config.model_copy(update={"batch_size": batch})
+    step = _time(lambda: _train_steps(timed, network, samples)) / NUM_STEPS
+    slice_seconds = _time(lambda: evaluate(network, samples, timed)) / len(samples)
+    return config.steps * step * config.batch_size / batch + _evaluated_slices(experiment, inputs) * slice_seconds
+
+
+def _timed_batch(batch_size: int, image_size: int, device: str) -> int:
+    """A GPU needs the whole batch to be busy; on a CPU a part will do whose pixels outweigh a step's fixed costs."""
+    return batch_size if device == "cuda" else min(batch_size, max(4, TIMED_PIXELS // image_size**2))
+
+
+def _random_samples(size: int, num_channels: int, num_classes: int | None, device: torch.device) -> Samples:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(NUM_SAMPLES, num_channels, size, size, generator=generator)
+    masks = None if num_classes is None else torch.randint(num_classes, (NUM_SAMPLES, size, size), generator=generator)
+    return Samples(images.to(device), None if masks is None else masks.to(device), device, torch.arange(NUM_SAMPLES))
+
+
+def _train_steps(config: FinetuneConfig, network: Segmenter, samples: Samples) -> None:
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-6, fused=True)
+    train_block(config, network, optimizer, samples, torch.Generator().manual_seed(0), 0, NUM_STEPS)
+
+
+def _time(run: Callable[[], object]) -> float:
+    """Seconds of a call, the median of some."""
+    run()
+    seconds = []
+    for _ in range(NUM_TIMINGS):
+        started = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
+
+
+def _recipe(stage: PlannedStage) -> str:
+    """Hash of what tells a stage's seconds for one sample: stages that differ by start and length share it."""
+    return content_hash(stage.config.model_dump(mode="json", exclude={"epochs", "milestones", "schedule"}))
+
+
+def _epoch_seconds(experiment: Experiment, plan: Plan, inputs: Inputs) -> dict[str, float]:
+    """Seconds of an epoch of each stage: the median of those that it has behind it, else timed once for each recipe."""
+    rows = read_table(plan.cells[0].job.results, "pretraining")[0].to_pylist()
+    seen: dict[str, list[float]] = {}
+    for row in rows:
+        seen.setdefault(row["stage_id"], []).append(row["device_seconds"])
+    timed: dict[str, float] = {}
+    found = {}
+    for stage in plan.stages:
+        if stage.stage_id in seen:
+            found[stage.stage_id] = statistics.median(seen[stage.stage_id])
+            continue
+        recipe = _recipe(stage)
+        if recipe not in timed:
+            timed[recipe] = _timed_sample(experiment, stage, inputs)
+        found[stage.stage_id] = timed[recipe] * samples_of(stage.config, experiment, inputs.summary)[0]
+    return found
+
+
+def _batch_of_worker(experiment: Experiment, stage: PlannedStage) -> int:
+    parts = stage.config.micro_batches * experiment.compute.pretraining_workers
+    return max(2, stage.config.batch_size // parts)
+
+
+def _timed_sample(experiment: Experiment, stage: PlannedStage, inputs: Inputs) -> float:
+    """Seconds of one sample of a stage: its views, a step's share, the measures of an epoch left out."""
+    config, device = stage.config, this_worker(experiment.compute).device
+    is_natural = config.data == "natural"
+    size, num_channels = samples_of(config, experiment, inputs.summary)[1], len(inputs.summary["channel_names"])
+    encoder = Encoder(experiment.model, 3 if is_natural else num_channels)
+    objective = build_objective(encoder, config, inputs.summary["natural"]["num_classes"] if is_natural else 0)
+    objective.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batch = _timed_batch(_batch_of_worker(experiment, stage), size, device.type)
+    optimisation = Optimisation(objective.trained, config, batch, 1, device)
+    samples = _random_samples(size, 3 if is_natural else num_channels, None, device)
+    indices, generator = torch.arange(batch) % NUM_SAMPLES, torch.Generator().manual_seed(0)
+    targets = torch.zeros(batch, dtype=torch.long, device=device) if is_natural else None
+    views = objective.views(config, size)
+
+    def step() -> None:
+        optimisation.begin(0)
+        drawn = [random_view(samples, indices, view.recipe, generator, size=view.size) for view in views]
+        with optimisation.autocast():
+            loss = objective(drawn, targets).loss
+        optimisation.backward(loss)
+        optimisation.step()
+        float(loss.detach())  # waits for the device
+
+    return _time(step) / batch

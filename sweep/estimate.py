@@ -1,0 +1,54 @@
+"""A plan's forecast, or the reason why there is none.
+
+In: an Experiment, its Plan and Inputs, the launcher. Out: a Forecast for this machine, or for ``compute.slots`` of a
+cluster that is larger. A run of its own accord calibrates only where that takes little of it.
+"""
+
+import torch
+
+from sweep.calibration import CalibrationError, calibrate, work_share
+from sweep.experiment import Experiment
+from sweep.forecast import Forecast, forecast
+from sweep.inputs import Inputs
+from sweep.launch_ray import LaunchError, divide
+from sweep.plan import Plan
+from sweep.time_left import Room
+from trainables.data.decoded import available_cores
+
+MOST_OF_RUN = 0.02  # that calibrating may take of a run that did not ask for it
+
+
+def estimate(experiment: Experiment, plan: Plan, inputs: Inputs, launcher: str, is_asked: bool) -> Forecast | str:
+    """Return the forecast, or why there is none. ``is_asked``: whatever it costs."""
+    if not plan.missing:
+        return "nothing to run"
+    if not is_asked and (share := work_share(experiment, plan, inputs)) > MOST_OF_RUN:
+        return f"timing a few steps would be {share:.0%} of the work of this run; --dry-run does it"
+    try:
+        room, devices_per_cell = _room(experiment, launcher)
+        costs = calibrate(experiment, plan, inputs)
+    except LaunchError as error:
+        return str(error)
+    except CalibrationError as error:
+        return f"{error}; finished cells of the same protocol would be believed instead"
+    return forecast(experiment, plan, inputs, costs, room, devices_per_cell, _device(experiment))
+
+
+def _device(experiment: Experiment) -> str:
+    threads = experiment.compute.threads
+    process = f"CPU process of {threads} {'thread' if threads == 1 else 'threads'}"
+    return f"of a {'GPU' if _on_gpu(experiment) else process} of this machine"
+
+
+def _on_gpu(experiment: Experiment) -> bool:
+    choice = experiment.compute.device
+    return choice == "cuda" or (choice == "auto" and torch.cuda.is_available())
+
+
+def _room(experiment: Experiment, launcher: str) -> tuple[Room, float]:
+    """Return what runs at once and the devices that a cell takes. Raises LaunchError where the plan does not fit."""
+    if launcher == "serial":
+        return Room(1, 1, 1), 1.0
+    here = {"CPU": float(available_cores()), "GPU": float(torch.cuda.device_count())}
+    shares = divide(experiment.compute, here)
+    return shares.room, shares.gpus_per_cell or 1.0

@@ -1,0 +1,100 @@
+"""A results folder in an experiment tracker: python -m sweep.export RESULTS --to mlflow|wandb [--cells]
+
+In: a results folder, which is only read. Out: a run for each stage, and on demand for each finished cell, in MLflow
+(MLFLOW_TRACKING_URI) or Weights & Biases (WANDB_MODE=offline writes to WANDB_DIR). Exporting again adds what is new.
+The tracker is a copy: nothing is ever read back into the results.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sweep.tracked_runs import TrackedRun, cell_runs, stage_runs
+from trainables.results import ResultsError, check_results
+
+DONE, ERROR = 0, 1
+UNIT_TAG, POINTS_TAG = "labelcurve.unit_id", "labelcurve.points"
+
+Add = Callable[[TrackedRun], None]
+
+
+@contextmanager
+def _mlflow(project: str) -> Iterator[Add]:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
+
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name(project)
+    experiment_id = experiment.experiment_id if experiment else client.create_experiment(project)
+
+    def add(run: TrackedRun) -> None:
+        found = client.search_runs([experiment_id], f"tags.`{UNIT_TAG}` = '{run.unit_id}'", max_results=1)
+        if found:
+            run_id, done = found[0].info.run_id, int(found[0].data.tags.get(POINTS_TAG, 0))
+        else:
+            new = client.create_run(experiment_id, run_name=run.name, tags={UNIT_TAG: run.unit_id})
+            run_id, done = new.info.run_id, 0
+            client.log_batch(run_id, params=[Param(key, str(value)) for key, value in run.parameters.items()])
+        for point in run.points[done:]:
+            metrics = [Metric(key, value, round(1000 * point.at), point.step) for key, value in point.values.items()]
+            client.log_batch(run_id, metrics=metrics)
+        client.set_tag(run_id, POINTS_TAG, str(len(run.points)))
+        client.set_terminated(run_id)
+
+    yield add
+
+
+@contextmanager
+def _wandb(project: str) -> Iterator[Add]:
+    import wandb
+
+    def add(run: TrackedRun) -> None:
+        settings = wandb.Settings(silent=True, console="off", x_disable_stats=True)
+        # The unit's id is the run's: what has been uploaded at a step is not uploaded again.
+        writer = wandb.init(
+            project=project, id=run.unit_id, name=run.name, config=run.parameters, resume="allow", settings=settings
+        )
+        for point in run.points:
+            writer.log(point.values, step=point.step)
+        writer.finish()
+
+    yield add
+
+
+TRACKERS = {"mlflow": _mlflow, "wandb": _wandb}
+
+
+def export(root: Path, tracker: str, project: str, cells: bool = False) -> int:
+    """Add every stage, and cell where asked, to a tracker; return how many runs it was given."""
+    runs = [*stage_runs(root), *(cell_runs(root) if cells else ())]
+    with TRACKERS[tracker](project) as add:
+        for run in runs:
+            add(run)
+    return len(runs)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, export and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m sweep.export", description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("results", type=Path, metavar="RESULTS")
+    parser.add_argument("--to", choices=TRACKERS, required=True)
+    parser.add_argument("--cells", action="store_true", help="also the curves of finished cells, a run each")
+    parser.add_argument("--project", default="labelcurve", help="MLflow's experiment, or the project (labelcurve)")
+    options = parser.parse_args(arguments)
+    try:
+        number = export(check_results(options.results), options.to, options.project, options.cells)
+    except ResultsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return ERROR
+    except ImportError as error:
+        found = f"expected the packages of {options.to}, found one missing ({error})"
+        print(f"error: --to {options.to}: {found}; pip install 'labelcurve[{options.to}]'", file=sys.stderr)
+        return ERROR
+    print(f"{number} runs are in {options.to}, project {options.project}")
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""Stages and cells in trackers: read back from a local MLflow database and from offline W&B files, where installed."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sweep.export import DONE, ERROR, main
+from trainables.results import SCHEMAS, open_results, write_rows
+
+STAGE = "0123456789abcdef"
+
+
+def epochs(root: Path, losses: list[float]) -> None:
+    blank = dict.fromkeys(SCHEMAS["pretraining"].names)
+    named = {"stage_id": STAGE, "stage": "byol-natural", "pretraining_seed": 3, "objective": "byol"}
+    timed = {"samples": 100, "seconds": 4.0}
+    rows = [blank | named | timed | {"epoch": number + 1, "loss": loss} for number, loss in enumerate(losses)]
+    write_rows(root, "pretraining", STAGE, rows)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two epochs of a stage."""
+    root = open_results(tmp_path / "results")
+    epochs(root, [0.75, 0.5])
+    return root
+
+
+@pytest.mark.filterwarnings("default")  # of the trackers' own dependencies
+def test_mlflow_holds_each_epoch_once_however_often_it_is_exported(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="the package is not installed: pip install mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert main([str(root), "--to", "mlflow", "--project", "mine"]) == DONE
+    epochs(root, [0.75, 0.5, 0.25])
+    assert main([str(root), "--to", "mlflow", "--project", "mine"]) == DONE
+    client = mlflow.MlflowClient()
+    (run,) = client.search_runs([client.get_experiment_by_name("mine").experiment_id])
+    history = client.get_metric_history(run.info.run_id, "loss")
+    assert sorted((metric.step, metric.value) for metric in history) == [(1, 0.75), (2, 0.5), (3, 0.25)]
+    assert run.data.params["objective"] == "byol"
+    assert run.info.run_name == "pretraining/byol-natural-seed-3-01234567"
+
+
+def log_records(content: bytes) -> Iterator[bytes]:
+    """The records of a short LevelDB log: a header of the file, then checksum, length, kind and data of each."""
+    assert len(content) < 32768, "longer logs have records in parts"
+    position = 7
+    while position + 7 <= len(content):
+        length = int.from_bytes(content[position + 4 : position + 6], "little")
+        yield content[position + 7 : position + 7 + length]
+        position += 7 + length
+
+
+@pytest.mark.filterwarnings("default")
+def test_wandb_offline_files_hold_every_epoch(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb", reason="the package is not installed: pip install wandb")
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    assert main([str(root), "--to", "wandb"]) == DONE
+    (file,) = (tmp_path / "wandb").glob(f"offline-run-*/run-{STAGE}.wandb")
+    losses = []
+    for data in log_records(file.read_bytes()):
+        record = Record()
+        record.ParseFromString(data)
+        losses += [item.value_json for item in record.history.item if "loss" in (item.key, *item.nested_key)]
+    assert losses == ["0.75", "0.5"]
+
+
+@pytest.mark.parametrize("tracker", ["mlflow", "wandb"])
+def test_a_tracker_that_is_not_installed_is_named(
+    root: Path, tracker: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, tracker, None)
+    assert main([str(root), "--to", tracker]) == ERROR
+    said = capsys.readouterr().err
+    assert f"--to {tracker}: expected the packages of {tracker}, found" in said
+    assert f"pip install 'labelcurve[{tracker}]'" in said
+
+
+def test_another_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path), "--to", "mlflow"]) == ERROR
+    assert "no results in" in capsys.readouterr().err

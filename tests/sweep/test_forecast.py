@@ -1,0 +1,219 @@
+"""What a plan is said to cost: by arm and in all, from known seconds; and what is timed, believed or refused."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from sweep.calibration import CalibrationError, Costs, calibrate, work_share
+from sweep.cost_tables import forecast_lines, forecast_table
+from sweep.estimate import estimate
+from sweep.experiment import Experiment, load_preset
+from sweep.forecast import Forecast, forecast
+from sweep.inputs import Inputs
+from sweep.plan import Plan, build_plan
+from sweep.time_left import Room
+from sweep.wording import amount, size
+from trainables.encoder_store import record_epochs, resume_path
+from trainables.processes import DeviceError
+from trainables.results import SCHEMAS, open_results, write_rows
+
+SUMMARY = {
+    "num_slices": {"train": 64, "validation": 16, "test": 16, "pool": 200},
+    "channel_names": ["image"],
+    "class_names": ["right", "wall", "left"],
+    "natural": {"num_images": 48, "num_classes": 4},
+}
+CHAIN = "supervised-natural+byol-domain"
+
+
+def inputs() -> Inputs:
+    orders = {0: "first", 1: "second"}
+    split = [{"train": [], "val": [], "test": ["a", "b", "c", "d"]}]
+    return Inputs("d", "p", "n", {"random": "random"}, SUMMARY, {}, "uniform", orders, split)
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """Leave the number of threads as it was."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def experiment(*overrides: str) -> Experiment:
+    return load_preset("smoke", ["compute.device=cpu", *overrides])
+
+
+def plan(root: Path, *overrides: str) -> Plan:
+    return build_plan(experiment(*overrides), inputs(), open_results(root))
+
+
+def costs(plan: Plan, cell: float = 36.0, epoch: float = 360.0) -> Costs:
+    stages = {stage.stage_id: stage for stage in plan.stages}
+    epochs = {key: stage.config.epochs for key, stage in stages.items()}
+    return Costs(cell, "by hand", dict.fromkeys(stages, epoch), epochs)
+
+
+def priced(root: Path, *overrides: str, room: Room | None = None, share: float = 1.0) -> Forecast:
+    planned = plan(root, *overrides)
+    room = room or Room(1, 1, 1)
+    return forecast(experiment(*overrides), planned, inputs(), costs(planned), room, share, "of a test")
+
+
+def text(rendered: Any, width: int = 80) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(rendered)
+    return stream.getvalue()
+
+
+def finish_a_cell(plan: Plan, seconds: float) -> None:
+    job = plan.cells[0].job
+    blank = dict.fromkeys(SCHEMAS["cells"].names)
+    write_rows(job.results, "cells", "other", [blank | job.axes | {"cell_id": "other", "wall_seconds": seconds}])
+
+
+def epochs_of(plan: Plan, name: str, seconds: list[float]) -> None:
+    stage = next(stage for stage in plan.stages if stage.name == name)
+    blank = dict.fromkeys(SCHEMAS["pretraining"].names) | {"stage_id": stage.stage_id}
+    rows = [blank | {"epoch": number + 1, "device_seconds": each} for number, each in enumerate(seconds)]
+    record_epochs(stage.job.results, stage.job.encoders, stage.stage_id, rows)
+
+
+def test_a_shared_stage_counts_once_in_all_and_in_every_arm_that_needs_it(tmp_path: Path) -> None:
+    found = priced(tmp_path)
+    hours = {arm.name: (arm.pretraining_seconds / 3600, arm.finetuning_seconds / 3600) for arm in found.arms}
+    # A tenth of an hour an epoch, a hundredth a cell. byol-domain has two epochs and two milestones of four cells.
+    assert hours["random"] == pytest.approx((0.0, 0.04))
+    assert hours["supervised-natural"] == pytest.approx((0.1, 0.04))
+    assert hours["byol-domain"] == pytest.approx((0.2, 0.08))
+    assert hours[CHAIN] == pytest.approx((0.3, 0.08))
+    assert found.total.pretraining_seconds / 3600 == pytest.approx(0.8)  # the arms' own add up to 1.0
+    assert found.total.device_seconds / 3600 == pytest.approx(0.8 + 0.36)
+    assert found.wall_seconds == pytest.approx(found.total.device_seconds)  # one at a time
+
+
+def test_a_cell_that_shares_a_gpu_costs_its_share(tmp_path: Path) -> None:
+    assert priced(tmp_path, share=0.25).total.finetuning_seconds == pytest.approx(36 * 36.0 / 4)
+
+
+def test_a_price_adds_a_column_and_no_price_none(tmp_path: Path) -> None:
+    found = priced(tmp_path, "compute.price_per_device_hour=2.5")
+    assert found.cost(found.total) == pytest.approx(2.5 * 1.16)
+    assert "2.90" in text(forecast_table(found)).splitlines()[-2]
+    assert forecast_lines(found)[1].endswith("cost 2.90 at 2.50 a device-hour")
+    free = priced(tmp_path)
+    assert free.cost(free.total) is None
+    assert "cost" not in text(forecast_table(free)) + "".join(forecast_lines(free))
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_table_keeps_every_figure_on_a_narrow_terminal(tmp_path: Path, width: int) -> None:
+    found = priced(tmp_path, "compute.price_per_device_hour=2.5")
+    said = text(forecast_table(found), width)
+    assert "…" not in said
+    assert all(amount(arm.device_seconds / 3600) in said for arm in found.arms)
+
+
+def test_what_has_finished_is_believed_and_nothing_of_it_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = plan(tmp_path, "grid.arms=[random,byol-domain]", "report.reference_arm=random")
+    finish_a_cell(planned, 12.5)
+    epochs_of(planned, "byol-domain", [4.0])
+    monkeypatch.setattr("sweep.calibration._time", lambda run: pytest.fail("timed"))
+    stage_id = planned.stages[0].stage_id
+    found = calibrate(experiment(), planned, inputs())
+    assert (found.cell_seconds, found.basis) == (12.5, "median of 1 finished cells")
+    assert found.stage_seconds(stage_id) == 2 * 4.0  # its state is gone: it starts anew
+    resume_path(planned.stages[0].job.encoders, stage_id).touch()
+    assert calibrate(experiment(), planned, inputs()).stage_seconds(stage_id) == 4.0
+
+
+def test_stages_of_one_recipe_are_timed_once_and_scaled_by_their_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[int] = []
+    monkeypatch.setattr("sweep.calibration._time", lambda run: timed.append(1) or 16.0)
+    planned = plan(tmp_path)
+    found = calibrate(experiment(), planned, inputs())
+    assert len(timed) == 2 + 3  # a cell's training and evaluation, three recipes of five stages
+    by_name = {stage.name: found.epoch_seconds[stage.stage_id] for stage in planned.stages}
+    assert by_name["byol-natural"] == 48  # 16 s for a batch of 16
+    assert by_name["byol-domain"] == by_name[CHAIN] == 200
+
+
+def test_the_real_timing_of_cells_and_stages_gives_positive_seconds(tmp_path: Path) -> None:
+    planned = plan(tmp_path, "grid.arms=[byol-domain]", "report.reference_arm=byol-domain")
+    found = calibrate(experiment(), planned, inputs())
+    assert 0 < found.cell_seconds < 60
+    assert all(0 < seconds < 60 for seconds in found.epoch_seconds.values())
+
+
+def test_the_work_of_calibrating_is_weighed_against_that_of_the_run(tmp_path: Path) -> None:
+    planned = plan(tmp_path)
+    # Timed 1 + 3 times: two steps of 4 samples, 8 evaluated at a third; three batches of 16. In the run: 36 cells
+    # of 6 steps of 4, evaluating 8 slices 3 times and 16 at the end; 48 images twice, and 200 six times.
+    by_hand = 4 * (2 * 4 + 8 / 3 + 3 * 16) / (36 * (6 * 4 + (3 * 8 + 16) / 3) + 2 * 48 + 6 * 200)
+    assert work_share(experiment(), planned, inputs()) == pytest.approx(by_hand)
+    said = estimate(experiment(), planned, inputs(), "ray", is_asked=False)
+    assert said == f"timing a few steps would be {by_hand:.0%} of the work of this run; --dry-run does it"
+    long = experiment("finetune.steps=2000")
+    assert isinstance(estimate(long, planned, inputs(), "serial", is_asked=False), Forecast)
+
+
+def test_a_finished_plan_needs_no_forecast(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = {cell.job.cell_id for cell in plan(tmp_path).cells}
+    monkeypatch.setattr("sweep.plan.finished_cells", lambda _: everything)
+    assert estimate(experiment(), plan(tmp_path), inputs(), "ray", is_asked=True) == "nothing to run"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (DeviceError("this process sees no CUDA device"), "this process sees no CUDA device"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried\nmore"),
+            "timing a few steps failed by CUDA out of memory. Tried",
+        ),
+    ],
+)
+def test_a_device_that_cannot_be_timed_on_leaves_the_run_without_a_forecast_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("sweep.calibration._timed_cell", fails)
+    with pytest.raises(CalibrationError, match=message):
+        calibrate(experiment(), plan(tmp_path), inputs())
+    said = estimate(experiment(), plan(tmp_path), inputs(), "ray", is_asked=True)
+    assert said == f"{message}; finished cells of the same protocol would be believed instead"
+
+
+def test_a_plan_that_does_not_fit_this_machine_has_no_forecast_here(tmp_path: Path) -> None:
+    wide = experiment("compute.threads=4096")
+    said = estimate(wide, plan(tmp_path), inputs(), "ray", is_asked=True)
+    assert isinstance(said, str)
+    assert "the cluster has room for 0 cells at once" in said
+
+
+def test_numbers_are_written_for_people() -> None:
+    assert [amount(each) for each in (12.345, 0.5, 0.0123, 0.00012, 0.00001, 0)] == [
+        "12.35",
+        "0.50",
+        "0.012",
+        "0.0001",
+        "<0.0001",
+        "0.00",
+    ]
+    assert [size(each) for each in (999, 1000, 123456, 3.2e6, 1.5e9, 2e12)] == [
+        "999 B",
+        "1.0 kB",
+        "123 kB",
+        "3.2 MB",
+        "1.5 GB",
+        "2.0 TB",
+    ]

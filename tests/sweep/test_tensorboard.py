@@ -1,0 +1,114 @@
+"""Event files mirror the rows: read back with TensorBoard's own reader."""
+
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from sweep.run import mirrored
+from sweep.tensorboard import DONE, ERROR, FOLDER, Mirror, main
+from trainables.results import SCHEMAS, open_results, write_rows
+
+pytest.importorskip("tensorboard", reason="the reader of event files is not installed: pip install tensorboard")
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
+    """Every scalar of a run as (step, value), by its name."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    read = EventAccumulator(str(run))
+    read.Reload()
+    return {key: [(event.step, event.value) for event in read.Scalars(key)] for key in read.Tags()["scalars"]}
+
+
+def epochs(root: Path, losses: list[float]) -> None:
+    blank = dict.fromkeys(SCHEMAS["pretraining"].names)
+    named = {"stage_id": "0123456789abcdef", "stage": "byol-natural", "pretraining_seed": 3}
+    timed = {"samples": 100, "seconds": 4.0, "learning_rate": 0.5, "feature_std": 1.0, "effective_rank": 8.0}
+    rows = [blank | named | timed | {"epoch": number + 1, "loss": loss} for number, loss in enumerate(losses)]
+    write_rows(root, "pretraining", "0123456789abcdef", rows)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two epochs of a stage, one finished cell."""
+    root = open_results(tmp_path / "results")
+    epochs(root, [0.75, 0.5])
+    blank = dict.fromkeys(SCHEMAS["cells"].names)
+    named = {"cell_id": "fedcba9876543210", "arm": "byol", "pretraining_epochs": 4, "label_count": 3, "train_seed": 1}
+    scores = {"test_loss": 0.25, "test_dice": 0.875, "test_iou": 0.75, "train_seconds": 9.0, "steps": 20}
+    cell = blank | named | scores | {"label_unit": "slices", "finished_at": NOON}
+    write_rows(root, "cells", "fedcba9876543210", [cell])
+    steps = [(0, None, 0.0), (10, 0.5, 4.5), (20, 0.25, 9.0)]
+    curve: list[dict[str, Any]] = [
+        {"cell_id": named["cell_id"], "step": step, "train_loss": loss, "val_loss": 1.0, "val_dice": 0.5, "seconds": at}
+        for step, loss, at in steps
+    ]
+    write_rows(root, "curves", "fedcba9876543210", curve)
+    return root
+
+
+STAGE = f"{FOLDER}/pretraining/byol-natural-seed-3-01234567"
+CELL = f"{FOLDER}/cells/byol@4/3-slices-seed-1-fedcba98"
+
+
+def test_each_epoch_is_written_once_as_its_row_appears(root: Path) -> None:
+    mirror = Mirror(root)
+    mirror.update()
+    assert scalars(root / STAGE)["loss"] == [(1, 0.75), (2, 0.5)]
+    epochs(root, [0.75, 0.5, 0.25])
+    mirror.update()
+    mirror.update()
+    found = scalars(root / STAGE)
+    assert found["loss"] == [(1, 0.75), (2, 0.5), (3, 0.25)]
+    assert found["samples_per_second"] == [(1, 25.0), (2, 25.0), (3, 25.0)]
+    assert "probe_r2" not in found  # it was not asked for
+    assert not (root / CELL).exists()
+    mirror.close()
+
+
+def test_a_stage_that_starts_anew_and_a_second_mirror_leave_no_old_events(root: Path) -> None:
+    mirror = Mirror(root)
+    mirror.update()
+    epochs(root, [0.625])
+    mirror.update()
+    assert scalars(root / STAGE)["loss"] == [(1, 0.625)]
+    mirror.close()
+    assert main([str(root)]) == DONE
+    assert scalars(root / STAGE)["loss"] == [(1, 0.625)]
+
+
+def test_cells_are_written_on_demand_with_their_curve_and_scores(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(root), "--cells"]) == DONE
+    assert f"tensorboard --logdir {root / FOLDER}" in capsys.readouterr().out
+    found = scalars(root / CELL)
+    assert found["train_loss"] == [(10, 0.5), (20, 0.25)]
+    assert found["val_dice"] == [(0, 0.5), (10, 0.5), (20, 0.5)]
+    assert found["test_dice"] == [(20, 0.875)]
+
+
+def test_another_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path)]) == ERROR
+    assert "no results in" in capsys.readouterr().err
+
+
+def test_a_run_whose_event_files_cannot_be_written_says_so_once_and_goes_on(root: Path) -> None:
+    (root / FOLDER).touch()  # where the folder would be
+    stream = io.StringIO()
+    with mirrored(root, "stages", Console(file=stream, width=200)) as report:
+        report(None)  # type: ignore[arg-type]
+        report(None)  # type: ignore[arg-type]
+    assert stream.getvalue().count("warning: no TensorBoard files are written any more") == 1
+
+
+def test_a_run_that_wants_no_event_files_writes_none(root: Path) -> None:
+    with mirrored(root, "none", Console()) as report:
+        report(None)  # type: ignore[arg-type]
+    assert not (root / FOLDER).exists()
