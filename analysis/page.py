@@ -14,8 +14,8 @@ import pandas as pd
 
 from analysis.claims import Claim
 from analysis.conclusions import Answer, percent
+from analysis.drawing import Drawing
 from analysis.falling_curve import describe_labels, describe_labels_interval
-from analysis.figures import Drawing
 from analysis.findings import Findings
 from analysis.uncertainty import Floats
 

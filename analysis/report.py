@@ -15,7 +15,8 @@ from pathlib import Path
 
 from analysis.claims import Claim, check_claims
 from analysis.conclusions import Answer, conclude
-from analysis.figures import Drawing, draw_all
+from analysis.drawing import Drawing
+from analysis.figures import draw_all
 from analysis.findings import Findings, find
 from analysis.load import load_results, write_fits
 from analysis.page import render_page

@@ -23,7 +23,7 @@ HOMES = {
     "huggingface_hub": ("trainables/weights/hubs.py",),
     "torch.distributed": ("trainables/processes.py", "trainables/synchronised_norm.py"),
     "pyarrow": ("trainables/results.py",),
-    "matplotlib": ("analysis/figures.py",),
+    "matplotlib": ("analysis/figures.py", "analysis/axes.py", "analysis/drawing.py"),
     "seaborn": ("analysis/figures.py",),
     "jinja2": ("analysis/page.py",),
     "rich": (
