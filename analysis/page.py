@@ -12,11 +12,13 @@ import jinja2
 import numpy as np
 import pandas as pd
 
+from analysis.advice import describe, first_steps
 from analysis.claims import Claim
 from analysis.conclusions import Answer, percent
 from analysis.drawing import Drawing
 from analysis.falling_curve import describe_labels, describe_labels_interval
 from analysis.findings import Findings
+from analysis.next_steps import next_steps
 from analysis.uncertainty import Floats
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -37,8 +39,9 @@ def render_page(
     claims: list[Claim],
     drawings: list[Drawing],
     tables: Mapping[str, pd.DataFrame],
+    reload_seconds: int | None = None,
 ) -> str:
-    """Return the whole report as one HTML page."""
+    """Return the report as one HTML page, which loads itself anew every ``reload_seconds`` if these are given."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -51,9 +54,11 @@ def render_page(
         findings=findings,
         results=results,
         options=results.options,
+        reload=reload_tag(reload_seconds) if reload_seconds else "",
         level=percent(results.options.confidence),
         margin=percent(results.options.near_minimum),
         answer=answer,
+        steps=[(step, describe(step)) for step in first_steps(next_steps(findings))],
         claims=claims,
         drawings={drawing.name: drawing for drawing in drawings},
         svgs={drawing.name: _unique_ids(drawing) for drawing in drawings},
@@ -63,6 +68,16 @@ def render_page(
         versions=_flatten(results.versions),
         epochs_per_arm=findings.variants.groupby("arm")["pretraining_epochs"].agg(list).to_dict(),
     )
+
+
+def reload_tag(seconds: int) -> str:
+    """Return the element that makes a browser load the page anew."""
+    return f'<meta http-equiv="refresh" content="{seconds}">\n'
+
+
+def without_reload(page: str) -> str:
+    """Return a page that stays as it is."""
+    return re.sub(reload_tag(0).replace('"0"', r'"\d+"'), "", page)
 
 
 def readable(name: str, table: pd.DataFrame, findings: Findings) -> ReadableTable:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from analysis import convergence_tables, label_tables
+from analysis.advice import next_steps_table
 from analysis.findings import Findings
 from analysis.overlap import dice_by_class
 from analysis.pretraining_cost import pretraining_cost
@@ -34,6 +35,8 @@ def all_tables(findings: Findings) -> dict[str, pd.DataFrame]:
         "dice_by_class": class_dice,
         "pretraining": pretraining,
         "cost": cost,
+        "next_steps": next_steps_table,
+        "progress": progress,
         "missing": lambda found: found.results.missing,
         "failures": lambda found: found.results.failures.drop(columns="traceback"),
     }
@@ -98,6 +101,16 @@ def pretraining_epochs(findings: Findings) -> pd.DataFrame:
             )
     columns = ["arm", "measure", "label_count", "pretraining_epochs", "best_epochs", "ratio_to_best"]
     return pd.DataFrame(rows, columns=[*columns, "low", "high", "num_seeds", "holm_p_value", "verdict"])
+
+
+def progress(findings: Findings) -> pd.DataFrame:
+    """Count planned, finished and failed cells of each arm."""
+    results = findings.results
+    planned = results.planned.groupby("arm").size()
+    missing = results.missing.groupby("arm").size().reindex(planned.index, fill_value=0)
+    failed = results.missing[results.missing["reason"] != ""].groupby("arm").size().reindex(planned.index, fill_value=0)
+    counts = {"planned": planned, "finished": planned - missing, "failed": failed, "to_come": missing - failed}
+    return pd.DataFrame(counts).reset_index()
 
 
 def class_dice(findings: Findings) -> pd.DataFrame:
