@@ -126,7 +126,7 @@ def _settings(findings: Findings, question: OpenQuestion, num_seeds: int) -> tup
     The arms that the question's arms start from come along, since they are what 0 pretraining epochs would be, and the
     reference, which a sweep does not go without.
     """
-    planned, grid = findings.results.planned, findings.results.grid
+    planned, grid = findings.results.planned, findings.results.config.get("grid") or {}
     there = sorted({*map(int, planned["subset_seed"] if len(planned) else findings.results.cells["subset_seed"])})
     num_train_seeds = len(grid.get("train_seeds") or [0])
     num_new = max(0, -(-num_seeds // num_train_seeds) - len(there))

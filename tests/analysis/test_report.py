@@ -93,6 +93,24 @@ def test_equal_results_give_an_equal_page(report, results, tmp_path):
     assert write_report(results, tmp_path).page.read_text() == report.page.read_text()
 
 
+def test_markdown_has_the_same_answer_links_what_is_there_and_says_the_methods(simulated, tmp_path, monkeypatch):
+    arms = ("random", simulated.REFERENCE)
+    monkeypatch.setattr(simulated, "BASES", {arm: simulated.BASES[arm] for arm in arms})
+    root = simulated.write_results(tmp_path / "sweep", seeds=simulated.SEEDS[:2])
+    made = write_report(root, layout="markdown")
+    text = made.page.read_text()
+    assert made.page.name == "report.md"
+    assert made.answer.split(".")[0] in text
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(links) > 10
+    assert not [link for link in links if not (made.page.parent / link).is_file()]
+    assert "split by patient into 20 training patients (224 slices), 5 validation" in text
+    assert "fine-tunings were analysed" in text
+    assert all(
+        (made.page.parent / "tables" / f"{path.stem}.tex").is_file() for path in made.page.parent.glob("tables/*.csv")
+    )
+
+
 def test_the_command_prints_the_answer_and_the_page(simulated, tmp_path, capsys, monkeypatch):
     arms = ("random", simulated.REFERENCE)
     monkeypatch.setattr(simulated, "BASES", {arm: simulated.BASES[arm] for arm in arms})
