@@ -135,9 +135,9 @@ def _markdown(first: Side, second: Side, table: pd.DataFrame) -> str:
     changed = [f"- `{key}`: {before} / {after}" for key, before, after in differing(first.results, second.results)]
     parts = [
         f"# {first.results.name} and {second.results.name}",
-        f"Errors are 1 - mean foreground Dice on the test patients; {names}. A difference is second minus first: below 0 "
-        f"the second is better. Intervals are {level} t intervals over seeds and test patients; {how}, the others are "
-        "Welch's, of independent means.",
+        f"Errors are 1 - mean foreground Dice on the test patients; {names}. A difference is second minus first: below "
+        f"0 the second is better. Intervals are {level} t intervals over seeds and test patients; {how}, the others "
+        "are Welch's, of independent means.",
         _counted(table),
         plain(table).markdown(),
         "## What differs",

@@ -71,8 +71,8 @@ def _design(findings: Findings) -> str:
     seeds = f"up to {len(findings.seeds)} seeds each" if len(findings.seeds) > 1 else "one seed each"
     return (
         f"{len(findings.variants)} variants of pretraining ({'; '.join(findings.variants['variant'])}) were fine-tuned "
-        f"on {counts} labelled {unit}, with {seeds}. A seed draws which {unit} are labelled, nested over the label counts "
-        "and shared by all variants, and the course of training. "
+        f"on {counts} labelled {unit}, with {seeds}. A seed draws which {unit} are labelled, nested over the label "
+        "counts and shared by all variants, and the course of training. "
         f"{len(results.cells)} fine-tunings were analysed{missing}."
     )
 

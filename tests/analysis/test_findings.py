@@ -207,3 +207,17 @@ def test_label_counts_are_told_in_slices_and_patients_and_validation_labels_are_
     largest = findings.label_counts[-1]
     assert findings.labels_at(largest) == f"{largest:.0f} slices of 20 patients"  # as the simulated cells say
     assert any("50 slices of 5 patients are labelled for the validation" in each for each in conclude(findings).caveats)
+
+
+def test_every_pair_of_arms_stands_there_both_ways_and_agrees_with_the_differences_from_the_reference(many_seeds):
+    tables = all_tables(many_seeds)
+    pairs = tables["pairs"].set_index(["variant", "against", "label_count"])
+    for (one, two, count), row in pairs.iterrows():
+        back = pairs.loc[(two, one, count)]
+        assert (row["mean_difference"], row["low"]) == (-back["mean_difference"], -back["high"])
+    known = tables["differences"][tables["differences"]["variant"].isin(many_seeds.headline)]
+    for row in known.itertuples():
+        same = pairs.loc[(row.variant, many_seeds.reference, row.label_count)]
+        assert same["mean_difference"] == pytest.approx(row.mean_difference)
+        assert same["p_value"] == pytest.approx(row.p_value)
+    assert len(pairs) == len(many_seeds.headline) * (len(many_seeds.headline) - 1) * len(many_seeds.label_counts)
