@@ -27,6 +27,15 @@ NOT_OF_NUMBERS = ("name", "compute", "report", "grid")  # sections that change w
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """One row for each arm and label count that both have, the count of differences in words, and all as Markdown."""
+
+    table: pd.DataFrame
+    summary: str
+    markdown: str
+
+
+@dataclass(frozen=True)
 class Side:
     """One experiment's errors."""
 
@@ -40,12 +49,12 @@ class Side:
         return self.curves[variant].errors[:, :, self.counts.index(count)]
 
 
-def compare(first: Path, second: Path) -> tuple[pd.DataFrame, str]:
-    """Return the comparison as a table and as Markdown. Raises ReportError where nothing is common."""
+def compare(first: Path, second: Path) -> Comparison:
+    """Compare two results folders. Raises ReportError where nothing is common."""
     sides = _side(load_results(first)), _side(load_results(second))
     _check_common(*sides)
     table = _table(*sides)
-    return table, _markdown(*sides, table)
+    return Comparison(table, _counted(table, sides[0].results.options.confidence), _markdown(*sides, table))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,13 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=Path("comparison"), help="where to write (default: comparison)")
     chosen = parser.parse_args(arguments)
     try:
-        table, text = compare(chosen.first, chosen.second)
-        write_text(chosen.output / "comparison.md", text)
-        table.to_csv(chosen.output / "comparison.csv", index=False)
+        found = compare(chosen.first, chosen.second)
+        write_text(chosen.output / "comparison.md", found.markdown)
+        found.table.to_csv(chosen.output / "comparison.csv", index=False)
     except (ReportError, ResultsError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"{_counted(table)}\nComparison: {(chosen.output / 'comparison.md').absolute()}")
+    print(f"{found.summary}\nComparison: {(chosen.output / 'comparison.md').absolute()}")
     return 0
 
 
@@ -138,7 +147,7 @@ def _markdown(first: Side, second: Side, table: pd.DataFrame) -> str:
         f"Errors are 1 - mean foreground Dice on the test patients; {names}. A difference is second minus first: below "
         f"0 the second is better. Intervals are {level} t intervals over seeds and test patients; {how}, the others "
         "are Welch's, of independent means.",
-        _counted(table),
+        _counted(table, first.results.options.confidence),
         plain(table).markdown(),
         "## What differs",
         "\n".join(changed) or "Nothing that changes numbers is configured differently.",
@@ -146,8 +155,8 @@ def _markdown(first: Side, second: Side, table: pd.DataFrame) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _counted(table: pd.DataFrame) -> str:
-    told = table[(table["holm_p_value"] < 0.05) & table["low"].notna()]
+def _counted(table: pd.DataFrame, confidence: float) -> str:
+    told = table[(table["holm_p_value"] < 1 - confidence) & table["low"].notna()]
     lower = int((told["difference"] < 0).sum())
     return (
         f"Of {len(table)} comparisons the second has a lower error in {lower} and a higher one in {len(told) - lower}, "

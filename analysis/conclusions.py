@@ -49,7 +49,8 @@ def conclude(findings: Findings) -> Answer:
     """Answer which pretraining, how many epochs and how many labels, or say that the data cannot tell."""
     best = best_variant(findings, int(findings.label_counts[0]))
     if best is None:
-        only = Point("Which pretraining?", "one arm so far", f"Only {findings.reference} has finished cells.")
+        words = f"Only {findings.reference} has finished cells, so nothing can be compared yet."
+        only = Point("Which pretraining?", "one arm so far", words)
         return Answer((only, _labels(findings, findings.reference)), caveats(findings))
     rival = _fastest(findings) if best.variant == findings.reference else best.variant
     epochs = dict(zip(findings.variants["variant"], findings.variants["pretraining_epochs"], strict=True))

@@ -63,7 +63,7 @@ def _best(findings: Findings) -> Iterator[OpenQuestion]:
         if best is None or (best.difference.is_known and best.rival not in best.ties):
             continue
         contrast = _errors(findings, best.variant, column) - _errors(findings, best.rival, column)
-        reference = float(np.nanmean(_errors(findings, findings.reference, column)))
+        reference = _mean(_errors(findings, findings.reference, column))
         goal = max(abs(_mean(contrast)), findings.results.options.near_minimum * reference)
         words = f"Which is better with {count} labelled {findings.results.label_unit}, {best.variant} or {best.rival}?"
         yield OpenQuestion(words, "error", contrast, goal, (best.variant, best.rival), (count,))

@@ -51,7 +51,8 @@ def test_welch_holds_the_difference_of_crossed_means_as_often_as_it_says():
 
 def test_equal_seeds_and_patients_of_equal_data_are_paired_and_luck_cancels(small, tmp_path):
     first, second = sweep(small, tmp_path / "a"), sweep(small, tmp_path / "b")
-    table, text = compare(first, second)
+    found = compare(first, second)
+    table, text = found.table, found.markdown
     assert set(table["method"]) == {"paired"}
     assert table["difference"].abs().max() == 0
     assert len(table) == 4
@@ -62,7 +63,7 @@ def test_equal_seeds_and_patients_of_equal_data_are_paired_and_luck_cancels(smal
 def test_other_data_or_other_seeds_are_not_paired(small, tmp_path, change):
     first = sweep(small, tmp_path / "a")
     other = {"content": {"content": "other"}, "seeds": {"seeds": ((7, 70), (8, 80), (9, 90))}}[change]
-    table, _ = compare(first, sweep(small, tmp_path / "b", **other))
+    table = compare(first, sweep(small, tmp_path / "b", **other)).table
     assert set(table["method"]) == {"Welch"}
 
 
@@ -79,7 +80,8 @@ def test_a_better_second_experiment_is_found_and_what_was_changed_is_named(small
     for root, steps in ((first, 100), (second, 200)):
         config = yaml.safe_load((root / "experiment.yaml").read_text())
         write_text(root / "experiment.yaml", yaml.safe_dump(config | {"finetune": {"steps": steps}}))
-    table, text = compare(first, second)
+    found = compare(first, second)
+    table, text = found.table, found.markdown
     np.testing.assert_allclose(table["second_error"], table["first_error"] / 2, rtol=0.01)
     assert (table["high"] < 0).all()
     assert "the second has a lower error in 4 and a higher one in 0" in text
