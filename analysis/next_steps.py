@@ -108,16 +108,25 @@ def _epochs_question(findings: Findings, study: EpochsStudy, epochs: int) -> Ope
 
 def _step(findings: Findings, question: OpenQuestion) -> NextStep:
     now, level = spread(question.contrast), findings.results.options.confidence
-    num_patients = question.contrast.shape[1]
-    if now is None:
-        num_known = int((~np.isnan(question.contrast).any(axis=1)).sum())
-        settings, num_cells = _settings(findings, question, FEW_SEEDS)
-        return NextStep(question, np.nan, num_known, FEW_SEEDS, np.nan, num_patients, None, settings, num_cells)
-    half_width, seeds = now.half_width(now.num_seeds, num_patients, level), now.seeds_for(question.goal, level)
-    expected = np.nan if seeds is None else now.half_width(seeds, num_patients, level)
+    num_known, num_patients = int((~np.isnan(question.contrast).any(axis=1)).sum()), question.contrast.shape[1]
+    half_width = now.half_width(num_known, num_patients, level) if now else np.nan
+    if _num_planned(findings, question) > num_known:  # what is planned already tells more than a forecast
+        planned = _num_planned(findings, question)
+        expected = now.half_width(planned, num_patients, level) if now else np.nan
+        return NextStep(question, half_width, num_known, planned, expected, num_patients, None, "", 0)
+    seeds = now.seeds_for(question.goal, level) if now else FEW_SEEDS
+    expected = now.half_width(seeds, num_patients, level) if now and seeds else np.nan
+    patients = now.patients_for(question.goal, level) if now and seeds is None else None
     settings, num_cells = ("", 0) if seeds is None else _settings(findings, question, seeds)
-    patients = now.patients_for(question.goal, level) if seeds is None else None
-    return NextStep(question, half_width, now.num_seeds, seeds, expected, num_patients, patients, settings, num_cells)
+    return NextStep(question, half_width, num_known, seeds, expected, num_patients, patients, settings, num_cells)
+
+
+def _num_planned(findings: Findings, question: OpenQuestion) -> int:
+    """Return how many seeds the plan has at the question's label counts for the arms that it is about."""
+    planned, rows = findings.results.planned, findings.variants
+    arms = rows.loc[rows["variant"].isin(question.variants), "arm"]
+    asked = planned[planned["arm"].isin(arms) & planned["label_count"].isin(question.label_counts)]
+    return len(asked[["subset_seed", "train_seed"]].drop_duplicates())
 
 
 def _settings(findings: Findings, question: OpenQuestion, num_seeds: int) -> tuple[str, int]:

@@ -58,14 +58,26 @@ def test_a_sweep_that_settles_its_questions_has_no_next_step(findings):
     assert next_steps(confident) == []
 
 
-def test_a_single_seed_is_told_to_take_five(findings):
+def with_one_seed(findings):
     curves = {
         name: dataclasses.replace(curve, errors=np.where(np.arange(3)[:, None, None] == 0, curve.errors, np.nan))
         for name, curve in findings.curves.items()
     }
-    step = next_steps(dataclasses.replace(findings, curves=curves))[0]
+    return dataclasses.replace(findings, curves=curves)
+
+
+def test_a_single_seed_is_told_to_take_five(findings):
+    planned = findings.results.planned
+    alone = dataclasses.replace(findings.results, planned=planned[planned["subset_seed"] == 0])
+    step = next_steps(dataclasses.replace(with_one_seed(findings), results=alone))[0]
     assert (step.seeds_now, step.seeds) == (1, 5)
     assert "would give one" in describe(step)
+
+
+def test_planned_cells_that_are_missing_come_before_any_others(findings):
+    step = next_steps(with_one_seed(findings))[0]
+    assert (step.seeds_now, step.seeds, step.settings, step.num_cells) == (1, 3, "", 0)
+    assert "the planned cells that are still missing come first" in describe(step)
 
 
 def test_the_table_has_every_step(steps, findings):
