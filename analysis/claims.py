@@ -1,4 +1,4 @@
-"""Check the claims of arXiv 2209.00314 on this sweep: supported, not supported, or cannot tell.
+"""Check the claims of arXiv 2209.00314 on this sweep: supported, not supported, cannot tell or not tested.
 
 In: Findings. Out: one verdict per claim with the figure and interval it rests on. The rule of each verdict
 is part of it.
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.conclusions import best_variant, epochs_study, percent
+from analysis.best_variant import best_variant
+from analysis.conclusions import epochs_study, percent
 from analysis.falling_curve import MORE_THAN_MEASURED, describe_labels_interval
 from analysis.findings import Findings, epoch_ladder
 from analysis.law_choice import is_falling
@@ -19,6 +20,7 @@ from analysis.uncertainty import Estimate
 HIERARCHICAL = "byol-natural+byol-domain"
 SUPERVISED = "supervised-natural"
 SUPPORTED, NOT_SUPPORTED, CANNOT_TELL = "supported", "not supported", "cannot tell"
+NOT_TESTED = "not tested"  # the sweep lacks the arms, epochs or labels that the claim is about
 CLAIMED_SPEED_UP = 4.0
 CLAIMED_EPOCHS = 5
 CLAIMED_SLICES = 100.0
@@ -58,7 +60,7 @@ def _judge_speed(findings: Findings) -> tuple[str, str]:
     variant = _headline(findings, HIERARCHICAL)
     if variant is None or not findings.reference.startswith(SUPERVISED):
         return (
-            CANNOT_TELL,
+            NOT_TESTED,
             f"This needs finished cells of {HIERARCHICAL}, with {SUPERVISED} as the reference arm.",
         )
     count = int(findings.label_counts[-1])
@@ -106,12 +108,12 @@ def _epochs(findings: Findings) -> Claim:
 def _judge_epochs(findings: Findings) -> tuple[str, str]:
     variant, study = _headline(findings, HIERARCHICAL), epochs_study(findings, HIERARCHICAL, "steps")
     if variant is None or study is None:
-        return CANNOT_TELL, f"This needs finished cells of {HIERARCHICAL} at two or more numbers of epochs."
+        return NOT_TESTED, f"This needs finished cells of {HIERARCHICAL} at two or more numbers of epochs."
     rows = list(zip(study.result.epochs, study.result.ratios, study.result.verdicts, strict=True))
     few = [row for row in rows if 0 < row[0] < CLAIMED_EPOCHS]
     if not few or max(study.result.epochs) < CLAIMED_EPOCHS:
         ran = ", ".join(map(str, (number for number in epoch_ladder(findings.variants, HIERARCHICAL) if number)))
-        return CANNOT_TELL, f"This needs numbers of epochs below and above five; the sweep has {ran}."
+        return NOT_TESTED, f"This needs numbers of epochs below and above five; the sweep has {ran}."
     base = next((ratio for number, ratio, _ in rows if number == 0), None)
     best = study.result.best_epochs
     parts = [f"with {number} {_steps(ratio, findings)}" for number, ratio, _ in few if number != best]
@@ -147,7 +149,7 @@ def _judge_few_labels(findings: Findings) -> tuple[str, str]:
     best = best_variant(findings, int(findings.label_counts[0]))
     if own is None or best is None:
         return (
-            CANNOT_TELL,
+            NOT_TESTED,
             f"This needs finished cells of {SUPERVISED} and of another arm at the fewest labels.",
         )
     where = f"At {best.label_count} labelled {findings.results.label_unit}"
@@ -183,7 +185,7 @@ def _judge_near_minimal(findings: Findings) -> tuple[str, str]:
     own = _headline(findings, SUPERVISED)
     needed = findings.near_own_minimum.get(own) if own else None
     if own is None or needed is None:
-        return CANNOT_TELL, f"This needs finished cells of {SUPERVISED}."
+        return NOT_TESTED, f"This needs finished cells of {SUPERVISED}."
     if not is_falling(findings.label_counts, findings.medians(own)):
         return (
             CANNOT_TELL,
@@ -193,7 +195,7 @@ def _judge_near_minimal(findings: Findings) -> tuple[str, str]:
     most = float(slices[-1])
     if most <= CLAIMED_SLICES:
         return (
-            CANNOT_TELL,
+            NOT_TESTED,
             f"The sweep goes up to {most:.0f} labelled slices, so its own minimum lies below 100.",
         )
     low, high = (_as_slices(end, findings.label_counts, slices) for end in (needed.count.low, needed.count.high))

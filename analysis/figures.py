@@ -1,64 +1,28 @@
-"""Draw the findings. The only home of matplotlib and seaborn.
+"""Draw the findings. The only home of seaborn.
 
 In: Findings. Out: matplotlib figures, drawn without pyplot and so without a display or global state. Every
 arm keeps its colour and marker in all figures; the colours are seaborn's colour-blind palette, and no figure
 relies on colour alone.
 """
 
-import io
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
+from analysis.axes import error_axis, label_axis, limit_ratio, plain_log, share_limits
 from analysis.captions import caption
+from analysis.drawing import STYLE, Drawing, arm_id, tip
+from analysis.falling_curve import describe_labels, describe_labels_interval
 from analysis.findings import Findings, epoch_ladder
 from analysis.law_fit import LawFit
 from analysis.uncertainty import Floats, t_interval
 
 MARKERS = "osD^vPX*<>"
-STYLE: dict[Any, Any] = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": "0.9",
-    "svg.fonttype": "none",
-    "svg.hashsalt": "labelcurve",
-    "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
-}
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure with the words that go with it."""
-
-    name: str
-    caption: str
-    alt: str
-    figure: Figure
-
-    def save(self, folder: Path) -> None:
-        """Write the figure as SVG and PNG."""
-        folder.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context(STYLE):
-            (folder / f"{self.name}.svg").write_text(self.svg)
-            self.figure.savefig(folder / f"{self.name}.png", format="png", dpi=140)
-
-    @cached_property
-    def svg(self) -> str:
-        """Return the figure as an SVG element; equal findings give equal text."""
-        buffer = io.StringIO()
-        with matplotlib.rc_context(STYLE):
-            self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-        text = buffer.getvalue()
-        return text[text.index("<svg") :]
 
 
 def draw_all(findings: Findings) -> list[Drawing]:
@@ -93,6 +57,7 @@ def error_vs_labels(findings: Findings) -> Drawing | None:
             color=colour,
             ms=3.5,
             alpha=0.35,
+            gid=arm_id(variant),
         )
         axes[0].plot(
             findings.label_counts[known] * shift,
@@ -102,9 +67,16 @@ def error_vs_labels(findings: Findings) -> Drawing | None:
             ms=6,
             lw=1.6,
             label=variant,
+            gid=arm_id(variant),
         )
-    _label_axis(axes[0], findings)
-    _error_axis(axes[0])
+        for count, median, spread in zip(findings.label_counts, medians, errors.T, strict=True):
+            seeds_known = spread[~np.isnan(spread)]
+            words = f"{count:.0f} {findings.results.label_unit}, median error {median:.3f}"
+            if len(seeds_known):
+                words += f", {seeds_known.min():.3f} to {seeds_known.max():.3f} over {len(seeds_known)} seeds"
+            tip(axes[0], count * shift, median, variant, words)
+    label_axis(axes[0], findings)
+    error_axis(axes[0])
     _legend(figure, axes[0], 2)
     return _drawing("error_vs_labels", findings, figure)
 
@@ -130,9 +102,9 @@ def fitted_laws(findings: Findings) -> Drawing | None:
         else:
             panel.text(0.97, 0.95, "no law fitted", transform=panel.transAxes, ha="right", va="top", fontsize=8.5)
         panel.set_title(_wrap(variant), fontsize=9)
-        _label_axis(panel, findings)
-        _error_axis(panel)
-    _share_limits(axes)
+        label_axis(panel, findings)
+        error_axis(panel)
+    share_limits(axes)
     return _drawing("fitted_laws", findings, figure)
 
 
@@ -149,8 +121,12 @@ def paired_differences(findings: Findings) -> Drawing | None:
         for item in (item for item in items if item.label_count == count):
             colour, marker = _look(findings, item.variant)
             estimate, row = item.difference.estimate, variants.index(item.variant)
-            panel.plot([estimate.low, estimate.high], [row, row], color=colour, lw=2)
-            panel.plot(estimate.value, row, marker, color=colour, ms=6)
+            gid = arm_id(item.variant)
+            panel.plot([estimate.low, estimate.high], [row, row], color=colour, lw=2, gid=gid)
+            panel.plot(estimate.value, row, marker, color=colour, ms=6, gid=gid)
+            words = f"{count} {findings.results.label_unit}, {estimate.value:+.3f}"
+            words += f" ({estimate.low:+.3f} to {estimate.high:+.3f})" if estimate.is_known else " (no interval)"
+            tip(panel, estimate.value, row, item.variant, words)
         panel.set_title(f"{count} {findings.results.label_unit}", fontsize=9)
         panel.set_ylim(len(variants) - 0.5, -0.5)
         panel.yaxis.set_major_locator(FixedLocator(list(range(len(variants)))))
@@ -178,15 +154,19 @@ def label_equivalence(findings: Findings) -> Drawing | None:
             np.clip([getattr(item.worth, name) for item in items], edge_low, edge_high)
             for name in ("labels", "low", "high")
         )
-        panel.plot(x, worth, marker=marker, color=colour, ms=5.5, lw=1, label=variant)
-        panel.vlines(x, low, high, color=colour, lw=2, alpha=0.5)
+        panel.plot(x, worth, marker=marker, color=colour, ms=5.5, lw=1, label=variant, gid=arm_id(variant))
+        panel.vlines(x, low, high, color=colour, lw=2, alpha=0.5, gid=arm_id(variant))
+        for item, place, height in zip(items, x, worth, strict=True):
+            words = f"{item.label_count:.0f} are worth {describe_labels(item.worth.labels, counts, 'fewer than')}"
+            interval = describe_labels_interval(item.worth.low, item.worth.high, counts, "fewer than")
+            tip(panel, place, height, variant, f"{words} of {findings.reference} ({interval})")
     for edge, words, align in (
         (edge_low, "fewer than measured", "top"),
         (edge_high, "more than measured", "bottom"),
     ):
         panel.axhline(edge, color="0.75", lw=0.8)
         panel.text(counts[-1] * 1.2, edge, words, fontsize=8, color="0.35", va=align, ha="right")
-    _label_axis(panel, findings)
+    label_axis(panel, findings)
     panel.set_yscale("log")
     panel.yaxis.set_major_locator(FixedLocator(counts.tolist()))
     panel.yaxis.set_major_formatter(FixedFormatter([f"{count:.0f}" for count in counts]))
@@ -247,15 +227,21 @@ def speed_ups(findings: Findings) -> Drawing | None:
         values = np.array([result.ratio.value for result in results.values()])
         exact = np.array([result.bound == "exact" for result in results.values()])
         low, high = (np.array([getattr(r.ratio, end) for r in results.values()]) for end in ("low", "high"))
-        panel.vlines(x, low, high, color=colour, lw=2, alpha=0.5)
-        panel.plot(x, values, color=colour, lw=0.8, alpha=0.6)
+        panel.vlines(x, low, high, color=colour, lw=2, alpha=0.5, gid=arm_id(variant))
+        panel.plot(x, values, color=colour, lw=0.8, alpha=0.6, gid=arm_id(variant))
         for chosen, face in ((exact, colour), (~exact, "white")):
-            panel.plot(x[chosen], values[chosen], marker, mec=colour, mfc=face, ms=6, ls="none")
+            panel.plot(x[chosen], values[chosen], marker, mec=colour, mfc=face, ms=6, ls="none", gid=arm_id(variant))
+        for place, (count, result) in zip(x, results.items(), strict=True):
+            ratio = result.ratio
+            words = (
+                f"{count} {findings.results.label_unit}, {ratio.value:.2f} times ({ratio.low:.2f} to {ratio.high:.2f})"
+            )
+            tip(panel, place, ratio.value, variant, f"{words}, {result.bound}")
         panel.plot([], [], marker, color=colour, ms=6, label=variant)
-    _label_axis(panel, findings)
+    label_axis(panel, findings)
     panel.set_yscale("log")
-    _plain_log(panel)
-    _limit_ratio(panel, findings)
+    plain_log(panel)
+    limit_ratio(panel, findings)
     panel.set_ylabel(f"times as fast as\n{findings.reference}")
     _legend(figure, panel, 2)
     return _drawing("speed_up", findings, figure)
@@ -279,8 +265,8 @@ def pretraining_epochs(findings: Findings) -> Drawing | None:
         panel.set_xlim(-0.4, len(places) - 0.6)
         panel.set_xlabel("pretraining epochs")
         panel.set_title(_wrap(arm), fontsize=9)
-        _error_axis(panel)
-    _share_limits(axes)
+        error_axis(panel)
+    share_limits(axes)
     _legend(figure, axes[0], len(findings.label_counts), title=f"labelled {findings.results.label_unit}")
     return _drawing("pretraining_epochs", findings, figure)
 
@@ -308,53 +294,12 @@ def _look(findings: Findings, variant: str) -> tuple[tuple[float, float, float],
     return palette[arms.index(arm) % len(palette)], MARKERS[arms.index(arm) % len(MARKERS)]
 
 
-def _label_axis(panel: Axes, findings: Findings) -> None:
-    counts = findings.label_counts
-    panel.set_xscale("log")
-    panel.xaxis.set_major_locator(FixedLocator(counts.tolist()))
-    panel.xaxis.set_major_formatter(FixedFormatter([f"{count:.0f}" for count in counts]))
-    panel.xaxis.set_minor_locator(NullLocator())
-    panel.set_xlim(counts[0] / 1.25, counts[-1] * 1.25)
-    panel.set_xlabel(f"labelled {findings.results.label_unit}")
-    if len(counts) > 6:
-        panel.tick_params(axis="x", labelrotation=45)
-
-
-def _error_axis(panel: Axes) -> None:
-    panel.set_yscale("log")
-    _plain_log(panel)
-    panel.set_ylabel("test error (1 - Dice)")
-
-
-def _plain_log(panel: Axes) -> None:
-    """Label a logarithmic y axis with plain numbers at 1, 2, 5 of every decade."""
-    ticks = [digit * 10.0**power for power in range(-4, 4) for digit in (1, 2, 3, 5)]
-    panel.yaxis.set_major_locator(FixedLocator(ticks))
-    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    panel.yaxis.set_minor_locator(NullLocator())
-
-
-def _share_limits(axes: list[Axes]) -> None:
-    low, high = min(panel.get_ylim()[0] for panel in axes), max(panel.get_ylim()[1] for panel in axes)
-    for panel in axes:
-        panel.set_ylim(low, high)
-
-
-def _limit_ratio(panel: Axes, findings: Findings) -> None:
-    """Keep wide intervals from hiding the points: show at most a factor 5 beyond the most extreme ratio."""
-    study = findings.convergence
-    values = [study.speed_up(name, count).ratio.value for name in findings.headline for count in study.targets]
-    known = [value for value in values if not np.isnan(value)] or [1.0]
-    low, high = panel.get_ylim()
-    panel.set_ylim(max(low, min(known) / 5), min(high, max(known) * 5))
-
-
 def _band(panel: Axes, steps: Floats, values: Floats, findings: Findings, variant: str) -> None:
     """Draw mean and t interval over seeds of (step, seed) values."""
     colour, marker = _look(findings, variant)
     estimates = [t_interval(row, findings.results.options.confidence) for row in values]
     means, lows, highs = (np.array([getattr(e, end) for e in estimates]) for end in ("value", "low", "high"))
-    panel.fill_between(steps, lows.clip(0, 1), highs.clip(0, 1), color=colour, alpha=0.15, lw=0)
+    panel.fill_between(steps, lows.clip(0, 1), highs.clip(0, 1), color=colour, alpha=0.15, lw=0, gid=arm_id(variant))
     panel.plot(
         steps,
         means,
@@ -364,6 +309,7 @@ def _band(panel: Axes, steps: Floats, values: Floats, findings: Findings, varian
         marker=marker,
         ms=4,
         markevery=max(1, len(steps) // 6),
+        gid=arm_id(variant),
     )
 
 

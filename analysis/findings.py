@@ -213,7 +213,7 @@ def _study_epochs(
             "steps": np.log(_steps_by_epochs(convergence, list(ladder.values()), label_counts))[:, None],
         }
         for measure, logs in measured.items():
-            parts = [*zip(map(int, label_counts), np.moveaxis(logs, 2, 0), strict=True), (None, _over_labels(logs))]
+            parts = [*zip(map(int, label_counts), np.moveaxis(logs, 2, 0), strict=True), (None, over_labels(logs))]
             for count, slab in parts:
                 result = saturation(list(ladder), slab, options.near_minimum, options.confidence)
                 if result:
@@ -233,7 +233,7 @@ def _steps_by_epochs(convergence: ConvergenceStudy, variants: list[str], label_c
     return np.asarray(known.transpose(2, 0, 1), dtype=np.float64)
 
 
-def _over_labels(logs: Floats) -> Floats:
+def over_labels(logs: Floats) -> Floats:
     """Return means over the label counts that are complete for every number of epochs: (seed, patient, epochs)."""
     known = complete_counts(np.asarray(~np.isnan(logs).any(axis=(1, 3)), dtype=np.bool_))
     if not known.any():

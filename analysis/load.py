@@ -49,6 +49,7 @@ class ExperimentResults:
     missing: pd.DataFrame  # planned, not finished; reason is empty where no failure was recorded
     failures: pd.DataFrame  # failed cells and stages
     num_other_protocol: int = 0
+    config: dict[str, Any] = field(default_factory=dict)  # the resolved experiment; empty where it is missing
     data: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -88,6 +89,7 @@ def load_results(root: Path, protocol: str | None = None) -> ExperimentResults:
         missing=_missing_cells(planned, kept, failures, scoreless),
         failures=failures.reset_index(drop=True),
         num_other_protocol=len(tables["cells"]) - len(cells) - len(scoreless),
+        config=config,
         data=data,
         versions=_read_json(root / "versions.json", warnings),
         warnings=warnings,

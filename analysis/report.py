@@ -1,8 +1,8 @@
 """Turn a results folder into one page that answers which pretraining, how many epochs and how many labels.
 
-    python -m analysis.report RESULTS [--output DIR]
+    python -m analysis.report RESULTS [--output DIR] [--watch [SECONDS]] [--format markdown]
 
-In: a results folder. Out: index.html (self-contained), figures/ (SVG and PNG), tables/ (CSV) and
+In: a results folder. Out: index.html (self-contained) or report.md, figures/ (SVG and PNG), tables/ (CSV and LaTeX) and
 fits.parquet; the answer and the page's place on standard output. Exit status 1 and one line on standard
 error where no report can be made.
 """
@@ -13,15 +13,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.claims import Claim, check_claims
+from analysis.claims import check_claims
 from analysis.conclusions import Answer, conclude
-from analysis.figures import Drawing, draw_all
+from analysis.figures import draw_all
 from analysis.findings import Findings, find
 from analysis.load import load_results, write_fits
+from analysis.markdown import render_markdown
 from analysis.page import render_page
+from analysis.readable import readable
 from analysis.selection import ReportError
 from analysis.tables import all_tables
-from trainables.results import ResultsError, write_text
+from analysis.watch import watch
+from trainables.results import ResultsError, check_results, write_text
+
+WATCH_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -30,22 +35,30 @@ class Report:
 
     answer: str
     page: Path
+    num_missing: int  # planned cells without a result
 
 
-def write_report(results: Path, output: Path | None = None, protocol: str | None = None) -> Report:
+def write_report(
+    results: Path,
+    output: Path | None = None,
+    protocol: str | None = None,
+    *,
+    layout: str = "html",
+    reload_seconds: int | None = None,
+) -> Report:
     """Write the report of a results folder, by default to its ``report`` folder and of its latest plan's protocol.
 
-    Raises ResultsError for a folder that holds no results of this schema and ReportError where no cell has
-    finished or the output cannot be written.
+    ``layout`` is html or markdown. With ``reload_seconds`` the page asks its browser to load it anew that often.
+    Raises ResultsError for a folder that holds no results of this schema and ReportError where no cell has finished or
+    the output cannot be written.
     """
     output = Path(output) if output is not None else Path(results) / "report"
     findings = find(load_results(Path(results), protocol))
-    answer, claims, drawings = conclude(findings), check_claims(findings), draw_all(findings)
     try:
-        page = _write(output, findings, answer, claims, drawings)
+        answer, page = _write(output, findings, layout, reload_seconds)
     except OSError as error:
         raise ReportError(f"the report cannot be written to {output} ({error}); choose another --output") from error
-    return Report(" ".join([answer.text, *answer.caveats]), page)
+    return Report(" ".join([answer.text, *answer.caveats]), page, len(findings.results.missing))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,28 +67,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("results", type=Path, help="the results folder of a sweep")
     parser.add_argument("--output", type=Path, help="where the report goes (default: RESULTS/report)")
     parser.add_argument("--protocol", help="the protocol whose cells are shown (default: that of the latest plan)")
+    parser.add_argument("--format", choices=("html", "markdown"), default="html", help="index.html or report.md")
+    parser.add_argument(
+        "--watch", type=int, nargs="?", const=WATCH_SECONDS, metavar="SECONDS", help="write it anew while cells come in"
+    )
     chosen = parser.parse_args(arguments)
     try:
-        report = write_report(chosen.results, chosen.output, chosen.protocol)
+        _run(chosen)
     except (ReportError, ResultsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(report.answer)
-    print(f"Report: {report.page}")
     return 0
 
 
-def _write(output: Path, findings: Findings, answer: Answer, claims: list[Claim], drawings: list[Drawing]) -> Path:
+def _run(chosen: argparse.Namespace) -> None:
+    def write(reload_seconds: int | None) -> tuple[Path, int]:
+        report = write_report(
+            chosen.results, chosen.output, chosen.protocol, layout=chosen.format, reload_seconds=reload_seconds
+        )
+        return report.page, report.num_missing
+
+    if chosen.watch is not None:
+        check_results(chosen.results)
+        watch(chosen.results, write, max(1, chosen.watch), lambda words: print(words, flush=True))
+        return
+    report = write_report(chosen.results, chosen.output, chosen.protocol, layout=chosen.format)
+    print(report.answer)
+    print(f"Report: {report.page}")
+
+
+def _write(output: Path, findings: Findings, layout: str, reload_seconds: int | None) -> tuple[Answer, Path]:
+    answer, claims, drawings = conclude(findings), check_claims(findings), draw_all(findings)
     tables = all_tables(findings)
     (output / "tables").mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         table.to_csv(output / "tables" / f"{name}.csv", index=False)
+        (output / "tables" / f"{name}.tex").write_text(readable(name, table, findings).latex())
     write_fits(output / "fits.parquet", tables["laws"])
     for drawing in drawings:
         drawing.save(output / "figures")
-    page = output / "index.html"
-    write_text(page, render_page(findings, answer, claims, drawings, tables))
-    return page.absolute()
+    page = output / ("index.html" if layout == "html" else "report.md")
+    if layout == "html":
+        write_text(page, render_page(findings, answer, claims, drawings, tables, reload_seconds))
+    else:
+        write_text(page, render_markdown(findings, answer, claims, drawings, tables))
+    return answer, page.absolute()
 
 
 if __name__ == "__main__":

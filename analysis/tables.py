@@ -3,11 +3,14 @@
 In: Findings. Out: data frames with plain column names, numbers unrounded; the page rounds them.
 """
 
+import itertools
 from collections.abc import Callable
 
 import pandas as pd
 
 from analysis import convergence_tables, label_tables
+from analysis.advice import next_steps_table
+from analysis.comparison import holm, paired_difference
 from analysis.findings import Findings
 from analysis.overlap import dice_by_class
 from analysis.pretraining_cost import pretraining_cost
@@ -21,6 +24,7 @@ def all_tables(findings: Findings) -> dict[str, pd.DataFrame]:
     makers: dict[str, Callable[[Findings], pd.DataFrame]] = {
         "errors": label_tables.errors,
         "differences": differences,
+        "pairs": pairs,
         "convergence": convergence_tables.convergence,
         "time_against_target": convergence_tables.time_against_target,
         "speed_up_by_unit": convergence_tables.speed_up_by_unit,
@@ -34,6 +38,8 @@ def all_tables(findings: Findings) -> dict[str, pd.DataFrame]:
         "dice_by_class": class_dice,
         "pretraining": pretraining,
         "cost": cost,
+        "next_steps": next_steps_table,
+        "progress": progress,
         "missing": lambda found: found.results.missing,
         "failures": lambda found: found.results.failures.drop(columns="traceback"),
     }
@@ -72,6 +78,28 @@ def differences(findings: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def pairs(findings: Findings) -> pd.DataFrame:
+    """List the paired difference of error of every arm against every other, below 0 the variant is better.
+
+    Note: each pair stands there in both directions and is counted once by Holm's adjustment.
+    """
+    level, found = findings.results.options.confidence, []
+    for variant, other in itertools.combinations(findings.headline, 2):
+        both = findings.curves[variant].errors, findings.curves[other].errors
+        for column, count in enumerate(map(int, findings.label_counts)):
+            found.append(
+                (variant, other, count, paired_difference(both[0][:, :, column], both[1][:, :, column], level))
+            )
+    found = [item for item in found if item[3].estimate.num_seeds]
+    rows = []
+    for (one, two, count, pair), adjusted in zip(found, holm([item[3].p_value for item in found]), strict=True):
+        gap, tail = pair.estimate, (pair.estimate.num_seeds, pair.p_value, adjusted)
+        rows.append((one, two, count, gap.value, gap.low, gap.high, *tail))
+        rows.append((two, one, count, -gap.value, -gap.high, -gap.low, *tail))
+    columns = ["variant", "against", "label_count", "mean_difference", "low", "high", "num_pairs", "p_value"]
+    return pd.DataFrame(rows, columns=[*columns, "holm_p_value"])
+
+
 def pretraining_epochs(findings: Findings) -> pd.DataFrame:
     """List every number of pretraining epochs against the best one of its arm, as a ratio (above 1 is
     worse).
@@ -98,6 +126,16 @@ def pretraining_epochs(findings: Findings) -> pd.DataFrame:
             )
     columns = ["arm", "measure", "label_count", "pretraining_epochs", "best_epochs", "ratio_to_best"]
     return pd.DataFrame(rows, columns=[*columns, "low", "high", "num_seeds", "holm_p_value", "verdict"])
+
+
+def progress(findings: Findings) -> pd.DataFrame:
+    """Count planned, finished and failed cells of each arm."""
+    results = findings.results
+    planned = results.planned.groupby("arm").size()
+    missing = results.missing.groupby("arm").size().reindex(planned.index, fill_value=0)
+    failed = results.missing[results.missing["reason"] != ""].groupby("arm").size().reindex(planned.index, fill_value=0)
+    counts = {"planned": planned, "finished": planned - missing, "failed": failed, "to_come": missing - failed}
+    return pd.DataFrame(counts).reset_index()
 
 
 def class_dice(findings: Findings) -> pd.DataFrame:

@@ -26,7 +26,7 @@ HOMES = {
     "tensorboardX": ("sweep/tensorboard.py",),
     "mlflow": ("sweep/export.py",),
     "wandb": ("sweep/export.py",),
-    "matplotlib": ("analysis/figures.py",),
+    "matplotlib": ("analysis/figures.py", "analysis/axes.py", "analysis/drawing.py"),
     "seaborn": ("analysis/figures.py",),
     "jinja2": ("analysis/page.py",),
     "rich": (

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from analysis.best_variant import best_variant
 from analysis.claims import CANNOT_TELL, NOT_SUPPORTED, SUPPORTED, check_claims
-from analysis.conclusions import best_variant, conclude, gain_over_random
+from analysis.conclusions import conclude, gain_over_random
 from analysis.convergence import SpeedUp
 from analysis.figures import draw_all
 from analysis.findings import epoch_ladder, find
@@ -158,14 +159,14 @@ def test_dice_by_class_agrees_with_the_test_dice_of_the_cells(findings):
 
 
 def test_the_gain_over_no_pretraining_is_told_where_it_is_there(many_seeds):
-    said = gain_over_random(many_seeds, 4)
+    said = gain_over_random(many_seeds, 4).sentence
     assert "5 of 5 pretrained arms have a lower mean error, 5 of them told apart" in said  # as the simulated laws say
 
 
 def test_no_gain_is_claimed_where_random_is_the_reference_or_absent(many_seeds):
-    assert gain_over_random(dataclasses.replace(many_seeds, reference="random"), 4) == ""
+    assert gain_over_random(dataclasses.replace(many_seeds, reference="random"), 4) is None
     without = [name for name in many_seeds.headline if name != "random"]
-    assert gain_over_random(dataclasses.replace(many_seeds, headline=without), 4) == ""
+    assert gain_over_random(dataclasses.replace(many_seeds, headline=without), 4) is None
 
 
 def test_a_speed_up_whose_interval_ends_below_the_claim_does_not_support_it_even_if_it_includes_no_difference(
@@ -206,3 +207,17 @@ def test_label_counts_are_told_in_slices_and_patients_and_validation_labels_are_
     largest = findings.label_counts[-1]
     assert findings.labels_at(largest) == f"{largest:.0f} slices of 20 patients"  # as the simulated cells say
     assert any("50 slices of 5 patients are labelled for the validation" in each for each in conclude(findings).caveats)
+
+
+def test_every_pair_of_arms_stands_there_both_ways_and_agrees_with_the_differences_from_the_reference(many_seeds):
+    tables = all_tables(many_seeds)
+    pairs = tables["pairs"].set_index(["variant", "against", "label_count"])
+    for (one, two, count), row in pairs.iterrows():
+        back = pairs.loc[(two, one, count)]
+        assert (row["mean_difference"], row["low"]) == (-back["mean_difference"], -back["high"])
+    known = tables["differences"][tables["differences"]["variant"].isin(many_seeds.headline)]
+    for row in known.itertuples():
+        same = pairs.loc[(row.variant, many_seeds.reference, row.label_count)]
+        assert same["mean_difference"] == pytest.approx(row.mean_difference)
+        assert same["p_value"] == pytest.approx(row.p_value)
+    assert len(pairs) == len(many_seeds.headline) * (len(many_seeds.headline) - 1) * len(many_seeds.label_counts)

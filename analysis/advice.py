@@ -1,0 +1,82 @@
+"""Next steps in words, and as a table.
+
+In: NextSteps. Out: sentences that promise no more than what is expected, and a data frame.
+"""
+
+import math
+
+import pandas as pd
+
+from analysis.findings import Findings
+from analysis.next_steps import NextStep, next_steps
+
+FEW = 3  # steps that the page shows before the table of all
+
+
+def first_steps(steps: list[NextStep]) -> list[NextStep]:
+    """Return the steps to show first: which arm at the fewest labels, how many labels, how many epochs."""
+    arms = [step for step in steps if step.question.unit == "error"]
+    others = [step for step in steps if step.question.unit != "error"]
+    return [*arms[:1], *others, *arms[1:]][:FEW]
+
+
+def describe(step: NextStep) -> str:
+    """Say what would settle a question, and what is to be expected of it."""
+    now = f"Its interval is {_plus_minus(step, step.half_width)} with {_number(step.seeds_now, 'seed')}"
+    if math.isnan(step.half_width):
+        now = f"With {_number(step.seeds_now, 'seed')} that can be compared there is no interval"
+    else:
+        now += f" and {_number(step.patients_now, 'test patient')}" * (step.patients_now > 1)
+    if step.seeds is None:
+        return f"{now}. {_beyond_seeds(step)}"
+    if step.num_cells == 0:
+        return f"{now}; the planned cells that are still missing come first."
+    then = f"{now}; {step.seeds} seeds, {_number(step.num_cells, 'new cell')},"
+    if math.isnan(step.expected):
+        return f"{then} would give one."
+    return (
+        f"{then} are expected to bring it to {_plus_minus(step, step.expected)}, which would tell the two apart if the "
+        "difference is what it seems, or show that it is small."
+    )
+
+
+def next_steps_table(findings: Findings) -> pd.DataFrame:
+    """List every open question with what would settle it."""
+    columns = ["question", "half_width_of", "half_width", "seeds", "seeds_needed", "expected_half_width"]
+    columns += ["test_patients", "test_patients_needed", "new_cells", "settings"]
+    rows = [
+        (
+            step.question.words,
+            step.question.unit,
+            step.half_width,
+            step.seeds_now,
+            step.seeds,
+            step.expected,
+            step.patients_now,
+            step.patients,
+            step.num_cells,
+            step.settings,
+        )
+        for step in next_steps(findings)
+    ]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.astype({"seeds_needed": "Int64", "test_patients_needed": "Int64"})
+
+
+def _beyond_seeds(step: NextStep) -> str:
+    if step.patients is not None:
+        return (
+            f"No number of seeds would settle it: with more cells the {step.patients_now} test patients remain; about "
+            f"{step.patients} of them would be needed with these seeds."
+        )
+    return "Neither 50 seeds nor 2000 test patients alone would settle it: it may be too small a difference to matter."
+
+
+def _plus_minus(step: NextStep, half_width: float) -> str:
+    if step.question.unit == "error":
+        return f"±{half_width:.3f}"
+    return f"±{100 * math.expm1(half_width):.0f}% of the error"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"

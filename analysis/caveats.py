@@ -1,0 +1,78 @@
+"""What limits the answer of a report, in sentences for those who act on it.
+
+In: Findings. Out: caveats, the gravest kinds first; none where nothing is to be said.
+"""
+
+import numpy as np
+import pandas as pd
+
+from analysis.findings import Findings
+from analysis.load import ExperimentResults
+from analysis.uncertainty import FEW_SEEDS
+
+WEAK_DICE = 0.5  # below it most of what is outlined is wrong, and arms may rank otherwise once networks work
+
+
+def caveats(findings: Findings) -> tuple[str, ...]:
+    """Say what limits the answer: few seeds, shared pretraining runs, other labels, weak networks, missing cells."""
+    cells, num_seeds = findings.results.cells, len(findings.seeds)
+    found = [_missing(findings.results), _weak(findings), _seeds(num_seeds)]
+    found += [_pretraining_runs(cells, num_seeds), _validation(cells)]
+    return tuple(caveat for caveat in found if caveat)
+
+
+def _missing(results: ExperimentResults) -> str:
+    num_missing, num_planned = len(results.missing), len(results.planned)
+    if not num_missing:
+        return ""
+    many = num_missing > 0.1 * num_planned
+    unfinished = " Until they are there, arms may stand on different seeds." if many else ""
+    return f"{num_missing} of {num_planned} planned cells are missing.{unfinished}"
+
+
+def _weak(findings: Findings) -> str:
+    """Say that no arm segments well with the most labels, on the median over seeds."""
+    errors = [findings.medians(variant)[-1] for variant in findings.headline]
+    if np.isnan(errors).all() or 1 - np.nanmin(errors) >= WEAK_DICE:
+        return ""
+    return (
+        f"With the most labels no arm reaches a test Dice of {WEAK_DICE:g} (best median {1 - np.nanmin(errors):.2f}): "
+        "these networks do not segment well yet, and arms may rank otherwise with more training steps, a larger "
+        "network or larger images."
+    )
+
+
+def _seeds(num_seeds: int) -> str:
+    if num_seeds == 1:
+        return "One seed: there are no intervals, and no difference between arms can be told from chance."
+    if num_seeds >= FEW_SEEDS:
+        return ""
+    factor = {2: 12.7, 3: 4.3, 4: 3.2}[num_seeds]
+    return (
+        f"Only {num_seeds} seeds: t intervals are wide (95% is ±{factor} standard errors, 2.3 with ten seeds), so real "
+        "differences can go unseen. At least 5 seeds, better 10, would settle more."
+    )
+
+
+def _pretraining_runs(cells: pd.DataFrame, num_seeds: int) -> str:
+    num_runs = cells.loc[cells["pretraining_schedule"] != "none", "pretraining_seed"].nunique()
+    if num_runs == 1:
+        return (
+            "One pretraining run per stage: intervals cover the choice of labelled images and the fine-tuning, not "
+            "what another pretraining run would have given."
+        )
+    if 1 < num_runs < num_seeds:
+        return (
+            f"{num_runs} pretraining runs per stage serve {num_seeds} seeds: seeds that share a run are more alike "
+            "than others, so intervals are somewhat too narrow for what another pretraining run would have given."
+        )
+    return ""
+
+
+def _validation(cells: pd.DataFrame) -> str:
+    if not (slices := int(cells["validation_slices"].max())):
+        return ""
+    return (
+        f"Beside the labels counted here, {slices} slices of {cells['validation_patients'].max()} patients are "
+        "labelled for the validation curves. They choose nothing: the last network of each run is tested."
+    )

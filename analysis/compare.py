@@ -1,0 +1,182 @@
+"""Compare two experiments where they ran the same: python -m analysis.compare A B [--output DIR]
+
+In: two results folders, of two data sets, recipes or network sizes. Out: comparison.md, comparison.csv: error of every
+arm that both have at every label count that both have, their difference with interval, and what the two were
+configured differently. Exit status 1 and one line on standard error where nothing is common.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.comparison import holm
+from analysis.error_curve import ErrorCurve, error_curves
+from analysis.load import ExperimentResults, load_results
+from analysis.readable import plain
+from analysis.selection import ReportError
+from analysis.unpaired import Contrast, paired_contrast, welch_difference
+from trainables.results import ResultsError, write_text
+
+NOT_OF_NUMBERS = ("name", "compute", "report", "grid")  # sections that change which cells there are, or none of them
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One row for each arm and label count that both have, the count of differences in words, and all as Markdown."""
+
+    table: pd.DataFrame
+    summary: str
+    markdown: str
+
+
+@dataclass(frozen=True)
+class Side:
+    """One experiment's errors."""
+
+    results: ExperimentResults
+    counts: list[int]
+    seeds: list[str]
+    curves: dict[str, ErrorCurve]
+
+    def errors(self, variant: str, count: int) -> np.typing.NDArray[np.float64]:
+        """Return (seed, patient) errors at a label count."""
+        return self.curves[variant].errors[:, :, self.counts.index(count)]
+
+
+def compare(first: Path, second: Path) -> Comparison:
+    """Compare two results folders. Raises ReportError where nothing is common."""
+    sides = _side(load_results(first)), _side(load_results(second))
+    _check_common(*sides)
+    table = _table(*sides)
+    return Comparison(table, _counted(table, sides[0].results.options.confidence), _markdown(*sides, table))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.compare", description="Compare two sweeps.")
+    parser.add_argument("first", type=Path, help="a results folder")
+    parser.add_argument("second", type=Path, help="another results folder")
+    parser.add_argument("--output", type=Path, default=Path("comparison"), help="where to write (default: comparison)")
+    chosen = parser.parse_args(arguments)
+    try:
+        found = compare(chosen.first, chosen.second)
+        write_text(chosen.output / "comparison.md", found.markdown)
+        found.table.to_csv(chosen.output / "comparison.csv", index=False)
+    except (ReportError, ResultsError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{found.summary}\nComparison: {(chosen.output / 'comparison.md').absolute()}")
+    return 0
+
+
+def _side(results: ExperimentResults) -> Side:
+    counts, seeds = sorted(map(int, results.cells["label_count"].unique())), sorted(results.cells["seed"].unique())
+    curves = error_curves(results.cells, results.cases, seeds, np.array(counts, dtype=np.float64))
+    return Side(results, counts, seeds, curves)
+
+
+def _check_common(first: Side, second: Side) -> None:
+    units = first.results.label_unit, second.results.label_unit
+    if units[0] != units[1]:
+        raise ReportError(f"nothing to compare: labels are counted in {units[0]} and in {units[1]}")
+    if not list(_common(first, second)):
+        sides = [f"{s.results.root} has {', '.join(s.curves)} at {s.counts} {units[0]}" for s in (first, second)]
+        raise ReportError(f"nothing to compare: expected an arm and a label count that both have; {'; '.join(sides)}")
+
+
+def _common(first: Side, second: Side) -> Iterator[tuple[str, int]]:
+    """Yield variants and label counts that have a result on both sides."""
+    for variant in first.curves:
+        for count in first.counts:
+            if variant in second.curves and count in second.counts:
+                both = first.errors(variant, count), second.errors(variant, count)
+                if all((~np.isnan(errors)).all(axis=1).any() for errors in both):
+                    yield variant, count
+
+
+def _table(first: Side, second: Side) -> pd.DataFrame:
+    rows = []
+    for variant, count in _common(first, second):
+        found = _contrast(first, second, variant, count)
+        gap = found.estimate
+        means = [float(np.nanmean(side.errors(variant, count))) for side in (first, second)]
+        interval = (gap.value, gap.low, gap.high, gap.num_seeds)
+        rows.append((variant, count, *means, *interval, found.method, found.p_value))
+    columns = ["variant", "label_count", "first_error", "second_error", "difference", "low", "high", "num_seeds"]
+    table = pd.DataFrame(rows, columns=[*columns, "method", "p_value"])
+    return table.assign(holm_p_value=holm(list(table["p_value"])))
+
+
+def _contrast(first: Side, second: Side, variant: str, count: int) -> Contrast:
+    """Pair over seeds and patients where both sides have the same of them, at two seeds or more."""
+    level = first.results.options.confidence
+    errors = first.errors(variant, count), second.errors(variant, count)
+    shared = [seed for seed in first.seeds if seed in second.seeds]
+    if not are_paired(first.results, second.results) or errors[0].shape[1] != errors[1].shape[1]:
+        return welch_difference(*errors, level)
+    rows = [[side.seeds.index(seed) for seed in shared] for side in (first, second)]
+    chosen = errors[0][rows[0]], errors[1][rows[1]]
+    known = ~np.isnan(chosen[0] + chosen[1]).any(axis=1)
+    return paired_contrast(*chosen, level) if known.sum() > 1 else welch_difference(*errors, level)
+
+
+def are_paired(first: ExperimentResults, second: ExperimentResults) -> bool:
+    """Return whether both tested the same patients of the same data, so that equal seeds labelled equal images.
+
+    The content of the data is compared by its id: patients of two data sets may well bear the same names.
+    """
+    patients = [set(results.cases["patient"]) for results in (first, second)]
+    contents = [results.data.get("content_id") for results in (first, second)]
+    return bool(patients[0]) and patients[0] == patients[1] and contents[0] is not None and contents[0] == contents[1]
+
+
+def _markdown(first: Side, second: Side, table: pd.DataFrame) -> str:
+    names = f"first: {first.results.name} ({first.results.root}); second: {second.results.name} ({second.results.root})"
+    paired = int((table["method"] == "paired").sum())
+    how = f"{paired} of {len(table)} differences are paired over the seeds and test patients that both share"
+    level = f"{100 * first.results.options.confidence:g}%"
+    changed = [f"- `{key}`: {before} / {after}" for key, before, after in differing(first.results, second.results)]
+    parts = [
+        f"# {first.results.name} and {second.results.name}",
+        f"Errors are 1 - mean foreground Dice on the test patients; {names}. A difference is second minus first: below "
+        f"0 the second is better. Intervals are {level} t intervals over seeds and test patients; {how}, the others "
+        "are Welch's, of independent means.",
+        _counted(table, first.results.options.confidence),
+        plain(table).markdown(),
+        "## What differs",
+        "\n".join(changed) or "Nothing that changes numbers is configured differently.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _counted(table: pd.DataFrame, confidence: float) -> str:
+    told = table[(table["holm_p_value"] < 1 - confidence) & table["low"].notna()]
+    lower = int((told["difference"] < 0).sum())
+    return (
+        f"Of {len(table)} comparisons the second has a lower error in {lower} and a higher one in {len(told) - lower}, "
+        f"adjusted for all; {len(table) - len(told)} cannot be told apart."
+    )
+
+
+def differing(first: ExperimentResults, second: ExperimentResults) -> list[tuple[str, Any, Any]]:
+    """List the settings, by dotted key, that the two experiments do not share and that change numbers."""
+    sides = [_leaves({k: v for k, v in r.config.items() if k not in NOT_OF_NUMBERS}) for r in (first, second)]
+    keys = sorted({*sides[0], *sides[1]})
+    return [(key, sides[0].get(key), sides[1].get(key)) for key in keys if sides[0].get(key) != sides[1].get(key)]
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+if __name__ == "__main__":
+    sys.exit(main())

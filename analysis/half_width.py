@@ -1,0 +1,67 @@
+"""How wide an interval over seeds and test patients would be with more of either.
+
+In: a contrast (seed, patient), whose mean is in question. Out: its half-width now, and what to expect of another number
+of seeds or patients.
+Formula: the mean's variance is a/n + b/p with n seeds and p patients (a: the seed's variance and its interaction with
+patients averaged over them; b: the patient's variance), so the half-width is t(f) * sqrt(a/n + b/p), with
+f = (a/n + b/p)^2 / ((a/n)^2 / (n - 1) + (b/p)^2 / (p - 1)) after Satterthwaite. a and b are estimated from the cells
+that are there.
+Sources: Hillis, Obuchowski & Berbaum (2011), sizing of multi-reader multi-case studies; ``crossed_effects``.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from analysis.crossed_effects import crossed_mean
+from analysis.uncertainty import Floats
+
+MOST_SEEDS, MOST_PATIENTS = 50, 2000
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What a contrast's mean and variance parts are, from the seeds and patients that were run.
+
+    Note: from three seeds ``seed_variance`` is known to a factor of about three, and with it every number of seeds
+    that is asked for; look again after half of them.
+    """
+
+    mean: float
+    seed_variance: float  # a: of one seed's mean over these patients
+    patient_variance: float  # b: of one patient's mean
+    num_seeds: int
+    num_patients: int
+
+    def half_width(self, num_seeds: int, num_patients: int, confidence: float) -> float:
+        """Return the expected half-width of the t interval with other numbers of seeds and patients."""
+        seeds, patients = self.seed_variance / num_seeds, self.patient_variance / num_patients
+        parts = seeds**2 / (num_seeds - 1) + (patients**2 / (num_patients - 1) if num_patients > 1 else 0.0)
+        degrees = (seeds + patients) ** 2 / parts if parts > 0 else num_seeds - 1.0
+        least = min(num_seeds, num_patients if num_patients > 1 else num_seeds) - 1.0
+        return float(stats.t.ppf(0.5 + confidence / 2, max(degrees, least))) * math.sqrt(seeds + patients)
+
+    def seeds_for(self, half_width: float, confidence: float) -> int | None:
+        """Return the fewest seeds that are expected to reach a half-width with the patients there are; None if none."""
+        numbers = range(max(2, self.num_seeds), MOST_SEEDS + 1)
+        return next((n for n in numbers if self.half_width(n, self.num_patients, confidence) <= half_width), None)
+
+    def patients_for(self, half_width: float, confidence: float) -> int | None:
+        """Return the fewest test patients that are expected to reach a half-width with the seeds there are."""
+        if self.num_patients < 2 or self.num_seeds < 2:
+            return None
+        numbers = range(self.num_patients, MOST_PATIENTS + 1)
+        return next((p for p in numbers if self.half_width(self.num_seeds, p, confidence) <= half_width), None)
+
+
+def spread(contrast: Floats) -> Spread | None:
+    """Return the variance parts of (seed, patient) differences, NaN where a seed is missing; None below two seeds."""
+    known = contrast[~np.isnan(contrast).any(axis=1)]
+    num_seeds, num_patients = known.shape
+    if num_seeds < 2:
+        return None
+    result = crossed_mean(known)
+    parts = float(result.from_seeds) * num_seeds, float(result.from_patients) * num_patients
+    return Spread(float(result.mean), *parts, num_seeds, num_patients)

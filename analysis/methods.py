@@ -1,0 +1,126 @@
+"""A methods paragraph for a paper, with this sweep's own figures, and the references that it needs.
+
+In: Findings. Out: sentences and references. What the results folder does not say is left out, not guessed.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from analysis.conclusions import percent
+from analysis.findings import Findings
+
+OBJECTIVES = {
+    "barlow-twins": "Zbontar et al. (2021) Barlow Twins. arXiv:2103.03230",
+    "byol": "Grill et al. (2020) Bootstrap your own latent. arXiv:2006.07733",
+    "densecl": "Wang et al. (2021) Dense contrastive learning. arXiv:2011.09157",
+    "dino": "Caron et al. (2021) Emerging properties in self-supervised vision transformers. arXiv:2104.14294",
+    "masked": "Xie et al. (2022) SimMIM. arXiv:2111.09886",
+    "moco": "Chen et al. (2020) Improved baselines with momentum contrastive learning. arXiv:2003.04297",
+    "simclr": "Chen et al. (2020) A simple framework for contrastive learning. arXiv:2002.05709",
+    "vicreg": "Bardes et al. (2022) VICReg. arXiv:2105.04906",
+}
+ALWAYS = (
+    "Kalapos & Gyires-Tóth (2022) Self-supervised pretraining for 2D medical image segmentation. arXiv:2209.00314",
+    "Ronneberger et al. (2015) U-Net. arXiv:1505.04597",
+    "Dice (1945) Measures of the amount of ecologic association between species. Ecology 26:297-302",
+    "Dorfman, Berbaum & Metz (1992) Receiver operating characteristic rating analysis. "
+    "Investigative Radiology 27:723-731",
+    "Hillis (2007) A comparison of denominator degrees of freedom methods for multiple observer ROC analysis. "
+    "Statistics in Medicine 26:596-619",
+    "Holm (1979) A simple sequentially rejective multiple test procedure. Scandinavian Journal of Statistics 6:65-70",
+    "Fieller (1954) Some problems in interval estimation. Journal of the Royal Statistical Society B 16:175-185",
+)
+
+
+PARTS = (("train", "training"), ("validation", "validation"), ("test", "test"))
+
+
+@dataclass(frozen=True)
+class Methods:
+    """What was done, in a paragraph, and the works that it cites."""
+
+    text: str
+    references: tuple[str, ...]
+
+
+def methods(findings: Findings) -> Methods:
+    """Describe data, design, training and statistics."""
+    parts = [_data(findings), _design(findings), _training(findings), _statistics(findings), _software(findings)]
+    objectives = {str(name) for name in findings.results.pretraining["objective"].unique()}
+    used = tuple(OBJECTIVES[name] for name in sorted(objectives & set(OBJECTIVES)))
+    return Methods(" ".join(part for part in parts if part), (*ALWAYS, *used))
+
+
+def _data(findings: Findings) -> str:
+    data = findings.results.data
+    patients, slices = data.get("num_patients") or {}, data.get("num_slices") or {}
+    if not patients:
+        return ""
+    counts = [f"{patients.get(part, 0)} {word} patients ({slices.get(part, 0)} slices)" for part, word in PARTS]
+    size = (data.get("preprocessing") or {}).get("image_size", data.get("image_size"))
+    scaled = f", as 2D slices of {size} by {size} pixels" if size else ""
+    return (
+        f"The data set {data.get('name', findings.results.name)} was split by patient into {_listed(counts)}{scaled}."
+    )
+
+
+def _design(findings: Findings) -> str:
+    results, unit = findings.results, findings.results.label_unit
+    counts = _listed([f"{count:.0f}" for count in findings.label_counts])
+    missing = f"; {len(results.missing)} planned ones are missing" if len(results.missing) else ""
+    seeds = f"up to {len(findings.seeds)} seeds each" if len(findings.seeds) > 1 else "one seed each"
+    return (
+        f"{len(findings.variants)} variants of pretraining ({'; '.join(findings.variants['variant'])}) were fine-tuned "
+        f"on {counts} labelled {unit}, with {seeds}. A seed draws which {unit} are labelled, nested over the label "
+        "counts and shared by all variants, and the course of training. "
+        f"{len(results.cells)} fine-tunings were analysed{missing}."
+    )
+
+
+def _training(findings: Findings) -> str:
+    cells, config = findings.results.cells, findings.results.config
+    model, finetune = _section(config, "model"), _section(config, "finetune")
+    encoder = f" with a {model['encoder']} encoder" if "encoder" in model else ""
+    rate = f" and a learning rate of {finetune['learning_rate']:g}" if "learning_rate" in finetune else ""
+    validated = int(cells["validation_slices"].max())
+    validation = (
+        f" {validated} further labelled slices of {int(cells['validation_patients'].max())} patients served the "
+        "validation curves and chose nothing."
+        if validated
+        else ""
+    )
+    return (
+        f"A U-Net{encoder} was trained for {_span(cells['steps'])} steps with batches of {_span(cells['batch_size'])}"
+        f"{rate} whatever the label count, and the last network was tested.{validation}"
+    )
+
+
+def _statistics(findings: Findings) -> str:
+    options = findings.results.options
+    level, margin, patients = percent(options.confidence), percent(options.near_minimum), findings.num_patients
+    crossed = f"seeds and {patients} test patients, both random and crossed" if patients > 1 else "seeds"
+    return (
+        "Error is 1 - mean foreground Dice, averaged over structures and phases, then over test patients. Arms were "
+        f"compared with {findings.reference} by paired differences with {level} t intervals over {crossed} (Dorfman, "
+        "Berbaum & Metz 1992; Hillis 2007), p-values adjusted by Holm's method (1979). The labels needed to come "
+        f"within {margin} of the error at the most labels have intervals from the inverted test (Fieller 1954)."
+    )
+
+
+def _software(findings: Findings) -> str:
+    versions = findings.results.versions
+    named = [f"{name} {versions[name]}" for name in ("labelcurve", "torch", "lightly") if name in versions]
+    return f"Software: {', '.join(named)}." if named else ""
+
+
+def _section(config: dict[str, Any], name: str) -> dict[str, Any]:
+    return dict(config.get(name) or {})
+
+
+def _span(values: Any) -> str:
+    low, high = values.min(), values.max()
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _listed(items: list[str]) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

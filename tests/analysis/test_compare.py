@@ -1,0 +1,108 @@
+"""Two experiments side by side: paired only where they may be, Welch otherwise, refused where nothing is common."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy import stats
+
+from analysis.compare import are_paired, compare, differing, main
+from analysis.load import load_results
+from analysis.unpaired import welch_difference
+from trainables.results import write_text
+
+
+@pytest.fixture
+def small(simulated, monkeypatch):
+    """The simulator, of two arms and two label counts."""
+    arms = ("random", simulated.REFERENCE)
+    monkeypatch.setattr(simulated, "BASES", {arm: simulated.BASES[arm] for arm in arms})
+    monkeypatch.setattr(simulated, "LABEL_COUNTS", (4, 36))
+    return simulated
+
+
+def sweep(small, root, content="same", **options):
+    small.write_results(root, left_out=0, failed=0, **options)
+    data = json.loads((root / "data.json").read_text())
+    write_text(root / "data.json", json.dumps({**data, "content_id": content}))
+    return root
+
+
+def test_welch_agrees_with_scipy_where_there_is_one_patient():
+    first, second = np.array([0.5, 0.7, 0.4, 0.65]), np.array([0.3, 0.2, 0.45])
+    found = welch_difference(first[:, None], second[:, None], 0.95)
+    theirs = stats.ttest_ind(second, first, equal_var=False)
+    interval = theirs.confidence_interval(0.95)
+    assert (found.estimate.low, found.estimate.high) == pytest.approx((interval.low, interval.high))
+    assert found.p_value == pytest.approx(theirs.pvalue)
+
+
+def test_welch_holds_the_difference_of_crossed_means_as_often_as_it_says():
+    generator, held = np.random.default_rng(4), []
+    for _ in range(1500):
+        sides = [generator.normal(size=(6, 1)) + generator.normal(size=(1, number)) for number in (8, 15)]
+        sides = [side + generator.normal(size=side.shape) for side in sides]
+        estimate = welch_difference(*sides, 0.95).estimate
+        held.append(estimate.low <= 0 <= estimate.high)
+    assert 0.93 < np.mean(held) < 0.985
+
+
+def test_equal_seeds_and_patients_of_equal_data_are_paired_and_luck_cancels(small, tmp_path):
+    first, second = sweep(small, tmp_path / "a"), sweep(small, tmp_path / "b")
+    found = compare(first, second)
+    table, text = found.table, found.markdown
+    assert set(table["method"]) == {"paired"}
+    assert table["difference"].abs().max() == 0
+    assert len(table) == 4
+    assert "4 of 4 differences are paired" in text
+
+
+@pytest.mark.parametrize("change", ["content", "seeds"])
+def test_other_data_or_other_seeds_are_not_paired(small, tmp_path, change):
+    first = sweep(small, tmp_path / "a")
+    other = {"content": {"content": "other"}, "seeds": {"seeds": ((7, 70), (8, 80), (9, 90))}}[change]
+    table = compare(first, sweep(small, tmp_path / "b", **other)).table
+    assert set(table["method"]) == {"Welch"}
+
+
+def test_data_of_unknown_content_are_never_taken_for_the_same(small, tmp_path):
+    roots = [small.write_results(tmp_path / name, left_out=0, failed=0) for name in "ab"]
+    assert not are_paired(*map(load_results, roots))
+
+
+def test_a_better_second_experiment_is_found_and_what_was_changed_is_named(small, tmp_path, monkeypatch):
+    first = sweep(small, tmp_path / "a", noise=0.01)
+    better = {arm: (floor / 2, scale / 2, power) for arm, (floor, scale, power) in small.LAWS.items()}
+    monkeypatch.setattr(small, "LAWS", better)
+    second = sweep(small, tmp_path / "b", noise=0.01)
+    for root, steps in ((first, 100), (second, 200)):
+        config = yaml.safe_load((root / "experiment.yaml").read_text())
+        write_text(root / "experiment.yaml", yaml.safe_dump(config | {"finetune": {"steps": steps}}))
+    found = compare(first, second)
+    table, text = found.table, found.markdown
+    np.testing.assert_allclose(table["second_error"], table["first_error"] / 2, rtol=0.01)
+    assert (table["high"] < 0).all()
+    assert "the second has a lower error in 4 and a higher one in 0" in text
+    assert differing(load_results(first), load_results(second)) == [("finetune.steps", 100, 200)]
+    assert "`finetune.steps`: 100 / 200" in text
+
+
+def test_nothing_in_common_ends_with_status_one_and_names_both(small, tmp_path, capsys, monkeypatch):
+    first = sweep(small, tmp_path / "a")
+    monkeypatch.setattr(small, "LABEL_COUNTS", (5, 40))
+    second = sweep(small, tmp_path / "b")
+    assert main([str(first), str(second), "--output", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert "[4, 36]" in error
+    assert "[5, 40]" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_writes_both_files(small, tmp_path, capsys):
+    first, second = sweep(small, tmp_path / "a"), sweep(small, tmp_path / "b", content="other")
+    assert main([str(first), str(second), "--output", str(tmp_path / "out")]) == 0
+    assert "comparison.md" in capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "out" / "comparison.csv")
+    assert (tmp_path / "out" / "comparison.md").read_text().count("| Welch |") == len(table) == 4
