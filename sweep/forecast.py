@@ -62,7 +62,8 @@ def forecast(experiment: Experiment, plan: Plan, inputs: Inputs) -> str:
 
 def _cell_cost(experiment: Experiment, plan: Plan, inputs: Inputs) -> CellCost:
     protocol = plan.cells[0].job.axes["protocol_id"]
-    rows = read_table(plan.cells[0].job.results, "cells")[0].to_pylist()
+    columns = ["protocol_id", "wall_seconds"]
+    rows = read_table(plan.cells[0].job.results, "cells", columns)[0].to_pylist()
     seen = [row["wall_seconds"] for row in rows if row["protocol_id"] == protocol]
     if seen:
         return CellCost(statistics.median(seen), f"median of {len(seen)} finished cells")

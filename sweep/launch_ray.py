@@ -39,6 +39,7 @@ ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints a table even when asked for silence
 }
 POLL_SECONDS = 0.5
+SCRATCH = ".ray-"
 
 
 class LaunchError(Exception):
@@ -141,6 +142,12 @@ def _connected(compute: ComputeConfig) -> Iterator[Shares]:
         ray.shutdown()
 
 
+def remove_abandoned_scratch(results: Path) -> None:
+    """Remove what killed drivers left of Ray's own state; only for a driver that holds the results folder."""
+    for abandoned in results.glob(f"{SCRATCH}*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+
+
 def _reach(address: str) -> None:
     """Raise OSError at once where nobody listens at host:port: Ray itself would try for many minutes."""
     host, colon, port = address.rpartition(":")
@@ -151,10 +158,7 @@ def _reach(address: str) -> None:
 @contextlib.contextmanager
 def _scratch(plan: Plan) -> Iterator[Path]:
     """A folder for Ray's own state, beside the results so that every node sees it; removed at the end."""
-    results = plan.cells[0].job.results
-    for abandoned in results.glob(".ray-*"):
-        shutil.rmtree(abandoned, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=".ray-", dir=results))
+    folder = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=plan.cells[0].job.results))
     try:
         yield folder
     finally:

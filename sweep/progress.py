@@ -13,9 +13,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sweep.plan import Plan, PlannedCell
+from sweep.plan import Plan
 from sweep.scoreboard import Counts, Scoreboard
-from trainables.results import is_finished
+from trainables.results import finished_cells
 
 LOG_SECONDS = 30.0
 
@@ -79,14 +79,10 @@ def closing_table(plan: Plan, board: Scoreboard, failed: dict[str, str]) -> Tabl
     table.add_column("arm")
     for name in ("cells", "finished", "failed", "not run"):
         table.add_column(name, justify="right")
-    left = {cell.job.cell_id for cell in _unfinished(plan)}
+    finished = finished_cells(plan.cells[0].job.results)
     for arm in dict.fromkeys(cell.point.arm for cell in plan.cells):
         ids = [cell.job.cell_id for cell in plan.cells if cell.point.arm == arm]
-        num_failed = sum(each in failed for each in ids)
-        num_left = sum(each in left and each not in failed for each in ids)
-        table.add_row(arm, *map(str, (len(ids), len(ids) - num_failed - num_left, num_failed, num_left)))
+        num_finished = sum(each in finished for each in ids)
+        num_failed = sum(each in failed and each not in finished for each in ids)
+        table.add_row(arm, *map(str, (len(ids), num_finished, num_failed, len(ids) - num_finished - num_failed)))
     return table
-
-
-def _unfinished(plan: Plan) -> list[PlannedCell]:
-    return [cell for cell in plan.cells if not is_finished(cell.job.results, cell.job.cell_id)]
