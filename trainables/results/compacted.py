@@ -93,14 +93,12 @@ def units_of(metadata: dict[bytes, bytes] | None) -> frozenset[str]:
         raise ValueError("no list of cells in it") from error
 
 
-def generation(root: Path) -> int:
-    """Return the number of the latest compaction that may have removed files."""
+def generation(root: Path) -> str:
+    """Return what names the latest compaction that may have removed files: its number, as text."""
     try:
-        return int((root / GENERATION).read_text())
+        return (root / GENERATION).read_text(errors="replace").strip()
     except FileNotFoundError:
-        return 0
-    except ValueError as error:
-        raise ResultsError(f"{root / GENERATION} is damaged: expected a number ({error}); run sweep.compact") from error
+        return ""
 
 
 def undisturbed(root: Path, look: Callable[[], T]) -> T:

@@ -45,7 +45,7 @@ from trainables.results.compacted import (
     undisturbed,
     units_of,
 )
-from trainables.results.contract import SCHEMAS, ResultsError
+from trainables.results.contract import SCHEMAS
 from trainables.results.folder import check_results, held
 from trainables.results.parts import Part, in_threads, merged, read_part
 from trainables.results.reading import finished_cells
@@ -96,10 +96,8 @@ def compact(root: Path) -> list[Compacted]:
 
 
 def _last_generation(root: Path) -> int:
-    try:
-        return generation(root)
-    except ResultsError:  # damaged: this compaction writes it anew, above every file's number
-        return 0
+    digits = generation(root)
+    return int(digits) if digits.isdecimal() else 0  # damaged, or none yet: every file's number is exceeded too
 
 
 def _last_number(root: Path, table: str) -> int:

@@ -76,8 +76,8 @@ def _without(rows: pa.Table, units: Iterable[str]) -> pa.Table:
 def is_whole(table: str, path: Path) -> bool:
     """Return whether a unit's single file is there and has its table's columns, from the end of the file alone.
 
-    Parquet ends with its schema and statistics: a torn file has none, and that of a cell's row names the cell. Where the
-    end says less than that, the file is read. Raises VanishedError.
+    Parquet ends with its schema and statistics: a torn file has none, and that of a cell's row names the cell. Where
+    the end says less than that, the file is read. Raises VanishedError.
     """
     try:
         footer = _footer(path)

@@ -28,7 +28,7 @@ from trainables.results.parts import READ_ERRORS, Part, in_threads, is_whole, me
 def read_table(root: Path, table: str, columns: Sequence[str] | None = None) -> tuple[pa.Table, list[str]]:
     """Read one table, or some columns of it, and name the files that could not be read.
 
-    Returns the rows of all readable files in order of file name, each unit's once, and a message for each file left out.
+    Returns the rows of all readable files in order of unit, each unit's once, and a message for each file left out.
     """
     names = list(columns or SCHEMAS[table].names)
     read = sorted({*names, "cell_id"}) if table in COMPACTED_TABLES else names
