@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--mean-seconds", type=float, default=5.0, help="between two kills, beyond the first second")
+    parser.add_argument("--minutes", type=float, default=60.0, help="start no further round after so many")
     parser.add_argument("--output", type=Path, help="CSV file with a row for each kill")
     parser.add_argument("--folder", type=Path, help="where results and logs are kept (default: a temporary folder)")
     options = parser.parse_args()
@@ -45,6 +46,9 @@ def _run(folder: Path, options: argparse.Namespace) -> None:
         subprocess.run(serial, check=True, stdout=log, stderr=log)
     print(f"reference: {time.monotonic() - started:.0f} s", flush=True)
     while (left := options.kills - sum(len(each.kills) for each in rounds)) > 0:
+        if time.monotonic() - started > 60 * options.minutes:
+            print(f"out of time: {left} kills of {options.kills} are left")
+            break
         number = len(rounds) + 1
         each = Round(
             folder / f"round-{number}",

@@ -19,13 +19,14 @@ from trainables.results import check_results, read_table
 
 WEIGHTS = {
     "driver": 2,
-    "compaction": 5,
+    "compaction": 6,
     "trial": 4,
     "train worker": 4,
     "train controller": 1,
     "stage task": 1,
     "idle worker": 1,
 }
+ALONE = 0.1  # how often a driver is killed before it has started anybody, so that runs get beyond that
 SOME_FAILED = 3  # what a run returns whose stage was given up, such as after its controller died
 MAX_RUNS = 60  # of one round: it must come to its end
 COMPACT = "import sys, pathlib, trainables.results as r; print(flush=True); r.compact(pathlib.Path(sys.argv[1]))"
@@ -112,6 +113,8 @@ class Round:
         found = {kind: sorted(pids) for kind, pids in victims(driver.pid).items()} | {"driver": [driver.pid]}
         if self.witness and self.witness.finished:
             found["compaction"] = []
+        if len(found) == 1 and self.generator.random() > ALONE:
+            return
         kinds = sorted(found)
         kind = self.generator.choices(kinds, [WEIGHTS[name] for name in kinds])[0]
         pid = self._started_compaction() if kind == "compaction" else self.generator.choice(found[kind])

@@ -4,6 +4,7 @@ In: paths. Out: rows, each unit's once. A unit's single file stands before a com
 before an older; of those only the readable ones count.
 """
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,23 +40,29 @@ class Part:
 
 def read_part(table: str, names: Sequence[str], path: Path) -> Part:
     """Read some columns of a file, which must hold all of its table's. Raises VanishedError."""
-    schema = SCHEMAS[table]
+    schema = chosen_columns(table, tuple(names))
     try:
         with pq.ParquetFile(path) as file:
-            if lost := set(schema.names) - set(file.schema.names):
+            if lost := set(SCHEMAS[table].names) - set(file.schema.names):
                 raise ValueError(f"no column {', '.join(sorted(lost))}")
             is_many = is_compacted(table, path.name)
             units = units_of(file.metadata.metadata) if is_many else frozenset({path.stem})
             rows = file.read(columns=list(names), use_threads=is_many).select(names)
-            return Part(rows.cast(pa.schema([schema.field(name) for name in names])), units)
+            is_ours = rows.schema.equals(schema)
+            return Part(rows.replace_schema_metadata() if is_ours else rows.cast(schema), units)
     except READ_ERRORS as error:
         must_be_there(path, error)
         return Part(None, problem=f"{path}: not a readable {table} file ({str(error).splitlines()[0]})")
 
 
+@functools.cache
+def chosen_columns(table: str, names: tuple[str, ...]) -> pa.Schema:
+    """Return the schema of some columns of a table."""
+    return pa.schema([SCHEMAS[table].field(name) for name in names])
+
+
 def merged(table: str, names: Sequence[str], files: TableFiles, parts: dict[Path, Part]) -> pa.Table:
     """Return the rows of all readable files, each unit's once, in order of unit."""
-    schema = pa.schema([SCHEMAS[table].field(name) for name in names])
     singles = [parts[path] for path in files.singles if parts[path].rows is not None]
     seen = {unit for part in singles for unit in part.units}
     pieces = [part.rows for part in singles]
@@ -63,7 +70,7 @@ def merged(table: str, names: Sequence[str], files: TableFiles, parts: dict[Path
         if part.rows is not None:
             pieces.append(_without(part.rows, part.units & seen))
             seen |= part.units
-    rows = (pa.concat_tables(pieces) if pieces else schema.empty_table()).combine_chunks()
+    rows = (pa.concat_tables(pieces) if pieces else chosen_columns(table, tuple(names)).empty_table()).combine_chunks()
     is_ordered = len(pieces) < 2 or len(pieces) == len(singles)
     return rows if is_ordered else rows.sort_by("cell_id")  # stable: a cell's own rows keep their order
 
