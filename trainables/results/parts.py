@@ -6,7 +6,7 @@ before an older; of those only the readable ones count.
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,9 +75,10 @@ def merged(table: str, names: Sequence[str], files: TableFiles, parts: dict[Path
     return rows if is_ordered else rows.sort_by("cell_id")  # stable: a cell's own rows keep their order
 
 
-def _without(rows: pa.Table, units: Iterable[str]) -> pa.Table:
-    left_out = pa.array(sorted(units), pa.string())
-    return rows.filter(pc.invert(pc.is_in(rows["cell_id"], left_out))) if len(left_out) else rows
+def _without(rows: pa.Table, units: frozenset[str]) -> pa.Table:
+    if not units:
+        return rows
+    return rows.filter(pc.invert(pc.is_in(rows["cell_id"], pa.array(sorted(units), pa.string()))))
 
 
 def is_whole(table: str, path: Path) -> bool:
