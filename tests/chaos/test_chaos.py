@@ -73,7 +73,7 @@ def test_a_witness_notices_a_lost_cell_and_an_encoder_that_was_written_again(roo
     encoder.write_bytes(b"one")
     witness.look()
     (root / "curves" / "b.parquet").unlink()
-    with pytest.raises(AssertionError, match="finished cells are missing.*'b'"):
+    with pytest.raises(AssertionError, match=r"finished cells are missing.*'b'"):
         witness.look()
     again = Witness(root)
     again.look()
