@@ -6,6 +6,7 @@ before an older; of those only the readable ones count.
 
 import functools
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from trainables.results.contract import SCHEMAS
 MAGIC = b"PAR1"
 TRAILER_BYTES = 8  # the footer's length and the magic bytes
 READ_BYTES = 16 * 1024  # at once: more than the footer of a single file
-NUM_THREADS = 8  # storage over a network answers late, but many at once
+NUM_THREADS = 16  # storage over a network answers late, but many at once
+NUM_TRIED = 32  # files that tell how late
+LATE_SECONDS = 1e-3  # of waiting for a file
 NAMES = {table: [name.encode() for name in schema.names] for table, schema in SCHEMAS.items()}
 READ_ERRORS = (pa.ArrowException, OSError, KeyError, ValueError)
 
@@ -117,12 +120,18 @@ def _footer(path: Path) -> bytes:
 
 
 def in_threads(function: Callable[[Path], T], paths: Sequence[Path]) -> list[T]:
-    """Call a function on every path, several at once where there are many."""
-    if len(paths) < 4 * NUM_THREADS:
-        return [function(path) for path in paths]
-    size = -(-len(paths) // (4 * NUM_THREADS))
-    chunks = [paths[start : start + size] for start in range(0, len(paths), size)]
+    """Call a function on every path; on several at once where the first ones say that storage answers late.
+
+    Where it does not, threads would only wait for one another.
+    """
+    first, rest = paths[:NUM_TRIED], paths[NUM_TRIED:]
+    waited = time.perf_counter() - time.thread_time()
+    found = [function(path) for path in first]
+    waited = time.perf_counter() - time.thread_time() - waited
+    if waited < LATE_SECONDS * len(first):
+        return found + [function(path) for path in rest]
+    size = -(-len(rest) // (4 * NUM_THREADS)) or 1
+    chunks = [rest[start : start + size] for start in range(0, len(rest), size)]
     with ThreadPoolExecutor(NUM_THREADS) as pool:
-        return [
-            found for chunk in pool.map(lambda chunk: [function(path) for path in chunk], chunks) for found in chunk
-        ]
+        parts = pool.map(lambda chunk: [function(path) for path in chunk], chunks)
+        return found + [each for part in parts for each in part]
