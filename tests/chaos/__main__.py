@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--mean-seconds", type=float, default=5.0, help="between two kills, beyond the first second")
-    parser.add_argument("--minutes", type=float, default=60.0, help="start no further round after so many")
+    parser.add_argument("--minutes", type=float, default=60.0, help="kill nobody after so many")
     parser.add_argument("--output", type=Path, help="CSV file with a row for each kill")
     parser.add_argument("--folder", type=Path, help="where results and logs are kept (default: a temporary folder)")
     options = parser.parse_args()
@@ -57,6 +57,7 @@ def _run(folder: Path, options: argparse.Namespace) -> None:
             generator,
             min(left, KILLS_A_ROUND),
             options.mean_seconds,
+            started + 60 * options.minutes,
             lambda record: print(f"  {record.seconds:6.1f} s  {record.victim}", flush=True),
         )
         rounds.append(each)

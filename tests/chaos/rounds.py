@@ -58,10 +58,12 @@ class Round:
         generator: random.Random,
         kills_wanted: int,
         mean_seconds: float,
+        until: float,  # on the monotonic clock: nobody is killed after it
         say: Callable[[Kill], None],
     ) -> None:
         self.results, self.cache, self.number = results, cache, number
         self.generator, self.kills_wanted, self.mean_seconds, self.say = generator, kills_wanted, mean_seconds, say
+        self.until = until
         self.kills: list[Kill] = []
         self.outlived: list[tuple[Kill, float, list[int]]] = []  # kill of a driver, when, its processes
         self.num_runs, self.started = 0, time.monotonic()
@@ -95,7 +97,8 @@ class Round:
         while driver.poll() is None:
             time.sleep(0.2)
             self._look()
-            if time.monotonic() < due or len(self.kills) >= self.kills_wanted:
+            now = time.monotonic()
+            if now < due or now > self.until or len(self.kills) >= self.kills_wanted:
                 continue
             self._kill_one(driver)
             due = time.monotonic() + 1 + self.generator.expovariate(1 / self.mean_seconds)

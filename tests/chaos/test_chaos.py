@@ -32,6 +32,14 @@ def test_a_sweep_under_kills_of_everybody_ends_with_the_tables_of_an_undisturbed
         assert len(list(csv.DictReader(file))) == 8
 
 
+@pytest.mark.slow
+def test_kills_of_those_who_write_and_compact_the_ledger_mislead_no_reader_and_lose_no_row() -> None:
+    command = [sys.executable, "-m", "tests.chaos.ledger", "--kills", "20", "--seed", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2640 rows are as they were written" in done.stdout  # twice 120 cells with 1 + 5 + 5 rows
+
+
 def row(table: str, **values: Any) -> dict[str, Any]:
     return {field.name: EXAMPLES.get(field.type, 1) for field in SCHEMAS[table]} | values
 
