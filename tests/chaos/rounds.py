@@ -18,8 +18,8 @@ from tests.chaos.witness import Witness
 from trainables.results import check_results, read_table
 
 WEIGHTS = {
-    "driver": 2,
-    "compaction": 6,
+    "driver": 1,
+    "compaction": 8,
     "trial": 4,
     "train worker": 4,
     "train controller": 1,
