@@ -31,7 +31,7 @@ SOME_FAILED = 3  # what a run returns whose stage was given up, such as after it
 MAX_RUNS = 60  # of one round: it must come to its end
 COMPACT = "import sys, pathlib, trainables.results as r; print(flush=True); r.compact(pathlib.Path(sys.argv[1]))"
 COMPACT_SECONDS = 0.4  # within which a compaction is killed
-GONE_SECONDS = 30.0  # after which no process of a killed driver may live
+GONE_SECONDS = 120.0  # after which no process of a killed driver may live; most end after about a minute
 
 
 @dataclass
