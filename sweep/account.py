@@ -62,11 +62,20 @@ class Account:
         return self.compared_seconds / self.forecast_seconds if self.forecast_seconds else None
 
 
+CELL_COLUMNS = ["cell_id", "protocol_id", "wall_seconds", "device"]
+EPOCH_COLUMNS = ["stage_id", "stage", "epoch", "device_seconds"]
+
+
 def read_account(root: Path, planned: Sequence[Row]) -> Account:
     """Add up what the planned cells and the stages behind them have used."""
+    cells, epochs = read_table(root, "cells", CELL_COLUMNS)[0], read_table(root, "pretraining", EPOCH_COLUMNS)[0]
+    return account(root, planned, cells.to_pylist(), epochs.to_pylist())
+
+
+def account(root: Path, planned: Sequence[Row], cells: Iterable[Row], epochs: Sequence[Row]) -> Account:
+    """Add up rows that have been read already, with at least ``CELL_COLUMNS`` and ``EPOCH_COLUMNS``."""
     ids = {row["cell_id"] for row in planned}
-    cells = [row for row in read_table(root, "cells")[0].to_pylist() if row["cell_id"] in ids]
-    epochs = read_table(root, "pretraining")[0].to_pylist()
+    cells = [row for row in cells if row["cell_id"] in ids]
     compute, said = _compute(root), read_forecast(root)
     seconds = {row["cell_id"]: device_seconds(row, compute) for row in cells}
     stages = _stages(planned, epochs, said.epoch_seconds)

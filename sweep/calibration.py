@@ -92,7 +92,7 @@ def work_share(experiment: Experiment, plan: Plan, inputs: Inputs) -> float:
 def finished_seconds(plan: Plan) -> list[float]:
     """Return what the finished cells of the plan's protocol took."""
     job = plan.cells[0].job
-    rows = read_table(job.results, "cells")[0].to_pylist()
+    rows = read_table(job.results, "cells", ["protocol_id", "wall_seconds"])[0].to_pylist()
     return [row["wall_seconds"] for row in rows if row["protocol_id"] == job.axes["protocol_id"]]
 
 
@@ -159,7 +159,7 @@ def _recipe(stage: PlannedStage) -> str:
 
 def _epoch_seconds(experiment: Experiment, plan: Plan, inputs: Inputs) -> dict[str, float]:
     """Seconds of an epoch of each stage: the median of those that it has behind it, else timed once for each recipe."""
-    rows = read_table(plan.cells[0].job.results, "pretraining")[0].to_pylist()
+    rows = read_table(plan.cells[0].job.results, "pretraining", ["stage_id", "device_seconds"])[0].to_pylist()
     seen: dict[str, list[float]] = {}
     for row in rows:
         seen.setdefault(row["stage_id"], []).append(row["device_seconds"])

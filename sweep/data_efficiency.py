@@ -96,9 +96,20 @@ def _run(experiment: "Experiment", results: Path, options: argparse.Namespace, c
         if experiment.compute.encoders:
             check_writable(experiment.compute.encoders, "the encoders' folder", "compute.encoders")
         with exclusive(folder):
+            _clear_up(folder, experiment)
             return _plan_and_run(experiment, folder, options, console)
     is_new = not results.exists() or not any(results.iterdir())
     return _plan_and_run(experiment, results.absolute() if is_new else check_results(results), options, console)
+
+
+def _clear_up(folder: Path, experiment: "Experiment") -> None:
+    """Remove what killed runs left behind."""
+    from sweep.launch_ray import remove_abandoned_scratch
+    from trainables.results import remove_abandoned
+
+    remove_abandoned_scratch(folder)
+    for place in {folder, experiment.compute.encoders or folder}:
+        remove_abandoned(place)
 
 
 def _plan_and_run(experiment: "Experiment", folder: Path, options: argparse.Namespace, console: "Console") -> int:
@@ -181,7 +192,7 @@ def _store_design(experiment: "Experiment", inputs: "Inputs", plan: "Plan", fold
 
     from sweep.experiment import to_yaml
     from trainables.encoder_store import adopt_epochs
-    from trainables.results import clear_failure, record_plan, write_text
+    from trainables.results import clear_failure, clear_failures_of_finished, record_plan, write_text
     from trainables.versions import library_versions
 
     write_text(folder / "experiment.yaml", to_yaml(experiment))
@@ -200,6 +211,8 @@ def _store_design(experiment: "Experiment", inputs: "Inputs", plan: "Plan", fold
     for job in plan.trained_elsewhere:
         adopt_epochs(folder, job.encoders, job.stage_id)
         clear_failure(folder, job.stage_id)
+    missing = {cell.job.cell_id for cell in plan.missing}
+    clear_failures_of_finished(folder, {cell.job.cell_id for cell in plan.cells} - missing)
     record_plan(folder, [cell.job.axes for cell in plan.cells])
 
 

@@ -41,6 +41,7 @@ ENVIRONMENT = {
 }
 POLL_SECONDS = 0.5
 STAGE_START_SECONDS = 10.0  # of a TorchTrainer with its worker, before its first step; twice that on busy cores
+SCRATCH = ".ray-"
 
 
 class LaunchError(Exception):
@@ -147,6 +148,12 @@ def _connected(compute: ComputeConfig) -> Iterator[Shares]:
         ray.shutdown()
 
 
+def remove_abandoned_scratch(results: Path) -> None:
+    """Remove what killed drivers left of Ray's own state; only for a driver that holds the results folder."""
+    for abandoned in results.glob(f"{SCRATCH}*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+
+
 def _reach(address: str) -> None:
     """Raise OSError at once where nobody listens at host:port: Ray itself would try for many minutes."""
     host, colon, port = address.rpartition(":")
@@ -157,10 +164,7 @@ def _reach(address: str) -> None:
 @contextlib.contextmanager
 def _scratch(plan: Plan) -> Iterator[Path]:
     """A folder for Ray's own state, beside the results so that every node sees it; removed at the end."""
-    results = plan.cells[0].job.results
-    for abandoned in results.glob(".ray-*"):
-        shutil.rmtree(abandoned, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=".ray-", dir=results))
+    folder = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=plan.cells[0].job.results))
     try:
         yield folder
     finally:

@@ -5,6 +5,7 @@ number, so a finished cell is never run again and a changed one never reused. A 
 job.
 """
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,12 +30,12 @@ class Source:
     stage: "PlannedStage | None" = None
     epoch: int = 0
 
-    @property
+    @functools.cached_property
     def encoder_id(self) -> str:
         """Hash of the weights, known before they are trained."""
         return content_hash(self.stage.stage_id if self.stage else self.weights_id, self.epoch)
 
-    @property
+    @functools.cached_property
     def chain(self) -> str:
         """Every stage up to here as ``stage_id@epoch``, with spaces between: what the weights cost."""
         return f"{self.stage.source.chain} {self.stage.stage_id}@{self.epoch}".strip() if self.stage else ""
@@ -95,7 +96,14 @@ class Plan:
 def build_plan(experiment: Experiment, inputs: Inputs, results: Path) -> Plan:
     """Compare what the experiment asks for with what the results folder holds."""
     stages: dict[str, PlannedStage] = {}
-    cells = [_planned_cell(experiment, inputs, results, point, stages) for point in grid_points(experiment)]
+    sources: dict[tuple[str, int, int], Source] = {}  # of all cells that share one, in grids of thousands of cells
+    protocol = _protocol_id(experiment, inputs)
+    cells = []
+    for point in grid_points(experiment):
+        key = point.arm, point.pretraining_epochs, point.pretraining_seed
+        if key not in sources:
+            sources[key] = _source(experiment, inputs, results, point, stages)
+        cells.append(_planned_cell(experiment, inputs, results, point, sources[key], protocol))
     finished = finished_cells(results)
     missing = [cell for cell in cells if cell.job.cell_id not in finished]
     kept = _epochs_to_keep(missing)
@@ -160,10 +168,8 @@ def _planned_stage(
     return PlannedStage(stage_id, job.name, config, source, job)
 
 
-def _planned_cell(
-    experiment: Experiment, inputs: Inputs, results: Path, point: GridPoint, stages: dict[str, PlannedStage]
-) -> PlannedCell:
-    source = _source(experiment, inputs, results, point, stages)
+def _protocol_id(experiment: Experiment, inputs: Inputs) -> str:
+    """Hash of what all cells share."""
     recipe = (
         inputs.data_id,
         experiment.data.label_unit,
@@ -171,7 +177,12 @@ def _planned_cell(
         experiment.data.validation_slices,
         experiment.model,
     )
-    protocol = content_hash(*recipe, experiment.finetune, SCHEMA_VERSION, RECIPE_VERSION)
+    return content_hash(*recipe, experiment.finetune, SCHEMA_VERSION, RECIPE_VERSION)
+
+
+def _planned_cell(
+    experiment: Experiment, inputs: Inputs, results: Path, point: GridPoint, source: Source, protocol: str
+) -> PlannedCell:
     schedule = source.stage.config.schedule if source.stage else "none"
     order = inputs.order_ids[point.subset_seed]
     point_id = (source.encoder_id, schedule, point.arm, point.label_count, order, point.subset_seed, point.train_seed)

@@ -10,20 +10,27 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from sweep.account import Account, read_account
+from sweep.account import CELL_COLUMNS, EPOCH_COLUMNS, Account, account
 from sweep.cost_tables import print_account
 from sweep.wording import duration
-from trainables.results import ResultsError, check_results, is_held, read_table
+from trainables.results import ResultsError, check_results, finished_cells, is_held, read_table
 
 DONE, ERROR, SOME_LEFT = 0, 1, 3
 PACE_WINDOW = timedelta(hours=1)  # before the latest cell: older ones may have run on another machine
+CLOCK_SKEW = timedelta(minutes=1)  # by which a worker's clock may be ahead of ours
+COLUMNS = {
+    "planned": ["cell_id", "protocol_id", "arm", "pretraining_chain", "plan_number"],
+    "cells": [*CELL_COLUMNS, "finished_at"],
+    "pretraining": EPOCH_COLUMNS,
+    "failures": ["unit_id", "name", "reason"],
+}
 
 
 @dataclass(frozen=True)
@@ -64,25 +71,26 @@ class Status:
         return all(arm.finished == arm.planned for arm in self.arms)
 
 
-def read_status(results: Path) -> Status:
-    """Read a results folder. Raises ResultsError where it is none of ours."""
+def read_status(results: Path, now: datetime | None = None) -> Status:
+    """Read a results folder; ``now`` is this moment unless given. Raises ResultsError where it is none of ours."""
     root = check_results(results)
-    tables = {name: read_table(root, name) for name in ("planned", "cells", "pretraining", "failures")}
+    tables = {name: read_table(root, name, columns) for name, columns in COLUMNS.items()}
     planned, cells, epochs, failures = (content.to_pylist() for content, _ in tables.values())
     planned = _latest_protocol(planned)
     ids = {row["cell_id"] for row in planned}
-    finished = [row for row in cells if row["cell_id"] in ids]
-    failed = {row["unit_id"]: row for row in failures}
-    per_hour = _cells_per_hour([row["finished_at"] for row in finished])
-    left = len(ids) - len(finished)
+    whole = finished_cells(root) & ids
+    finished = [row for row in cells if row["cell_id"] in whole]
+    failures = [row for row in failures if row["unit_id"] not in whole]  # killed before it was cleared
+    per_hour = _cells_per_hour([row["finished_at"] for row in finished], now or datetime.now(UTC))
+    left = len(ids) - len(whole)
     return Status(
         is_running=is_held(root),
         stages=tuple(_stages(planned, epochs)),
-        arms=tuple(_arms(planned, {row["cell_id"] for row in finished}, set(failed))),
+        arms=tuple(_arms(planned, whole, {row["unit_id"] for row in failures})),
         failures=tuple((row["name"], row["reason"]) for row in failures),
         cells_per_hour=per_hour,
         seconds_left=3600 * left / per_hour if per_hour else None,
-        account=read_account(root, planned),
+        account=account(root, planned, cells, epochs),
         unreadable=tuple(problem for _, problems in tables.values() for problem in problems),
     )
 
@@ -112,8 +120,12 @@ def _arms(planned: Iterable[Mapping[str, Any]], finished: set[str], failed: set[
     return [ArmState(arm, len(own), len(own & finished), len((own & failed) - finished)) for arm, own in ids.items()]
 
 
-def _cells_per_hour(times: Sequence[datetime]) -> float | None:
-    """Return the pace of the latest cells; None where fewer than two tell it."""
+def _cells_per_hour(times: Sequence[datetime], now: datetime) -> float | None:
+    """Return the pace of the latest cells; None where fewer than two tell it.
+
+    Cells from the future, of a clock that was set back since, tell no pace.
+    """
+    times = [time for time in times if time <= now + CLOCK_SKEW]
     if not times:
         return None
     recent = [time for time in times if time >= max(times) - PACE_WINDOW]

@@ -22,7 +22,7 @@ HOMES = {
     "timm": ("trainables/weights/hubs.py",),
     "huggingface_hub": ("trainables/weights/hubs.py",),
     "torch.distributed": ("trainables/processes.py", "trainables/synchronised_norm.py"),
-    "pyarrow": ("trainables/results.py",),
+    "pyarrow": ("trainables/results/",),
     "tensorboardX": ("sweep/tensorboard.py",),
     "mlflow": ("sweep/export.py",),
     "wandb": ("sweep/export.py",),
@@ -43,7 +43,7 @@ HOMES = {
 
 FORBIDDEN = {
     "trainables/": ("sweep", "analysis"),
-    "trainables/results.py": ("torch", "ray", "pandas", "trainables"),
+    "trainables/results/": ("torch", "ray", "pandas", "numpy"),
     "trainables/config.py": ("torch", "trainables"),
     "trainables/data/": ("trainables.pretrain", "trainables.finetune", "trainables.models", "trainables.objectives"),
     "trainables/models/": ("trainables.pretrain", "trainables.finetune", "trainables.data", "trainables.objectives"),
@@ -96,6 +96,13 @@ def test_every_home_is_lived_in(library: str) -> None:
     for home in HOMES[library]:
         inside = [path for path in FILES if str(path).startswith(home)]
         assert any(reaches(imports(path), library) for path in inside), f"{home} does not import {library}"
+
+
+def test_the_results_contract_needs_nothing_of_the_project_but_itself() -> None:
+    for path in FILES:
+        if str(path).startswith("trainables/results/"):
+            used = {name for package in PACKAGES for name in reaches(imports(path), package)}
+            assert all(name.startswith("trainables.results.") for name in used), path
 
 
 def test_the_analysis_needs_nothing_of_the_project_but_the_results_contract() -> None:

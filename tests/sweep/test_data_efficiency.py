@@ -259,7 +259,7 @@ def test_a_disk_that_fills_up_ends_in_a_clear_error_and_loses_nothing(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("trainables.results.pq.write_table", full)
+    monkeypatch.setattr("pyarrow.parquet.write_table", full)
     assert run("grid.subset_seeds=[0,1]") == ERROR
     assert "No space left on device" in capsys.readouterr().err
     assert read_table(tmp_path / "results", "cells")[0].num_rows == before

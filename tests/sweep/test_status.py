@@ -10,6 +10,7 @@ import pytest
 from sweep.status import DONE, ERROR, SOME_LEFT, ArmState, StageState, main, read_status
 from trainables.results import (
     SCHEMAS,
+    commit_cell,
     exclusive,
     open_results,
     record_failure,
@@ -34,8 +35,7 @@ def axes(number: int, arm: str = "byol", protocol: str = "p", chain: str = "one@
 
 
 def finish(root: Path, plan: dict[str, Any], finished_at: datetime) -> None:
-    cell = row("cells", **plan, finished_at=finished_at)
-    write_rows(root, "cells", plan["cell_id"], [cell])
+    commit_cell(root, row("cells", **plan, finished_at=finished_at), [], [])
 
 
 @pytest.fixture
@@ -65,6 +65,30 @@ def test_the_time_left_follows_from_the_pace_of_the_last_hour(root: Path) -> Non
     assert read_status(root).seconds_left == pytest.approx(60)
     finish(root, axes(1), NOON - timedelta(days=3))
     assert read_status(root).cells_per_hour == pytest.approx(60)
+
+
+def test_a_clock_that_jumps_breaks_neither_the_pace_nor_the_counts(root: Path) -> None:
+    """One cell of the three was finished by a clock that was a year ahead, or a year behind."""
+    now = NOON + timedelta(minutes=2)
+    for jump in (timedelta(days=365), -timedelta(days=365)):
+        finish(root, axes(1), NOON + jump)
+        status = read_status(root, now)
+        assert status.cells_per_hour == pytest.approx(60)
+        assert status.is_finished
+    for number, arm in ((0, "byol"), (0, "random"), (1, "byol")):
+        finish(root, axes(number, arm=arm, chain=""), NOON + timedelta(days=365))
+    status = read_status(root, now)
+    assert (status.cells_per_hour, status.seconds_left, status.is_finished) == (None, None, True)
+
+
+def test_a_failure_of_a_cell_that_has_finished_since_is_not_told(root: Path) -> None:
+    """Its worker was killed between committing the cell and clearing the failure."""
+    commit = row("cells", **axes(1), finished_at=NOON)
+    for table, rows in (("curves", []), ("cases", []), ("cells", [commit])):
+        write_rows(root, table, "byol-1", rows)
+    status = read_status(root)
+    assert status.failures == ()
+    assert status.arms[0] == ArmState("byol", 2, 2, 0)
 
 
 def test_a_run_that_holds_the_folder_is_running(root: Path) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from trainables import results
 from trainables.results import (
     SCHEMA_VERSION,
     SCHEMAS,
@@ -62,14 +62,14 @@ def test_a_row_with_a_missing_or_unknown_column_is_refused(tmp_path: Path) -> No
 def test_a_cell_counts_as_finished_only_once_all_its_tables_are_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = results.pq.write_table
+    real = pq.write_table
 
     def full_disk(table: pa.Table, path: Path, **options: Any) -> None:
         if "cases" in str(path):
             raise OSError(28, "No space left on device")
         real(table, path, **options)
 
-    monkeypatch.setattr(results.pq, "write_table", full_disk)
+    monkeypatch.setattr(pq, "write_table", full_disk)
     with pytest.raises(OSError, match="No space left"):
         commit(tmp_path, "a")
     assert finished_cells(tmp_path) == set()

@@ -1,0 +1,78 @@
+"""Who can be killed: the processes below a driver, by what they do.
+
+In: a driver's process id. Out: ids and kinds of its descendants, told by the titles that Ray gives them.
+"""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+KINDS = {  # part of a process's title -> kind, the first that fits
+    "RayTrainWorker": "train worker",
+    "TrainController": "train controller",
+    "ray::train_stage": "stage task",
+    "finetune_trial": "trial",
+    "ray::ImplicitFunc": "trial",
+    "ray::IDLE": "idle worker",
+}
+
+
+def title(pid: int) -> str:
+    """A process's title; nothing if it has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    return ""
+
+
+def descendants(pid: int) -> Iterator[int]:
+    """The processes below one, at this moment."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(folder.name))
+    found = [pid]
+    while found:
+        for child in children.get(found.pop(), []):
+            found.append(child)
+            yield child
+
+
+def victims(driver: int) -> dict[str, list[int]]:
+    """A driver's workers by kind."""
+    found: dict[str, list[int]] = {}
+    for pid in descendants(driver):
+        name = title(pid)
+        kind = next((kind for part, kind in KINDS.items() if part in name), None)
+        if kind:
+            found.setdefault(kind, []).append(pid)
+    return found
+
+
+def kill(pid: int) -> bool:
+    """Kill a process at once; whether it was there."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    with contextlib.suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
+def seconds_until_gone(pids: Collection[int], at_most: float) -> float:
+    """Wait until none of the processes is alive; infinite if some still are after ``at_most`` seconds."""
+    started = time.monotonic()
+    while any(is_alive(pid) for pid in pids):
+        if time.monotonic() - started > at_most:
+            return float("inf")
+        time.sleep(0.05)
+    return time.monotonic() - started

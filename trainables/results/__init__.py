@@ -1,0 +1,51 @@
+"""The results folder: the contract between training and analysis, and the ledger of what is finished.
+
+In: rows as plain dictionaries. Out: Parquet tables and a few JSON/YAML files. ``contract`` has the schemas and the
+folder's layout, ``folder`` opens and holds it, ``ledger`` writes units of work, ``reading`` reads, ``compaction``
+merges small files. Only pyarrow and the standard library are imported.
+"""
+
+from trainables.results.atomic import remove_abandoned, replacing, write_text
+from trainables.results.compaction import Compacted, compact
+from trainables.results.contract import AXES, MARKER, SCHEMA_VERSION, SCHEMAS, ResultsError, Row, num_bytes, write_rows
+from trainables.results.folder import check_results, check_writable, exclusive, is_held, open_results
+from trainables.results.ledger import (
+    clear_failure,
+    clear_failures_of_finished,
+    commit_cell,
+    failure_reason,
+    record_failure,
+    record_plan,
+)
+from trainables.results.reading import finished_cells, is_finished, num_rows, read_table
+
+__all__ = [
+    "AXES",
+    "MARKER",
+    "SCHEMAS",
+    "SCHEMA_VERSION",
+    "Compacted",
+    "ResultsError",
+    "Row",
+    "check_results",
+    "check_writable",
+    "clear_failure",
+    "clear_failures_of_finished",
+    "commit_cell",
+    "compact",
+    "exclusive",
+    "failure_reason",
+    "finished_cells",
+    "is_finished",
+    "is_held",
+    "num_bytes",
+    "num_rows",
+    "open_results",
+    "read_table",
+    "record_failure",
+    "record_plan",
+    "remove_abandoned",
+    "replacing",
+    "write_rows",
+    "write_text",
+]

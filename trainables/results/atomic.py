@@ -1,0 +1,81 @@
+"""Files that are there whole or not at all, whenever their writer is killed.
+
+In: a path and what to write. Out: the file, flushed to disk under a temporary name and then renamed. The writer holds a
+lock on its temporary file; a file that nobody holds is of a writer that was killed, and ``remove_abandoned`` takes it
+away. Where the file system has no locks, such files stay.
+"""
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+PREFIX = ".tmp-"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file atomically, creating its folder."""
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success flush it to disk and rename it, on error remove it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = _held_file(path.parent)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(handle)
+
+
+def remove_abandoned(folder: Path) -> int:
+    """Remove the temporary files of killed writers in a folder and those below it; return how many there were."""
+    found = [Path(place, name) for place, _, names in os.walk(folder) for name in names if name.startswith(PREFIX)]
+    return sum(_remove_if_abandoned(path) for path in found)
+
+
+def make_durable(folder: Path) -> None:
+    """Flush a folder's names to disk, where the file system can: a rename is then not undone by a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _held_file(folder: Path) -> tuple[int, Path]:
+    """Create a temporary file and hold a lock on it until its handle is closed or this process dies."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=folder, prefix=PREFIX)
+        with contextlib.suppress(OSError):  # no locks here, or taken for abandoned already
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        if os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)
+
+
+def _remove_if_abandoned(path: Path) -> bool:
+    try:
+        handle = os.open(path, os.O_RDWR)
+    except OSError:  # renamed by its writer, or another user's
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True

@@ -1,0 +1,120 @@
+"""A results folder as a whole: created, checked, and held by one run at a time.
+
+In: a path. Out: the folder's absolute path, or a ResultsError that says what was expected and found. A run holds a lock
+on ``.lock`` that the operating system releases when the run dies, on whatever node the file system tells others.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from trainables.results.atomic import write_text
+from trainables.results.contract import MARKER, SCHEMA_VERSION, ResultsError
+
+LOCK = ".lock"
+LOCK_SECONDS = 1.0  # a status that asks who holds the folder holds it itself for a moment
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
+
+
+def open_results(root: Path) -> Path:
+    """Create the results folder, or check an existing one, and return its absolute path.
+
+    Raises ResultsError if it cannot be written, has another schema version, or holds files that are not ours.
+    """
+    root = Path(root).absolute()
+    check_writable(root, "results folder", "--results")
+    if not (root / MARKER).exists():
+        if any(root.iterdir()):
+            raise ResultsError(
+                f"{root} is not empty and holds no {MARKER}; expected an empty folder or one of an earlier run: "
+                "choose another with --results"
+            )
+        write_text(root / MARKER, json.dumps({"schema_version": SCHEMA_VERSION}) + "\n")
+    return check_results(root)
+
+
+def check_writable(folder: Path, what: str, option: str) -> None:
+    """Create a folder if it is not there, and raise ResultsError if nothing can be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ResultsError(
+            f"{what} {folder} cannot be written ({error.strerror}); choose another with {option}"
+        ) from error
+
+
+def check_results(root: Path) -> Path:
+    """Return the absolute path of an existing results folder of this schema version, or raise ResultsError."""
+    root = Path(root).absolute()
+    marker = root / MARKER
+    if not marker.is_file():
+        raise ResultsError(
+            f"no results in {root}: expected a folder with {MARKER}; run python -m sweep.data_efficiency"
+        )
+    try:
+        found = json.loads(marker.read_text())["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ResultsError(f"{marker} is damaged: expected a JSON object with schema_version ({error!r})") from error
+    if found != SCHEMA_VERSION:
+        raise ResultsError(
+            f"{root} has results schema version {found}, this program reads and writes version {SCHEMA_VERSION}: "
+            "use another --results folder, or the program version that wrote it"
+        )
+    return root
+
+
+@contextlib.contextmanager
+def exclusive(root: Path) -> Iterator[None]:
+    """Hold the results folder for one run; raise ResultsError if another run holds it."""
+    busy = f"another run is writing to {root}; wait for it, or choose another --results"
+    with held(root / LOCK, busy, LOCK_SECONDS):
+        yield
+
+
+@contextlib.contextmanager
+def held(path: Path, busy: str, seconds: float = 0.0) -> Iterator[None]:
+    """Hold a lock file, trying for some seconds; raise ResultsError with the message ``busy`` if it stays held."""
+    deadline = time.monotonic() + seconds
+    with path.open("w") as lock:
+        while not _locked(lock, path):
+            if time.monotonic() >= deadline:
+                raise ResultsError(busy)
+            time.sleep(0.02)
+        yield
+
+
+def _locked(lock: IO[str], path: Path) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        raise ResultsError(
+            f"the file system of {path} has no locks ({error.strerror}), which keep a second run away; mount it with "
+            "them (Lustre: -o flock; NFS: without nolock), or choose another --results"
+        ) from error
+    return True
+
+
+def is_held(root: Path) -> bool:
+    """Return whether a run holds the results folder now; nothing is written, so that others' folders can be asked."""
+    try:
+        with (root / LOCK).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, *NO_LOCKS):
+            raise
+        return False
+    return False
