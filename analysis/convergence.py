@@ -32,7 +32,7 @@ class SpeedUp:
 
     Note: a run that never reached the target counts as if it had reached it at the end of the observed
     steps. Such runs in the arm make the ratio an upper bound of the true one, in the reference a lower
-    bound, in both no bound at all.
+    bound, in both no bound at all. ``ratio`` and its interval are of steps cut at that end; ``uncut`` is of all steps.
     """
 
     ratio: Estimate
@@ -47,6 +47,13 @@ class SpeedUp:
         if self.num_censored:
             return "at most"
         return "at least" if self.num_reference_censored else "exact"
+
+    @property
+    def uncut(self) -> Estimate:
+        """Return the interval of the ratio of steps that are not cut: open on the side that censoring hides."""
+        low = 0.0 if self.num_censored and self.ratio.is_known else self.ratio.low
+        high = math.inf if self.num_reference_censored and self.ratio.is_known else self.ratio.high
+        return Estimate(self.ratio.value, low, high, self.ratio.num_seeds)
 
 
 def steps_to_target(steps: Floats, val_dice: Floats, target: float, hold_evaluations: int) -> TimeToTarget:
