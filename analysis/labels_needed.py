@@ -198,8 +198,8 @@ def _follow(label_counts: Floats, gaps: Floats, confidence: float) -> _Gap:
     parts = [np.empty((len(first), STEPS + 1)) for _ in range(3)]
     for seeds in np.unique(paired.T, axis=0):  # pairs of counts that the same seeds have, at once
         same = (paired == seeds[:, None]).all(axis=0)
-        ends = [np.moveaxis(gaps[seeds][:, :, place[same]], -1, 0) for place in (first, second)]
-        for part, found in zip(parts, _between(*ends, confidence), strict=True):
+        before, after = (np.moveaxis(gaps[seeds][:, :, place[same]], -1, 0) for place in (first, second))
+        for part, found in zip(parts, _between(before, after, confidence), strict=True):
             part[same] = found
     places = np.linspace(logs[first], logs[second], STEPS + 1, axis=-1)
     return _Gap(places.ravel(), *(part.ravel() for part in parts))
