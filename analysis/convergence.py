@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from analysis.uncertainty import UNKNOWN, Estimate, Floats, t_interval
@@ -66,7 +65,9 @@ def steps_to_target(steps: Floats, val_dice: Floats, target: float, hold_evaluat
     if len(steps) < hold_evaluations:
         return TimeToTarget(float(steps[-1]), False)
     above: NDArray[np.bool_] = np.asarray(val_dice >= target)
-    held: NDArray[np.bool_] = np.asarray(sliding_window_view(above, hold_evaluations).all(axis=1))
+    held = above[: len(above) - hold_evaluations + 1].copy()
+    for shift in range(1, hold_evaluations):
+        held &= above[shift : shift + len(held)]
     index = int(held.argmax())
     if not held[index]:
         return TimeToTarget(float(steps[-1]), False)
