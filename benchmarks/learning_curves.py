@@ -53,7 +53,11 @@ CLASSIFIERS = {
     "tree": DecisionTreeClassifier(min_samples_leaf=3, random_state=0),
     "forest": RandomForestClassifier(30, random_state=0),
 }
-REGRESSORS = {"ridge": Ridge(10.0), "5 neighbours": KNeighborsRegressor(5), "forest": RandomForestRegressor(30)}
+REGRESSORS = {
+    "ridge": Ridge(10.0),
+    "5 neighbours": KNeighborsRegressor(5),
+    "forest": RandomForestRegressor(30, random_state=0),
+}
 
 
 @dataclass(frozen=True)
