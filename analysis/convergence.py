@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from analysis.uncertainty import UNKNOWN, Estimate, Floats, t_interval
@@ -32,7 +31,7 @@ class SpeedUp:
 
     Note: a run that never reached the target counts as if it had reached it at the end of the observed
     steps. Such runs in the arm make the ratio an upper bound of the true one, in the reference a lower
-    bound, in both no bound at all.
+    bound, in both no bound at all. ``ratio`` and its interval are of steps cut at that end; ``uncut`` is of all steps.
     """
 
     ratio: Estimate
@@ -48,6 +47,13 @@ class SpeedUp:
             return "at most"
         return "at least" if self.num_reference_censored else "exact"
 
+    @property
+    def uncut(self) -> Estimate:
+        """Return the interval of the ratio of steps that are not cut: open on the side that censoring hides."""
+        low = 0.0 if self.num_censored and self.ratio.is_known else self.ratio.low
+        high = math.inf if self.num_reference_censored and self.ratio.is_known else self.ratio.high
+        return Estimate(self.ratio.value, low, high, self.ratio.num_seeds)
+
 
 def steps_to_target(steps: Floats, val_dice: Floats, target: float, hold_evaluations: int) -> TimeToTarget:
     """Return the first step at which val_dice >= target in ``hold_evaluations`` evaluations in a row, that
@@ -59,7 +65,9 @@ def steps_to_target(steps: Floats, val_dice: Floats, target: float, hold_evaluat
     if len(steps) < hold_evaluations:
         return TimeToTarget(float(steps[-1]), False)
     above: NDArray[np.bool_] = np.asarray(val_dice >= target)
-    held: NDArray[np.bool_] = np.asarray(sliding_window_view(above, hold_evaluations).all(axis=1))
+    held = above[: len(above) - hold_evaluations + 1].copy()
+    for shift in range(1, hold_evaluations):
+        held &= above[shift : shift + len(held)]
     index = int(held.argmax())
     if not held[index]:
         return TimeToTarget(float(steps[-1]), False)

@@ -19,8 +19,10 @@ Costs = dict[tuple[str, int], Floats]
 
 
 def convergence(findings: Findings) -> pd.DataFrame:
-    """List steps to the target and speed-ups; label count ``all`` is the mean over label counts within each
-    seed.
+    """List steps to the target and speed-ups; label count ``all`` is the mean over label counts within each seed.
+
+    ``low`` and ``high`` are of steps cut at the horizon; ``uncut_low`` and ``uncut_high`` of all steps, 0 or infinite
+    on the side that runs which never reached the target leave open.
     """
     study, rows = findings.convergence, []
     for variant in findings.variants["variant"]:
@@ -35,7 +37,7 @@ def convergence(findings: Findings) -> pd.DataFrame:
         summary = (variant, "all", blank, blank, overall.ratio.num_seeds, overall.num_censored, blank)
         rows.append((*summary, *_ratio_columns(overall)))
     columns = ["variant", "label_count", "target_val_dice", "horizon_steps", "num_runs", "num_censored"]
-    columns += ["restricted_mean_steps", "speed_up", "low", "high", "num_pairs", "ratio_is"]
+    columns += ["restricted_mean_steps", "speed_up", "low", "high", "uncut_low", "uncut_high", "num_pairs", "ratio_is"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -51,7 +53,7 @@ def time_against_target(findings: Findings) -> pd.DataFrame:
                     ratio = study.speed_up(variant, count)
                     rows.append((*head, study.restricted_mean(variant, count), *_ratio_columns(ratio)))
     columns = ["variant", "label_count", "share_of_reference", "target_val_dice", "num_runs", "num_censored"]
-    columns += ["restricted_mean_steps", "speed_up", "low", "high", "num_pairs", "ratio_is"]
+    columns += ["restricted_mean_steps", "speed_up", "low", "high", "uncut_low", "uncut_high", "num_pairs", "ratio_is"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -133,5 +135,5 @@ def _reached_at(run: Run, findings: Findings) -> float:
 
 
 def _ratio_columns(speed_up: SpeedUp) -> tuple[object, ...]:
-    ratio = speed_up.ratio
-    return ratio.value, ratio.low, ratio.high, ratio.num_seeds, speed_up.bound
+    ratio, uncut = speed_up.ratio, speed_up.uncut
+    return ratio.value, ratio.low, ratio.high, uncut.low, uncut.high, ratio.num_seeds, speed_up.bound

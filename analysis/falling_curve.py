@@ -20,10 +20,12 @@ def falling(errors: Floats) -> Floats:
     """
     size = errors.shape[-1]
     sums = np.concatenate([np.zeros((*errors.shape[:-1], 1)), np.cumsum(errors, axis=-1)], axis=-1)
-    fitted = np.empty_like(errors)
-    for index in range(size):
-        blocks = [_highest_mean(sums, start, index) for start in range(index + 1)]
-        fitted[..., index] = np.min(blocks, axis=0)
+    starts, ends = np.arange(size)[:, None], np.arange(size)
+    lengths = np.maximum(ends - starts + 1, 1)
+    means = (sums[..., None, 1:] - sums[..., :-1, None]) / lengths  # (..., start of a block, its end)
+    means = np.where(ends < starts, -np.inf, means)
+    highest = np.maximum.accumulate(means[..., ::-1], axis=-1)[..., ::-1]  # of all blocks that end there or later
+    fitted = np.where(ends < starts, np.inf, highest).min(axis=-2)
     return np.where(np.isnan(errors).any(axis=-1, keepdims=True), np.nan, fitted)
 
 
@@ -64,11 +66,3 @@ def describe_labels_interval(low: float, high: float, label_counts: Floats, fewe
     """Say an interval of label counts in words; both ends beyond the same edge are said once."""
     ends = [describe_labels(end, label_counts, fewest) for end in (low, high)]
     return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
-
-
-def _highest_mean(sums: Floats, start: int, index: int) -> Floats:
-    """Return the highest mean of any block that begins at ``start`` and ends at or after ``index``."""
-    ends = np.arange(index + 1, sums.shape[-1])
-    means: Floats = (sums[..., ends] - sums[..., start : start + 1]) / (ends - start)
-    highest: Floats = means.max(axis=-1)
-    return highest

@@ -272,6 +272,8 @@ def pretraining_epochs(findings: Findings) -> Drawing | None:
 
 
 def _drawing(name: str, findings: Findings, figure: Figure) -> Drawing:
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once, not anew for every file
     text, alt = caption(name, findings)
     return Drawing(name, text, alt, figure)
 

@@ -8,7 +8,6 @@ covers as often as that t interval does, at three seeds too. Nothing is resample
 Source: Fieller (1954) and the inversion of tests in general; ``crossed_effects`` for the t interval.
 """
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -190,23 +189,28 @@ def _follow(label_counts: Floats, gaps: Floats, confidence: float) -> _Gap:
 
     Seeds that lack one of two neighbouring counts are left out between them.
     """
-    known = np.flatnonzero(~np.isnan(gaps.mean(axis=1)).all(axis=0))
-    pairs = list(itertools.pairwise(known)) if len(known) > 1 else [(i, i) for i in known]
-    logs, parts = np.log(label_counts), []
-    for first, second in pairs:
-        places = np.linspace(logs[first], logs[second], STEPS + 1)
-        parts.append((places, *_between(gaps[:, :, first], gaps[:, :, second], confidence)))
-    if not parts:
+    present = ~np.isnan(gaps.mean(axis=1))  # (seed, label count)
+    known = np.flatnonzero(present.any(axis=0))
+    if len(known) == 0:
         return _Gap(*[np.zeros(0)] * 4)
-    return _Gap(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    first, second = (known[:-1], known[1:]) if len(known) > 1 else (known, known)
+    logs, paired = np.log(label_counts), present[:, first] & present[:, second]  # (seed, pair)
+    parts = [np.empty((len(first), STEPS + 1)) for _ in range(3)]
+    for seeds in np.unique(paired.T, axis=0):  # pairs of counts that the same seeds have, at once
+        same = (paired == seeds[:, None]).all(axis=0)
+        before, after = (np.moveaxis(gaps[seeds][:, :, place[same]], -1, 0) for place in (first, second))
+        for part, found in zip(parts, _between(before, after, confidence), strict=True):
+            part[same] = found
+    places = np.linspace(logs[first], logs[second], STEPS + 1, axis=-1)
+    return _Gap(places.ravel(), *(part.ravel() for part in parts))
 
 
 def _between(first: Floats, second: Floats, confidence: float) -> tuple[Floats, Floats, Floats]:
-    """Return means and interval ends of (seed, patient) gaps on the way from one measured count to the next."""
-    shares = np.linspace(0.0, 1.0, STEPS + 1)
-    paired = ~np.isnan(first + second).any(axis=1)
-    if not paired.any():
-        return np.full(len(shares), np.nan), np.full(len(shares), -np.inf), np.full(len(shares), np.inf)
-    result = crossed_mean(first[paired] + shares[:, None, None] * (second[paired] - first[paired]))
+    """Return means and interval ends of (pair, seed, patient) gaps on the way from one measured count to the next."""
+    if first.shape[1] == 0:
+        unknown = np.full((len(first), STEPS + 1), np.inf)
+        return unknown * np.nan, -unknown, unknown
+    shares = np.linspace(0.0, 1.0, STEPS + 1)[:, None, None]
+    result = crossed_mean(first[:, None] + shares * (second - first)[:, None])  # (pair, share)
     low, high = result.interval(confidence)
     return result.mean, np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)

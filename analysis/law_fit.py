@@ -16,7 +16,9 @@ import numpy as np
 from analysis.crossed_effects import crossed_mean
 from analysis.error_curve import LogCurve
 from analysis.law_choice import (
+    FALSE_FALLS,
     best_and_rivals,
+    chance_of_fall,
     extrapolation_scores,
     falls_with_labels,
     is_falling,
@@ -117,6 +119,8 @@ def fit_law(logs: LogCurve) -> LawFit | Refusal:
     if not is_falling(means.label_counts, means.logs):
         order = falls_with_labels(means.label_counts, means.logs)
         return Refusal(f"the error does not fall with labels (Spearman {order:.2f})")
+    if (chance := chance_of_fall(logs)) >= FALSE_FALLS:  # false for NaN
+        return Refusal(f"that the error falls with labels cannot be told from chance (one-sided p {chance:.2f})")
     scores = extrapolation_scores(means)
     best, rivals = best_and_rivals(scores, standard_error_over_seeds(logs))
     fits = [_fit(FAMILIES[name], logs, scores) for name in (best, *rivals)]

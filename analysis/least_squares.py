@@ -37,14 +37,10 @@ def fit_many(
 
 def jacobian(family: Family, counts: Floats, parameters: Floats) -> Floats:
     """Return d log error / d parameter, (..., count, parameter), by central differences."""
-    columns = []
-    for index in range(family.num_parameters):
-        step = np.zeros(family.num_parameters)
-        step[index] = 1e-6
-        columns.append(
-            (_log_curve(family, counts, parameters + step) - _log_curve(family, counts, parameters - step)) / 2e-6
-        )
-    return np.stack(columns, axis=-1)
+    steps = 1e-6 * np.eye(family.num_parameters)
+    shifted = parameters[..., None, :] + np.concatenate([steps, -steps])  # (..., 2 parameters, parameter)
+    above, below = np.split(_log_curve(family, counts, shifted), 2, axis=-2)
+    return np.ascontiguousarray(np.swapaxes((above - below) / 2e-6, -1, -2))
 
 
 def _log_curve(family: Family, counts: Floats, parameters: Floats) -> Floats:

@@ -1,10 +1,11 @@
-"""Aims: the statistics of 10,000 cells (40 curve points, 20 test patients each) are loaded, fitted and tabled with
-2,000 resamples within 60 s and 2 GiB on two cores, and time grows no faster than the cells from 100 to 10,000.
+"""Aims: the report of 10,000 cells (40 curve points, 20 test patients each), with 2,000 resamples, tables, figures and
+page, is there within 60 s and 2 GiB on two cores, and time grows no faster than the cells from 100 to 10,000.
 
     python -m benchmarks.analysis
 
 Results are written as a sweep leaves them, three small files a cell, into a temporary folder. Each size is measured in
-a process of its own, so that its peak of memory is its own. Files are in the page cache. Figures are left out.
+a process of its own, so that its peak of memory is its own. Files are in the page cache. ``after load`` is what a
+report takes beyond reading its files.
 """
 
 import argparse
@@ -15,8 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,46 +31,55 @@ from trainables.results import SCHEMA_VERSION, SCHEMAS
 NUM_SEEDS, NUM_POINTS, NUM_PATIENTS = 10, 40, 20
 LABEL_COUNTS = (1, 3, 7, 15, 30, 75, 150, 300, 749, 1498)
 CLASSES = ("RV", "MYO", "LV")
+PARTS = ("load_results", "find", "all_tables", "draw_all", "render_page")  # of analysis.report
+ARMS, EPOCHS = 10, 10  # at most; an arm's variants differ in their pretraining epochs
 
 
 def main() -> None:
     """Write and measure every size, and print a row for each."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, nargs="+", default=[100, 1000, 10_000], help="numbers of cells")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         print(json.dumps(measure(options.measure)))
         return
-    print(" cells    load s    find s  tables s     all s  peak MiB")
+    print(" cells  " + "".join(f"{name:>14}" for name in (*PARTS, "rest", "all", "after load", "CPU", "peak MiB")))
     for num_cells in options.cells:
         root = Path(tempfile.mkdtemp(prefix="labelcurve-benchmark-"))
         try:
             write_sweep(root, num_cells)
             command = [sys.executable, "-m", "benchmarks.analysis", "--measure", str(root)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             found = json.loads(done.stdout)
         finally:
             shutil.rmtree(root)
-        parts = found["load"], found["find"], found["tables"], found["load"] + found["find"] + found["tables"]
-        print(f"{num_cells:6d}  " + "  ".join(f"{seconds:8.1f}" for seconds in parts) + f"  {found['peak_mib']:8.0f}")
+        print(f"{num_cells:6d}  " + "".join(f"{value:14.1f}" for value in found.values()), flush=True)
 
 
 def measure(root: Path) -> dict[str, float]:
-    """Time the statistics of one results folder."""
-    from analysis.findings import find
-    from analysis.load import load_results
-    from analysis.tables import all_tables
+    """Write the report of one results folder; return seconds by part, of the processors, and the peak in MiB."""
+    from analysis import report
 
-    times = [time.perf_counter()]
-    results = load_results(root)
-    times.append(time.perf_counter())
-    findings = find(results)
-    times.append(time.perf_counter())
-    all_tables(findings)
-    times.append(time.perf_counter())
+    parts = dict.fromkeys(PARTS, 0.0)
+
+    def timed(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **options: Any) -> Any:
+            start = time.perf_counter()
+            result = call(*arguments, **options)
+            parts[name] += time.perf_counter() - start
+            return result
+
+        return run
+
+    for name in PARTS:
+        setattr(report, name, timed(name, getattr(report, name)))
+    start, work = time.perf_counter(), time.process_time()
+    report.write_report(root)
+    whole, work = time.perf_counter() - start, time.process_time() - work
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"load": times[1] - times[0], "find": times[2] - times[1], "tables": times[3] - times[2], "peak_mib": peak}
+    after = whole - parts["load_results"]
+    return {**parts, "rest": whole - sum(parts.values()), "all": whole, "after": after, "work": work, "peak_mib": peak}
 
 
 def write_sweep(root: Path, num_cells: int) -> None:
@@ -76,8 +88,10 @@ def write_sweep(root: Path, num_cells: int) -> None:
     num_arms = num_cells // (len(counts) * seeds)
     generator = np.random.default_rng(0)
     planned = []
-    for folder in ("cells", "curves", "cases", "planned"):
+    for folder in ("cells", "curves", "cases", "planned", "pretraining"):
         (root / folder).mkdir()
+    for arm in range(1, min(num_arms, ARMS)):
+        _write_stage(root, arm)
     for arm in range(num_arms):
         for count in counts:
             for seed in range(seeds):
@@ -95,16 +109,26 @@ def _axes(arm: int, count: int, seed: int) -> dict[str, object]:
     return {
         "cell_id": f"{arm}-{count}-{seed}",
         "protocol_id": "protocol",
-        "arm": f"arm-{arm % 10}",
-        "base_arm": "random",
-        "pretraining_epochs": arm // 10,
-        "pretraining_schedule": "milestones",
+        "arm": f"arm-{arm % ARMS}",
+        "base_arm": "arm-0",
+        "pretraining_epochs": arm // ARMS,
+        "pretraining_chain": f"stage-{arm % ARMS}@{arm // ARMS}" if arm >= ARMS and arm % ARMS else "",
+        "pretraining_schedule": "milestones" if arm % ARMS else "none",
         "pretraining_seed": 0,
         "label_count": count,
         "label_unit": "slices",
         "subset_seed": seed,
         "train_seed": seed,
     }
+
+
+def _write_stage(root: Path, arm: int) -> None:
+    epochs = list(range(1, EPOCHS))
+    same = {"stage_id": f"stage-{arm}", "stage": f"stage-{arm}", "objective": "byol", "data": "domain"}
+    same |= {"initial_weights": "random", "pretraining_seed": 0, "num_workers": 1, "probe_r2": None, "samples": 100}
+    same |= dict.fromkeys(("loss", "learning_rate", "feature_std", "flops", "seconds", "device_seconds"), 1.0)
+    columns = {name: [value] * len(epochs) for name, value in (same | {"effective_rank": 50.0}).items()}
+    _write(root / "pretraining" / f"stage-{arm}.parquet", "pretraining", columns | {"epoch": epochs})
 
 
 def _write_cell(root: Path, axes: dict[str, object], error: float, generator: np.random.Generator) -> None:

@@ -49,6 +49,11 @@ class Setting:
         root = brentq(lambda place: self.error(float(np.exp(place))) - error, 0.0, 20.0)
         return float(np.exp(root))
 
+    def mean_error(self, labels: float, drawn: float) -> float:
+        """Return the mean error over seeds of normal logs; ``drawn`` is the count whose subsets are drawn."""
+        spread = self.seed**2 + TRAINING**2 + self.subset**2 * drawn**-0.5
+        return self.error(labels) * float(np.exp(spread / 2))
+
     @property
     def transition(self) -> float:
         """Return the labels at which the true error is twice the floor."""
@@ -57,14 +62,22 @@ class Setting:
 
 FLOORED, FOUR = FAMILIES["power with floor"], FAMILIES["M4"]
 LAW = (float(np.log(0.8)), 0.6, 0.08)
+SEVEN = (4, 8, 16, 32, 64, 128, 256)
 SETTINGS = (
     Setting("seeds and patients, 4 counts", FLOORED, LAW, (4, 16, 64, 256), 0.12, 0.15, 0.3, has_law=True),
-    Setting("seeds and patients, 7 counts", FLOORED, LAW, (4, 8, 16, 32, 64, 128, 256), 0.12, 0.15, 0.3, has_law=True),
+    Setting("seeds and patients, 7 counts", FLOORED, LAW, SEVEN, 0.12, 0.15, 0.3, has_law=True),
     Setting(
         "plateau at few labels", FOUR, (1.2, 0.8, 0.06, 0.8), (1, 3, 7, 15, 30, 75, 150), 0.1, 0.1, 0.3, has_law=True
     ),
     Setting("patients differ most", FLOORED, LAW, (4, 16, 64, 256), 0.03, 0.05, 0.45),
     Setting("heavy tails at few labels", FLOORED, LAW, (4, 16, 64, 256), 0.05, 0.5, 0.2, tails=3.0),
+)
+
+NO_LAWS = (
+    Setting("the error is flat", FLOORED, (-20.0, 0.6, 0.3), (4, 16, 64, 256), 0.12, 0.15, 0.3),
+    Setting("the error is flat, 7 counts", FLOORED, (-20.0, 0.6, 0.3), SEVEN, 0.12, 0.15, 0.3),
+    Setting("the error rises", FAMILIES["power"], (-1.6, -0.1), (4, 16, 64, 256), 0.12, 0.15, 0.3),
+    Setting("two label counts", FLOORED, LAW, (4, 256), 0.12, 0.15, 0.3),
 )
 
 

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import CensoredData, ecdf
 
 from analysis.convergence import (
+    SpeedUp,
     TimeToTarget,
     combined_speed_up,
     kaplan_meier,
@@ -12,6 +13,7 @@ from analysis.convergence import (
     speed_up,
     steps_to_target,
 )
+from analysis.uncertainty import Estimate
 
 STEPS = np.array([0.0, 10.0, 20.0, 30.0, 40.0])
 
@@ -80,3 +82,15 @@ def test_combined_speed_up_averages_within_seeds_first():
     assert found.ratio.value == pytest.approx(4.0)
     assert found.ratio.num_seeds == 2
     assert found.num_censored == 1
+
+
+@pytest.mark.parametrize(("censored", "reference_censored"), [(0, 0), (1, 0), (0, 2), (3, 1)])
+def test_the_interval_of_uncut_steps_is_open_where_runs_never_reached_the_target(censored, reference_censored):
+    found = SpeedUp(Estimate(2.0, 1.5, 2.7, 5), censored, reference_censored).uncut
+    assert found.low == (0.0 if censored else 1.5)
+    assert found.high == (np.inf if reference_censored else 2.7)
+
+
+def test_without_an_interval_censoring_opens_none():
+    found = SpeedUp(Estimate(2.0, np.nan, np.nan, 1), 1, 1).uncut
+    assert not found.is_known

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from analysis.error_curve import ErrorCurve
-from analysis.law_choice import falls_with_labels, is_falling
+from analysis.error_curve import ErrorCurve, LogCurve
+from analysis.law_choice import FALSE_FALLS, chance_of_fall, falls_with_labels, is_falling
 from analysis.law_fit import LawFit, Refusal, fit_family, fit_law, transition
 from analysis.laws import FAMILIES
 
@@ -112,12 +113,40 @@ def test_families_that_the_counts_cannot_identify_are_not_considered():
     assert "M4 needs at least 5" in refused.reason
 
 
+def test_a_fall_that_may_be_chance_is_refused():
+    generator = np.random.default_rng(1)
+    seeds = np.exp(0.3 * generator.normal(size=(3, 1, 5))) * np.array([0.42, 0.41, 0.40, 0.39, 0.38])
+    found = fit_law(ErrorCurve(COUNTS, seeds).logs)
+    assert isinstance(found, Refusal)
+    assert "cannot be told from chance" in found.reason
+
+
 @pytest.mark.parametrize("errors", [np.full(5, 0.4), np.array([0.1, 0.2, 0.3, 0.4, 0.5])])
 def test_an_error_that_does_not_fall_is_refused(errors):
     found = fit_law(ErrorCurve(COUNTS, np.tile(errors, (3, 1, 1))).logs)
     assert isinstance(found, Refusal)
     assert "does not fall" in found.reason
     assert not is_falling(COUNTS, errors)
+
+
+def test_a_fall_is_seen_in_one_of_twenty_sweeps_whose_error_does_not_depend_on_labels():
+    generator, refused = np.random.default_rng(0), []
+    for _ in range(150):
+        seeds, patients = generator.normal(size=(5, 1, 1)), generator.normal(size=(1, 12, 1))
+        rest = generator.normal(size=(5, 12, 5))
+        logs = LogCurve(COUNTS, np.log(0.3) + 0.1 * seeds + 0.3 * patients + 0.1 * rest)
+        refused.append(chance_of_fall(logs) >= FALSE_FALLS)
+    assert 0.91 <= np.mean(refused) <= 0.99  # 0.95 and two standard errors of 150 draws
+
+
+def test_the_test_of_a_fall_is_scipys_on_the_slopes_of_seeds():
+    logs = noisy(4, noise=0.4, start=3, patients=1)
+    logs.values[2, :, 1] = np.nan  # that seed's slope is of the other four counts
+    slopes = []
+    for seed in logs.by_seed:
+        known = ~np.isnan(seed)
+        slopes.append(stats.linregress(np.log(COUNTS[known]), seed[known]).slope)
+    assert chance_of_fall(logs) == pytest.approx(stats.ttest_1samp(slopes, 0.0, alternative="less").pvalue)
 
 
 def test_an_error_that_always_falls_has_correlation_minus_one():

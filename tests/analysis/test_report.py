@@ -65,6 +65,10 @@ def test_the_page_opens_with_the_answer_and_says_what_few_seeds_cost(report, pag
     assert "prefers-color-scheme" in page
 
 
+def test_the_page_says_that_laws_of_few_seeds_have_narrow_intervals(page):
+    assert "Below five seeds the intervals of a\nlaw are somewhat too narrow" in page
+
+
 def test_the_page_judges_the_claims_and_warns_of_collapse(page):
     assert page.count('class="claim"') == 4
     assert "features may have collapsed" in page
