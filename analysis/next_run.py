@@ -1,0 +1,104 @@
+"""More seeds only where an answer is open: python -m analysis.next_run RESULTS [--looks K]
+
+In: the results of a sweep. Out, on standard output: the settings that would settle its first open question, for the
+sweep's own command; in words, on standard error, what is open and why the loop ends. Exit codes: 0 there is more to
+run, 1 error, 2 usage, 3 nothing to run: all is settled, no number of seeds would settle it, or the looks are used up.
+
+In a shell, the whole procedure::
+
+    while settings=$(python -m analysis.next_run RESULTS); do
+      python -m sweep.data_efficiency --preset NAME --results RESULTS $settings || break
+    done
+
+Rule: a look is one plan that has been run to its end, the first sweep included. At each of at most K looks a difference
+is taken as told where its interval at the level 1 - alpha / K leaves out zero (alpha = 1 - ``report.confidence``), so
+that over all looks together a comparison of equal arms is called different in at most alpha of the sweeps (Bonferroni;
+O'Brien & Fleming 1979 spend it more cleverly, but need the looks equally spaced). In the simulation of its test, looks
+with 3, 6, 12 and 24 seeds at 95 % call equal arms different in 16 % of 2,000 sweeps, and in 4.8 % with the division. The
+report itself goes on to show single intervals.
+"""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.advice import describe
+from analysis.findings import find
+from analysis.load import ExperimentResults, load_results
+from analysis.next_steps import NextStep, next_steps
+from analysis.selection import ReportError
+from trainables.results import ResultsError, read_table
+
+MORE, ERROR, NOTHING = 0, 1, 3
+LOOKS = 4
+
+
+@dataclass(frozen=True)
+class NextRun:
+    """What to run, or why nothing: ``settings`` are empty then."""
+
+    settings: str
+    reason: str
+
+
+def next_run(results: ExperimentResults, looks: int = LOOKS) -> NextRun:
+    """Return the settings that would settle the first open question of a sweep that was looked at before or not."""
+    if len(results.missing):
+        return NextRun("", f"{len(results.missing)} planned cells are missing; run the sweep to its end first")
+    used = looks_used(results)
+    if used >= looks:
+        return NextRun("", f"look {used} of {looks}: the looks are used up; what is open stays open (--looks)")
+    alpha = (1 - results.options.confidence) / looks
+    options = dataclasses.replace(results.options, confidence=1 - alpha)
+    steps = next_steps(find(dataclasses.replace(results, options=options)))
+    runs = [step for step in steps if step.num_cells]
+    level = f"look {used} of {looks}, each at {100 * (1 - alpha):.4g}%"
+    if not runs:
+        return NextRun("", f"{level}: {_why_nothing(steps)}")
+    return NextRun(runs[0].settings, f"{level}: {runs[0].question.words} {describe(runs[0])}")
+
+
+def looks_used(results: ExperimentResults) -> int:
+    """Return how many plans of this protocol have been made, the first one included."""
+    planned, _ = read_table(results.root, "planned", ["plan_number", "protocol_id"])
+    protocol = results.cells["protocol_id"].iloc[0]
+    return len({row["plan_number"] for row in planned.to_pylist() if row["protocol_id"] == protocol})
+
+
+def _why_nothing(steps: Sequence[NextStep]) -> str:
+    if not steps:
+        return "every question is settled"
+    return " ".join(f"{step.question.words} {describe(step)}" for step in steps)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, print what to run and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.next_run", description="Print the sweep's settings that would settle what is open."
+    )
+    parser.add_argument("results", type=Path, metavar="RESULTS")
+    parser.add_argument("--looks", type=_looks, default=LOOKS, metavar="K", help=f"at most so many (default {LOOKS})")
+    options = parser.parse_args(arguments)
+    try:
+        found = next_run(load_results(options.results), options.looks)
+    except (ReportError, ResultsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return ERROR
+    print(found.reason, file=sys.stderr)
+    if not found.settings:
+        return NOTHING
+    print(found.settings)
+    return MORE
+
+
+def _looks(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

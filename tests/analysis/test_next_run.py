@@ -1,0 +1,96 @@
+"""Seeds added in rounds: ready for the sweep, limited in number, and at most as wrong as one look."""
+
+import dataclasses
+import shlex
+
+import numpy as np
+import pytest
+
+from analysis.crossed_effects import crossed_mean
+from analysis.load import load_results
+from analysis.next_run import LOOKS, MORE, NOTHING, main, next_run
+from sweep.experiment import load_preset
+from trainables.results import record_plan
+
+
+@pytest.fixture
+def root(simulated, tmp_path):
+    return simulated.write_results(tmp_path / "results", noise=0.25, left_out=0, failed=0)
+
+
+def plan_again(simulated, root, num_seeds):
+    """Ask for more seeds of one arm, and for nothing that is missing."""
+    rows = [row for row in simulated.design() if row["arm"] == "random"]
+    record_plan(root, [row for row in rows if row["subset_seed"] < num_seeds])
+
+
+def test_an_open_question_prints_settings_that_the_sweep_takes(root, capsys):
+    assert main([str(root)]) == MORE
+    said = capsys.readouterr()
+    grid = load_preset("demo", shlex.split(said.out)).grid
+    assert len(grid.subset_seeds) > 3
+    assert "look 1 of 4, each at 98.75%: Which is better with 4 labelled slices" in said.err
+
+
+def test_each_plan_is_a_look_and_the_last_one_ends_the_loop(simulated, root, capsys):
+    for num_seeds in (1, 2):
+        plan_again(simulated, root, num_seeds)
+    assert "look 3 of 4" in next_run(load_results(root)).reason
+    assert next_run(load_results(root)).settings
+    assert main([str(root), "--looks", "3"]) == NOTHING
+    said = capsys.readouterr()
+    assert "look 3 of 3: the looks are used up" in said.err
+    assert said.out == ""
+
+
+def test_what_is_planned_comes_before_anything_new(simulated, tmp_path):
+    root = simulated.write_results(tmp_path / "results", noise=0.25, left_out=2, failed=0)
+    found = next_run(load_results(root))
+    assert (found.settings, found.reason) == ("", "2 planned cells are missing; run the sweep to its end first")
+
+
+def test_a_sweep_that_settles_all_it_asks_ends_the_loop(root, monkeypatch):
+    monkeypatch.setattr("analysis.next_run.next_steps", lambda findings: [])
+    assert next_run(load_results(root)).reason.endswith("every question is settled")
+
+
+def test_a_question_that_no_seeds_settle_is_named_and_ends_the_loop(root, monkeypatch):
+    from analysis import next_run as module
+
+    steps = [dataclasses.replace(step, num_cells=0, seeds=None) for step in found_steps(root)]
+    monkeypatch.setattr(module, "next_steps", lambda findings: steps)
+    found = next_run(load_results(root))
+    assert found.settings == ""
+    assert "Which is better with 4 labelled slices" in found.reason
+    assert "No number of seeds" in found.reason or "Neither 50 seeds" in found.reason
+
+
+def found_steps(root):
+    from analysis.findings import find
+    from analysis.next_steps import next_steps
+
+    return next_steps(find(load_results(root)))
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "2.5", "many"])
+def test_a_number_of_looks_that_is_none_is_a_usage_error(root, text, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main([str(root), "--looks", text])
+    assert f"expected a whole number from 1, found '{text}'" in capsys.readouterr().err
+
+
+def test_equal_arms_are_called_different_in_at_most_a_twentieth_of_the_sweeps_over_all_looks():
+    """2,000 sweeps without a difference, looked at with 3, 6, 12 and 24 seeds: the rate is known to one point."""
+    generator, num_patients = np.random.default_rng(0), 20
+    values = generator.normal(size=(2000, 24, 1)) + 0.5 * generator.normal(size=(2000, 1, num_patients))
+    values = values + generator.normal(size=(2000, 24, num_patients))
+
+    def told(confidence):
+        ever = np.zeros(len(values), bool)
+        for num_seeds in (3, 6, 12, 24):
+            low, high = crossed_mean(values[:, :num_seeds]).interval(confidence)
+            ever |= (low > 0) | (high < 0)
+        return ever.mean()
+
+    assert told(1 - 0.05 / LOOKS) <= 0.06
+    assert told(0.95) > 0.08  # what the division is for
