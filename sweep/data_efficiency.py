@@ -59,7 +59,7 @@ def _checked_run(experiment: "Experiment", options: argparse.Namespace) -> int:
     """Run, turning every expected error into one clear message."""
     from rich.console import Console
 
-    from sweep.launch_ray import LaunchError
+    from sweep.shares import LaunchError
     from trainables.data.dataset import DataError
     from trainables.processes import DeviceError
     from trainables.results import ResultsError

@@ -10,8 +10,8 @@ from sweep.calibration import CalibrationError, calibrate, work_share
 from sweep.experiment import Experiment
 from sweep.forecast import Forecast, forecast
 from sweep.inputs import Inputs
-from sweep.launch_ray import LaunchError, divide
 from sweep.plan import Plan
+from sweep.shares import LaunchError, divide
 from sweep.time_left import Room
 from trainables.data.decoded import available_cores
 

@@ -16,13 +16,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sweep.plan import Plan, PlannedStage
 from sweep.scoreboard import Scoreboard
-from sweep.time_left import Room
+from sweep.shares import LaunchError, Shares, divide
 from trainables.config import ComputeConfig
 from trainables.results import record_failure
 
@@ -40,60 +39,7 @@ ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints a table even when asked for silence
 }
 POLL_SECONDS = 0.5
-STAGE_START_SECONDS = 10.0  # of a TorchTrainer with its worker, before its first step; twice that on busy cores
 SCRATCH = ".ray-"
-
-
-class LaunchError(Exception):
-    """Ray cannot be reached or cannot run the plan; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Shares:
-    """How the cluster is divided, in units of one cell.
-
-    ``slots``: cells at once on the whole cluster. ``stage``: what one pretraining stage takes. ``parallel_stages``:
-    stages at once; one cell's room is left beside them where there is any.
-    """
-
-    slots: int
-    stage: int
-    parallel_stages: int
-    gpus_per_cell: float
-    gpus_per_worker: int
-
-    @property
-    def room(self) -> Room:
-        """What runs at once."""
-        return Room(self.slots, self.stage, self.parallel_stages, STAGE_START_SECONDS)
-
-
-def divide(compute: ComputeConfig, resources: dict[str, float], is_fixed: bool = False) -> Shares:
-    """Divide a cluster's resources between stages and cells.
-
-    ``compute.slots`` may exceed what is there now, for a cluster that grows; not for one that ``is_fixed``. Raises
-    LaunchError when a stage can never fit.
-    """
-    num_gpus = resources.get("GPU", 0.0) if compute.device != "cpu" else 0.0
-    if compute.device == "cuda" and not num_gpus and compute.slots is None:
-        raise LaunchError(
-            "compute.device is cuda, but the cluster has no GPU; use compute.device=cpu, "
-            "or compute.slots=N for a cluster that grows on demand"
-        )
-    cpu_slots = int(resources.get("CPU", 0.0) // compute.threads)
-    on_gpu = bool(num_gpus) or compute.device == "cuda"
-    worker = int(1 / compute.gpus_per_cell + 1e-9) if on_gpu else 1  # a worker of a stage takes a whole GPU
-    room = min(int(num_gpus) * worker, cpu_slots) if on_gpu else cpu_slots
-    slots = (min(compute.slots, room) if is_fixed else compute.slots) if compute.slots else room
-    smallest = worker * (compute.min_pretraining_workers or compute.pretraining_workers)
-    if slots < 1 or ((compute.slots is None or is_fixed) and smallest > room):
-        raise LaunchError(
-            f"the cluster has room for {room} cells at once and a pretraining stage needs {smallest}; "
-            "lower compute.threads or compute.pretraining_workers, or set compute.slots for a growing cluster"
-        )
-    stage = max(smallest, min(worker * compute.pretraining_workers, slots))
-    parallel = max(1, (slots - 1) // stage)
-    return Shares(slots, stage, parallel, compute.gpus_per_cell if on_gpu else 0.0, int(on_gpu))
 
 
 def launch(plan: Plan, board: Scoreboard, compute: ComputeConfig) -> None:
@@ -239,22 +185,37 @@ def _train(
 def _run_cells(
     plan: Plan, board: Scoreboard, shares: Shares, compute: ComputeConfig, scratch: Path, stop: threading.Event
 ) -> None:
+    """Run all cells; less of them at once when their devices run out of memory."""
+    packing: Shares | None = shares
+    while packing and _run_packed(plan, board, packing, compute, scratch, stop):
+        packing = packing.less_packed()
+        assert packing is not None  # cells that are alone already fail for good
+        board.room = packing.room
+        board.occupancy.devices_per_cell = packing.gpus_per_cell or 1.0
+        board.packing_reduced(packing.words)
+
+
+def _run_packed(
+    plan: Plan, board: Scoreboard, shares: Shares, compute: ComputeConfig, scratch: Path, stop: threading.Event
+) -> bool:
+    """Run cells until none is left, or until one ran out of memory beside others: then return True."""
     from ray import tune
     from ray.exceptions import RayError
 
     from sweep.ray_searcher import CellSearcher
     from trainables.ray_adapters import finetune_trial
 
+    searcher = CellSearcher(board, shares.room.cells_allowed, stop, is_alone=shares.less_packed() is None)
     tuner = tune.Tuner(
         tune.with_resources(finetune_trial, {"cpu": compute.threads, "gpu": shares.gpus_per_cell}),
         tune_config=tune.TuneConfig(
-            search_alg=CellSearcher(board, shares.room.cells_allowed, stop),
+            search_alg=searcher,
             num_samples=len(plan.missing),
             max_concurrent_trials=shares.slots,
             reuse_actors=True,  # a fresh process costs as much as a small cell
         ),
         run_config=tune.RunConfig(
-            name="cells",
+            name=f"cells-{shares.slots}",
             storage_path=str(scratch),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=compute.max_retries),
@@ -264,6 +225,7 @@ def _run_cells(
         tuner.fit()
     except (RayError, tune.TuneError) as error:
         raise LaunchError(f"Ray stopped the grid ({str(error).splitlines()[0]}); the same command goes on") from error
+    return searcher.is_out_of_memory and not stop.is_set()
 
 
 @contextlib.contextmanager

@@ -18,17 +18,28 @@ from ray.tune.search import Searcher
 
 from sweep.plan import PlannedCell
 from sweep.scoreboard import Scoreboard
-from trainables.results import failure_reason, is_finished, record_failure
+from trainables.results import clear_failure, failure_reason, is_finished, record_failure
+
+OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError", "RuntimeError: [enforce fail at alloc_cpu")
+"""How reasons begin that say so: torch's for a GPU, Python's, and torch's for a CPU."""
 
 TRIAL_SECONDS = 20.0
 """How long a trial should last: several times what a worker with torch takes to start (4 to 10 s)."""
 
 
 class CellSearcher(Searcher):
-    """Cells in the plan's order, each once its encoder exists."""
+    """Cells in the plan's order, each once its encoder exists.
 
-    def __init__(self, board: Scoreboard, cells_allowed: Callable[[int], int], stop: threading.Event) -> None:
+    A cell that runs out of memory beside others is given back, and ``is_out_of_memory`` ends the search: what is left
+    is for a searcher of fewer at once. One that ``is_alone`` on its device has failed.
+    """
+
+    def __init__(
+        self, board: Scoreboard, cells_allowed: Callable[[int], int], stop: threading.Event, is_alone: bool = False
+    ) -> None:
         super().__init__()
+        self.is_out_of_memory = False
+        self._is_alone = is_alone
         self._stop = stop
         self._board = board
         self._cells_allowed = cells_allowed
@@ -42,7 +53,7 @@ class CellSearcher(Searcher):
     def suggest(self, trial_id: str) -> Any:
         """Return the next cell, None while none can start, or FINISHED."""
         board = self._board
-        if self._stop.is_set() or not board.cells_pending():
+        if self._stop.is_set() or self.is_out_of_memory or not board.cells_pending():
             return Searcher.FINISHED
         allowed = self._cells_allowed(board.stages_pending())
         if len(self._running) >= allowed:
@@ -65,6 +76,11 @@ class CellSearcher(Searcher):
                 lost = RuntimeError("its worker process died and was not started again; memory is the usual cause")
                 record_failure(cell.job.results, cell.job.failure(lost))
             reason = "" if finished else failure_reason(cell.job.results, cell.job.cell_id)
+            if reason.startswith(OUT_OF_MEMORY) and not self._is_alone:
+                self.is_out_of_memory = True
+                clear_failure(cell.job.results, cell.job.cell_id)
+                self._board.cell_returned(cell)
+                continue
             self._board.cell_ended(cell, finished, reason)
 
     def __getstate__(self) -> dict[str, Any]:

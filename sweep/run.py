@@ -144,6 +144,9 @@ def _close(
     for row in rows:
         if row["unit_id"] in planned:
             console.print(f"failed {row['unit']} {row['name']}: {row['reason']}", highlight=False, soft_wrap=True)
+    if board.packing:
+        remedy = "compute.gpus_per_cell, compute.slots or compute.threads set it from the start"
+        console.print(f"cells ran out of memory side by side, and ran {board.packing} from then on; {remedy}")
     print_account(read_account(folder, _planned(plan)), console)
     _print_used(board.counts(), money, console)
     if kind := board.systematic_failure:

@@ -40,6 +40,7 @@ class Scoreboard:
     ) -> None:
         self._limits, self._expected, self._on_event = limits or Limits(), expected or Expectation(), on_event
         self.room = Room(1, 1, 1)
+        self.packing = ""  # what it was reduced to, where cells ran out of memory
         self.occupancy = Occupancy()
         self._lock = threading.Lock()
         self._started = time.monotonic()
@@ -157,6 +158,18 @@ class Scoreboard:
             if not succeeded:
                 self._failures.append((cell.job.name, reason))
         self._on_event("cell_ended", _of_cell(cell) | _outcome(succeeded, reason))
+
+    def cell_returned(self, cell: PlannedCell) -> None:
+        """Put a cell that could not run now back before all others; it counts as never started."""
+        with self._lock:
+            self._running.discard(cell.job.cell_id)
+            self.occupancy.cell_ended(cell.job.cell_id)
+            self._waiting.insert(0, cell)
+
+    def packing_reduced(self, packing: str) -> None:
+        """Record that cells ran out of memory and ``packing``, such as "3 a GPU", is what runs at once from now on."""
+        self.packing = packing
+        self._on_event("packing_reduced", {"packing": packing})
 
     def stages_pending(self) -> int:
         """How many stages are running, or waiting for their turn."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweep.launch_ray import LaunchError, divide
+from sweep.shares import LaunchError, divide
 from trainables.config import ComputeConfig
 
 
@@ -79,3 +79,21 @@ def test_a_plan_that_can_never_run_is_refused(
 ) -> None:
     with pytest.raises(LaunchError, match=message):
         divide(compute, resources)
+
+
+def test_less_packed_shares_have_one_cell_less_on_each_gpu_down_to_one() -> None:
+    shares = divide(ComputeConfig(gpus_per_cell=0.25, pretraining_workers=2), {"CPU": 64.0, "GPU": 8.0})
+    found = []
+    fewer = shares.less_packed()
+    while fewer:
+        found.append((fewer.words, fewer.slots, fewer.stage, fewer.gpus_per_cell))
+        fewer = fewer.less_packed()
+    assert found == [("3 a GPU", 24, 6, 1 / 3), ("2 a GPU", 16, 4, 1 / 2), ("1 a GPU", 8, 2, 1.0)]
+
+
+def test_without_gpus_less_packed_shares_run_one_cell_less_at_a_time() -> None:
+    shares = divide(ComputeConfig(), {"CPU": 2.0})
+    fewer = shares.less_packed()
+    assert fewer is not None
+    assert (fewer.words, fewer.slots) == ("1 at a time", 1)
+    assert fewer.less_packed() is None
