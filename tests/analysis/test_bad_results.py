@@ -84,7 +84,7 @@ def test_doubled_cells_count_once_and_are_named(small):
     shutil.copy(first, root / "cells" / "zz-copy.parquet")
     loaded = load_results(root)
     assert len(loaded.cells) == 12
-    assert any("1 files of one cell" in warning and first.stem in warning for warning in loaded.warnings)
+    assert any("zz-copy.parquet" in warning and f"rows of cell {first.stem}" in warning for warning in loaded.warnings)
 
 
 def test_two_cells_of_one_grid_point_without_a_plan_count_once(small):

@@ -42,7 +42,7 @@ def commit(root: Path, cell_id: str) -> None:
 
 @pytest.mark.parametrize("table", SCHEMAS)
 def test_every_table_reads_back_what_was_written(tmp_path: Path, table: str) -> None:
-    write_rows(tmp_path, table, "one", [row(table)])
+    write_rows(tmp_path, table, "x", [row(table)])  # the cell that the row is of
     content, problems = read_table(tmp_path, table)
     assert content.to_pylist() == [row(table)]
     assert problems == []

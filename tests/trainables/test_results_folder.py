@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,12 +40,17 @@ from trainables.results import (
     write_rows,
     write_text,
 )
+from trainables.results.atomic import own_prefix
 
 EXAMPLES = {pa.string(): "x", pa.float64(): 0.5, pa.timestamp("us", tz="UTC"): datetime(2026, 1, 1, tzinfo=UTC)}
 
 
 def row(table: str, **values: Any) -> dict[str, Any]:
     return {field.name: EXAMPLES.get(field.type, 1) for field in SCHEMAS[table]} | values
+
+
+def of_cell(table: str, cell_id: str) -> dict[str, str]:
+    return {"cell_id": cell_id} if "cell_id" in SCHEMAS[table].names else {}
 
 
 def commit(root: Path, cell_id: str) -> None:
@@ -84,7 +90,7 @@ DAMAGES = [empty, torn_at_the_end, torn_in_the_middle, of_another_kind, of_anoth
 @pytest.mark.parametrize("table", SCHEMAS)
 def test_a_damaged_file_of_any_table_is_named_and_the_others_are_read(tmp_path: Path, table: str, damage: Any) -> None:
     for name in ("a", "b", "c"):
-        write_rows(tmp_path, table, name, [row(table)])
+        write_rows(tmp_path, table, name, [row(table, **of_cell(table, name))])
     damage(tmp_path / table / "b.parquet")
     content, (problem,) = read_table(tmp_path, table)
     assert content.num_rows == 2
@@ -100,6 +106,30 @@ def test_a_cell_that_lost_one_of_its_files_is_planned_and_run_again(tmp_path: Pa
     assert finished_cells(tmp_path) == {"a"}
     assert is_finished(tmp_path, "a")
     assert not is_finished(tmp_path, "b")
+
+
+@pytest.mark.parametrize("table", ["cells", "curves", "cases"])
+def test_a_file_of_another_cell_is_named_not_read_and_its_cell_is_run_again(tmp_path: Path, table: str) -> None:
+    for name in ("aaaa", "bbbb"):
+        commit(tmp_path, name)
+    shutil.copy(tmp_path / table / "bbbb.parquet", tmp_path / table / "aaaa.parquet")
+    content, (problem,) = read_table(tmp_path, table)
+    assert content["cell_id"].to_pylist() == ["bbbb"]
+    assert "aaaa.parquet" in problem
+    assert "rows of cell bbbb, expected those of aaaa" in problem
+    assert finished_cells(tmp_path) == {"bbbb"}
+
+
+def test_another_machines_temporary_file_is_left_alone_for_a_day(tmp_path: Path) -> None:
+    strange, own = tmp_path / ".tmp-elsewhere-x1", tmp_path / f"{own_prefix()}x2"
+    for path in (strange, own):
+        path.write_text("half")
+    assert remove_abandoned(tmp_path) == 1
+    assert strange.exists()
+    yesterday = time.time() - 86_500
+    os.utime(strange, (yesterday, yesterday))
+    assert remove_abandoned(tmp_path) == 1
+    assert not strange.exists()
 
 
 def test_a_row_of_another_cell_under_a_cells_name_does_not_finish_it(tmp_path: Path) -> None:

@@ -2,17 +2,22 @@
 
 In: a path and what to write. Out: the file, flushed to disk under a temporary name and then renamed. The writer holds a
 lock on its temporary file; a file that nobody holds is of a writer that was killed, and ``remove_abandoned`` takes it
-away. Where the file system has no locks, such files stay.
+away. Another machine's lock may not be seen from here, so its files, which are named after it, are taken away only
+when they are a day old. Where the file system has no locks, such files stay.
 """
 
 import contextlib
 import fcntl
 import os
+import re
+import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 PREFIX = ".tmp-"
+STRANGE_SECONDS = 86_400  # after which another machine's temporary file is taken for abandoned
 
 
 def write_text(path: Path, text: str) -> None:
@@ -58,12 +63,17 @@ def make_durable(folder: Path) -> None:
 def _held_file(folder: Path) -> tuple[int, Path]:
     """Create a temporary file and hold a lock on it until its handle is closed or this process dies."""
     while True:
-        handle, name = tempfile.mkstemp(dir=folder, prefix=PREFIX)
+        handle, name = tempfile.mkstemp(dir=folder, prefix=own_prefix())
         with contextlib.suppress(OSError):  # no locks here, or taken for abandoned already
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         if os.fstat(handle).st_nlink:
             return handle, Path(name)
         os.close(handle)
+
+
+def own_prefix() -> str:
+    """Return how the names of this machine's temporary files begin."""
+    return f"{PREFIX}{re.sub(r'[^A-Za-z0-9.]', '-', socket.gethostname())}-"
 
 
 def _remove_if_abandoned(path: Path) -> bool:
@@ -72,6 +82,9 @@ def _remove_if_abandoned(path: Path) -> bool:
     except OSError:  # renamed by its writer, or another user's
         return False
     try:
+        is_strange = not path.name.startswith(own_prefix())
+        if is_strange and time.time() - os.fstat(handle).st_mtime < STRANGE_SECONDS:
+            return False
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         path.unlink()
     except OSError:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from trainables.results.compacted import TableFiles, is_compacted, must_be_there, units_of
+from trainables.results.compacted import COMPACTED_TABLES, TableFiles, is_compacted, must_be_there, units_of
 from trainables.results.contract import SCHEMAS
 
 MAGIC = b"PAR1"
@@ -51,11 +51,19 @@ def read_part(table: str, names: Sequence[str], path: Path) -> Part:
             is_many = is_compacted(table, path.name)
             units = units_of(file.metadata.metadata) if is_many else frozenset({path.stem})
             rows = file.read(columns=list(names), use_threads=is_many).select(names)
+            if not is_many and table in COMPACTED_TABLES and "cell_id" in names:
+                _must_be_of(path.stem, rows["cell_id"])
             is_ours = rows.schema.equals(schema)
             return Part(rows.replace_schema_metadata() if is_ours else rows.cast(schema), units)
     except READ_ERRORS as error:
         must_be_there(path, error)
         return Part(None, problem=f"{path}: not a readable {table} file ({str(error).splitlines()[0]})")
+
+
+def _must_be_of(cell_id: str, found: pa.ChunkedArray) -> None:
+    """Refuse a file that was put in the place of another cell's."""
+    if others := set(found.unique().to_pylist()) - {cell_id}:
+        raise ValueError(f"rows of cell {', '.join(sorted(map(str, others)))}, expected those of {cell_id}")
 
 
 @functools.cache
@@ -87,7 +95,7 @@ def _without(rows: pa.Table, units: frozenset[str]) -> pa.Table:
 def is_whole(table: str, path: Path) -> bool:
     """Return whether a unit's single file is there and has its table's columns, from the end of the file alone.
 
-    Parquet ends with its schema and statistics: a torn file has none, and that of a cell's row names the cell. Where
+    Parquet ends with its schema and statistics: a torn file has none, and those of a cell's rows name the cell. Where
     the end says less than that, the file is read. Raises VanishedError.
     """
     try:
@@ -97,10 +105,10 @@ def is_whole(table: str, path: Path) -> bool:
         return False
     if any(name not in footer for name in NAMES[table]):
         return False
-    if table != "cells" or path.stem.encode() in footer:
+    if path.stem.encode() in footer:
         return True
     rows = read_part(table, ["cell_id"], path).rows
-    return rows is not None and rows["cell_id"].to_pylist() == [path.stem]
+    return rows is not None and (table != "cells" or rows.num_rows == 1)
 
 
 def _footer(path: Path) -> bytes:
