@@ -93,10 +93,11 @@ def _place(each: ExampleSlice) -> Row:
 
 def _as_grey(image: npt.NDArray[np.float16]) -> Mask:
     """Turn (channel, row, column) into the mean of its channels, from black to white."""
-    grey = image.astype(np.float32).mean(0)
-    low, high = np.percentile(grey, DISPLAY_PERCENTILES)
-    scaled = (grey - low) / max(float(high - low), 1e-6)
-    return np.round(255 * scaled.clip(0, 1)).astype(np.uint8)
+    mean = image.astype(np.float32).mean(0)
+    low, high = np.percentile(mean, DISPLAY_PERCENTILES)
+    scaled = (mean - low) / max(float(high - low), 1e-6)
+    grey: Mask = np.round(255 * scaled.clip(0, 1)).astype(np.uint8)
+    return grey
 
 
 def _packed(pixels: Mask) -> bytes:
