@@ -13,8 +13,8 @@ CAPTIONS = {
         "training, by rule: patients in turn from each group, and of each the slice with most foreground. Shown are "
         "those with the highest, the median and the lowest mean Dice over all arms and seeds at this label count; the "
         "seed is the first at which most arms have finished. Solid: what an arm predicts, with its Dice on the slice, "
-        "and in the top row the truth; dashed: the truth. Slices are cut to where masks lie. Dice of one slice is not "
-        "that of a whole volume.",
+        "and in the top row the truth; white, dashed: the truth. Slices are cut to where masks lie. Dice of one slice "
+        "is not that of a whole volume.",
         "Outlines of true and predicted structures on the best, median and worst example slice after {count} labelled "
         "{unit}. Dice of each arm: {scores}.",
     ),

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from analysis.captions import caption
 from analysis.drawing import Drawing, arm_id
@@ -91,12 +92,15 @@ def _cut(each: ExampleSlice) -> tuple[slice, slice]:
 
 
 def _outline(panel: Axes, mask: Pixels, colour: str | None, style: str) -> None:
+    """Draw the outline of every class; a colour of its own stands out from black and white alike."""
     places = np.arange(-1, len(mask) + 1)
     for index in (int(each) for each in np.unique(mask) if each):
         inside = np.pad(mask == index, 1).astype(float)  # closed where a structure leaves the cut
-        panel.contour(
+        lines = panel.contour(
             places, places, inside, [0.5], colors=[colour or _colour(index)], linewidths=1.1, linestyles=style
         )
+        if colour:
+            lines.set_path_effects([withStroke(linewidth=2.0, foreground="0.15")])
     panel.set_xlim(-0.5, len(mask) - 0.5)
     panel.set_ylim(len(mask) - 0.5, -0.5)
 
@@ -119,7 +123,7 @@ def _legend(figure: Figure, sheet: ExampleSheet, findings: Findings) -> None:
     legend = figure.legend(
         handles=handles,
         loc="lower center",
-        ncols=4,
+        ncols=2,
         fontsize=8,
         facecolor="0.25",
         edgecolor="none",
