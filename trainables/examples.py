@@ -101,4 +101,4 @@ def _as_grey(image: npt.NDArray[np.float16]) -> Mask:
 
 
 def _packed(pixels: Mask) -> bytes:
-    return zlib.compress(np.ascontiguousarray(pixels, dtype=np.uint8).tobytes(), 9)
+    return zlib.compress(np.ascontiguousarray(pixels, dtype=np.uint8).tobytes())

@@ -17,7 +17,7 @@ def test_nothing_overflows_and_no_request_leaves_the_page(page, browser, width, 
     browser.open(page, width, scheme)
     browser.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
-    assert set(browser.requests) == {page.as_uri()}
+    assert {each for each in browser.requests if not each.startswith("data:image/png;base64,")} == {page.as_uri()}
     assert browser.errors == []
 
 

@@ -116,7 +116,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("cell_id", pa.string()),
             ("patient", pa.string()),
             ("phase", pa.string()),
-            ("slice_index", pa.int32()),  # within the volume of this patient and phase
+            ("slice_index", pa.int32()),  # from 0, within the volume of this patient and phase
             ("prediction", pa.binary()),  # class of each pixel: zlib of uint8 row by row, as many rows as columns
         ]
     ),
