@@ -18,7 +18,7 @@ from analysis.findings import Findings
 
 COLOURS = ("#E69F00", "#56B4E9", "#CC79A7", "#009E73", "#F0E442", "#D55E00", "#0072B2")
 TRUTH_COLOUR = "white"
-PANEL, GAP, NAME, HEAD, FOOT = 1.2, 0.05, 0.24, 0.66, 0.5  # inches
+PANEL, GAP, NAME, HEAD, FOOT = 1.2, 0.05, 0.24, 0.9, 0.5  # inches
 MARGIN = 0.15  # of the cut's side, around all masks
 LONGEST_NAME = 48  # characters that fit the width of three panels
 LONGEST_PATIENT = 16
@@ -47,6 +47,8 @@ def _draw(name: str, sheet: ExampleSheet, findings: Findings) -> Drawing:
         top = height - HEAD - row * (NAME + PANEL) - 0.17
         size = 8.5 * min(1.0, LONGEST_NAME / len(variant))
         figure.text(GAP / width, top / height, variant, fontsize=size, weight="bold")
+    title = f"{sheet.label_count} labelled {findings.results.label_unit}"
+    figure.text(0.5, 1 - 0.17 / height, title, fontsize=9.5, weight="bold", ha="center")
     _legend(figure, sheet, findings)
     words = {"count": sheet.label_count, "seed": sheet.seed, "num_slices": sheet.num_slices, "scores": _scores(sheet)}
     return Drawing(name, *caption("examples", findings, words), figure)
@@ -57,7 +59,7 @@ def _head(figure: Figure, each: ExampleSlice, centre: float, height: float) -> N
     place = f"{each.phase}, slice {each.slice_index + 1}".removeprefix(", ")
     lines = (each.rank, f"mean Dice {each.mean_dice:.2f}", patient, place)
     for number, words in enumerate(lines):
-        y = (height - 0.14 - 0.15 * number) / height
+        y = (height - 0.38 - 0.15 * number) / height
         figure.text(centre, y, words, ha="center", fontsize=8, weight="bold" if number == 0 else "normal")
 
 
