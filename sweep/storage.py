@@ -56,8 +56,12 @@ def _cell_bytes(experiment: Experiment, inputs: Inputs) -> int:
 
 
 def _example_bytes(experiment: Experiment, inputs: Inputs) -> int:
-    """Return the bytes of one cell's examples; image and truth, once for all cells, are left out."""
-    number = min(experiment.compute.example_slices, inputs.summary["num_patients"]["test"])
+    """Return the bytes of one cell's examples, as if each test volume were another patient's.
+
+    Image and truth, stored once for all cells, are left out.
+    """
+    num_volumes = sum(len(fold["test"]) for fold in inputs.split)
+    number = min(experiment.compute.example_slices, num_volumes)
     packed = random.Random(0).randbytes(experiment.data.image_size**2 // PIXELS_A_BYTE)
     rows = [row | {"prediction": packed} for row in _rows("examples", number)]
     return num_bytes("examples", rows) if rows else 0
