@@ -3,9 +3,21 @@
 In: the name of a figure and the findings. Out: caption and alternative text.
 """
 
+from collections.abc import Mapping
+
 from analysis.findings import Findings
 
 CAPTIONS = {
+    "examples": (
+        "Segmentations after {count} labelled {unit}, seed {seed}. {num_slices} test slices were fixed before any "
+        "training, by rule: patients in turn from each group, and of each the slice with most foreground. Shown are "
+        "those with the highest, the median and the lowest mean Dice over all arms and seeds at this label count; the "
+        "seed is the first at which most arms have finished. Solid: what an arm predicts, with its Dice on the slice, "
+        "and in the top row the truth; white, dashed: the truth. Slices are cut to where masks lie. Dice of one slice "
+        "is not that of a whole volume.",
+        "Outlines of true and predicted structures on the best, median and worst example slice after {count} labelled "
+        "{unit}. Dice of each arm: {scores}.",
+    ),
     "error_vs_labels": (
         "Test error (1 - mean foreground Dice) against the number of labels. Lines join medians over seeds; "
         "small points are single seeds, set slightly apart sideways. Lower is better. Both axes are "
@@ -47,13 +59,14 @@ CAPTIONS = {
 }
 
 
-def caption(name: str, findings: Findings) -> tuple[str, str]:
-    """Return the caption and the alternative text of a figure."""
+def caption(name: str, findings: Findings, more: Mapping[str, object] | None = None) -> tuple[str, str]:
+    """Return the caption and the alternative text of a figure; ``more`` are words that it alone needs."""
     words = {
         "unit": findings.results.label_unit,
         "reference": findings.reference,
         "num_arms": len(findings.headline),
         "level": f"{100 * findings.results.options.confidence:g}%",
+        **(more or {}),
     }
     text, alt = CAPTIONS[name]
     return text.format(**words), alt.format(**words)

@@ -64,6 +64,10 @@ def tip(panel: Axes, x: float, y: float, variant: str, words: str) -> None:
 
 
 def _with_marks(svg: str) -> str:
-    """Turn the ids that ``arm_id`` and ``tip`` gave into what a browser understands: data-arm and a title on hover."""
+    """Turn the ids that ``arm_id`` and ``tip`` gave into what a browser understands: data-arm and a title on hover.
+
+    Pictures lose theirs, which matplotlib makes of their pixels: a picture that is shown twice would have one id.
+    """
+    svg = re.sub(r'(<image\b[^>]*?)\sid="[^"]*"', r"\1", svg)
     svg = re.sub(r'<g id="arm ([^"]*)">', r'<g data-arm="\1">', svg)
     return re.sub(r'<g id="tip ([^"|]*)\|([^"]*)">', r'<g data-arm="\1" class="tip"><title>\2</title>', svg)

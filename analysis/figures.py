@@ -17,6 +17,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from analysis.axes import error_axis, label_axis, limit_ratio, plain_log, share_limits
 from analysis.captions import caption
 from analysis.drawing import STYLE, Drawing, arm_id, tip
+from analysis.example_figure import draw_examples
 from analysis.falling_curve import describe_labels, describe_labels_interval
 from analysis.findings import Findings, epoch_ladder
 from analysis.law_fit import LawFit
@@ -38,7 +39,7 @@ def draw_all(findings: Findings) -> list[Drawing]:
     ]
     with matplotlib.rc_context({**seaborn.axes_style("whitegrid"), **STYLE}):
         drawings = [make(findings) for make in makers]
-    return [drawing for drawing in drawings if drawing]
+        return [*draw_examples(findings), *(drawing for drawing in drawings if drawing)]
 
 
 def error_vs_labels(findings: Findings) -> Drawing | None:

@@ -15,7 +15,7 @@ import pandas as pd
 import yaml
 
 from analysis.selection import DESIGN_AXES, ReportError, keep_scored, select_design
-from trainables.results import check_results, read_table
+from trainables.results import SCHEMAS, check_results, read_table
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class ExperimentResults:
     pretraining: pd.DataFrame
     missing: pd.DataFrame  # planned, not finished; reason is empty where no failure was recorded
     failures: pd.DataFrame  # failed cells and stages
+    examples: pd.DataFrame = field(default_factory=pd.DataFrame)  # predictions; none in results of older programs
+    example_slices: pd.DataFrame = field(default_factory=pd.DataFrame)
     num_other_protocol: int = 0
     config: dict[str, Any] = field(default_factory=dict)  # the resolved experiment; empty where it is missing
     data: dict[str, Any] = field(default_factory=dict)
@@ -88,6 +90,8 @@ def load_results(root: Path, protocol: str | None = None) -> ExperimentResults:
         pretraining=tables["pretraining"],
         missing=_missing_cells(planned, kept, failures, scoreless),
         failures=failures.reset_index(drop=True),
+        examples=tables["examples"][tables["examples"]["cell_id"].isin(kept)].reset_index(drop=True),
+        example_slices=tables["example_slices"],
         num_other_protocol=len(tables["cells"]) - len(cells) - len(scoreless),
         config=config,
         data=data,
@@ -120,7 +124,7 @@ def write_fits(path: Path, fits: pd.DataFrame) -> None:
 
 def _read_tables(root: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
     tables, warnings = {}, []
-    for name in ("planned", "cells", "curves", "cases", "pretraining", "failures"):
+    for name in SCHEMAS:
         table, problems = read_table(root, name)
         tables[name] = table.to_pandas()
         warnings += [f"Left out: {problem}." for problem in problems]

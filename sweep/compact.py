@@ -1,7 +1,8 @@
 """Merge the many small files of a results folder into few large ones: python -m sweep.compact RESULTS
 
-In: a results folder, running or stopped. Out: the same rows in one file for each of ``cells``, ``curves`` and
-``cases``; one line a table. It may run beside a sweep and be killed at any moment (``trainables.results.compaction``).
+In: a results folder, running or stopped. Out: the same rows in one file for each of ``cells``, ``curves``,
+``cases`` and ``examples``; one line a table. It may run beside a sweep and be killed at any moment
+(``trainables.results.compaction``).
 Exit codes: 0 compacted, or nothing to do; 1 error; 2 usage.
 """
 

@@ -18,6 +18,7 @@ from trainables.models.encoder import Encoder
 from trainables.results import SCHEMAS, num_bytes
 
 CARD_BYTES = 3000  # of the JSON beside an encoder
+PIXELS_A_BYTE = 16  # of a predicted mask, compressed
 HEADER_BYTES = 100  # of one tensor's entry in a safetensors file
 
 
@@ -50,7 +51,20 @@ def _cell_bytes(experiment: Experiment, inputs: Inputs) -> int:
     num_evaluations = 1 + -(-config.steps // config.evaluate_every)
     num_volumes = sum(len(fold["test"]) for fold in inputs.split)
     rows = {"cells": 1, "curves": num_evaluations, "cases": num_volumes * len(inputs.summary["class_names"])}
-    return sum(num_bytes(table, _rows(table, number)) for table, number in rows.items())
+    found = sum(num_bytes(table, _rows(table, number)) for table, number in rows.items())
+    return found + _example_bytes(experiment, inputs)
+
+
+def _example_bytes(experiment: Experiment, inputs: Inputs) -> int:
+    """Return the bytes of one cell's examples, as if each test volume were another patient's.
+
+    Image and truth, stored once for all cells, are left out.
+    """
+    num_volumes = sum(len(fold["test"]) for fold in inputs.split)
+    number = min(experiment.compute.example_slices, num_volumes)
+    packed = random.Random(0).randbytes(experiment.data.image_size**2 // PIXELS_A_BYTE)
+    rows = [row | {"prediction": packed} for row in _rows("examples", number)]
+    return num_bytes("examples", rows) if rows else 0
 
 
 def _rows(table: str, number: int) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ HOMES = {
     "tensorboardX": ("sweep/tensorboard.py",),
     "mlflow": ("sweep/export.py",),
     "wandb": ("sweep/export.py",),
-    "matplotlib": ("analysis/figures.py", "analysis/axes.py", "analysis/drawing.py"),
+    "matplotlib": ("analysis/figures.py", "analysis/axes.py", "analysis/drawing.py", "analysis/example_figure.py"),
     "seaborn": ("analysis/figures.py",),
     "jinja2": ("analysis/page.py",),
     "rich": (

@@ -1,9 +1,9 @@
 """One cell of the grid: fine-tune a segmentation network on a labelled subset, validate on the way, test once.
 
-In: a CellJob. Out: its row, its curve and its test counts (``results.commit_cell``). The budget is a number of
-steps whatever the label count; validation is deterministic; the last network is the one that is tested, so no
-validation score selects it. Equal jobs give equal numbers on one machine and thread count: every random draw comes
-from the cell's seeds.
+In: a CellJob. Out: its row, its curve, its test counts and example segmentations (``results.commit_cell``). The budget
+is a number of steps whatever the label count; validation is deterministic; the last network is the one that is
+tested, so no validation score selects it. Equal jobs give equal numbers on one machine and thread count: every random
+draw comes from the cell's seeds.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ import functools
 import importlib.metadata
 import math
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,12 @@ from trainables.config import DataConfig, FinetuneConfig, content_hash
 from trainables.data.batches import Samples, finetune_batch, from_slices, network_input
 from trainables.data.slices import SliceStore, open_store
 from trainables.data.splits import PARTS, LabelSubset, label_order, take_labels
+from trainables.examples import Mask, choose_slices, prediction_rows, slice_rows
 from trainables.jobs import CellJob
 from trainables.metrics import Counts, SoftJaccard, dice, iou, patient_mean, slice_counts
 from trainables.models.segmenter import Segmenter, jaccard_loss
 from trainables.processes import seeded, this_worker
-from trainables.results import commit_cell
+from trainables.results import commit_cell, record_example_slices
 from trainables.schedule import warmup_cosine
 from trainables.weights import build_encoder, check_unchanged
 
@@ -44,20 +46,24 @@ class CellResult:
     cell: Row
     curves: list[Row]
     cases: list[Row]
+    examples: list[Row]
+    example_slices: Sequence[Row]
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Loss and counts (slice, class, 3) of one deterministic pass."""
+    """Loss and counts (slice, class, 3) of one deterministic pass, and the masks predicted on the slices asked for."""
 
     loss: float
     counts: Counts
+    masks: list[Mask] = dataclasses.field(default_factory=list)
 
 
 def run_and_commit(job: CellJob) -> CellResult:
     """Run a cell and write its rows."""
     result = run_cell(job)
-    commit_cell(job.results, result.cell, result.curves, result.cases)
+    record_example_slices(job.results, result.example_slices)
+    commit_cell(job.results, result.cell, result.curves, result.cases, result.examples)
     return result
 
 
@@ -76,7 +82,8 @@ def run_cell(job: CellJob) -> CellResult:
     validation = data["validation"].subset(chosen)
     fit = _fit(job, network, train, validation)
     tested = time.perf_counter()
-    test = evaluate(network, data["test"], job.finetune)
+    shown = choose_slices(store, job.compute.example_slices)
+    test = evaluate(network, data["test"], job.finetune, [each.position for each in shown])
     cases, scores = _score_cases(job, store, test.counts)
     now = time.perf_counter()
     cell = {
@@ -103,7 +110,8 @@ def run_cell(job: CellJob) -> CellResult:
         "code_version": f"labelcurve {importlib.metadata.version('labelcurve')}, torch {torch.__version__}",
         "finished_at": datetime.now(UTC),
     }
-    return CellResult(cell, fit.curves, cases)
+    examples = prediction_rows(job.cell_id, shown, test.masks)
+    return CellResult(cell, fit.curves, cases, examples, slice_rows(store, shown))
 
 
 def _labelled_subset(job: CellJob, store: SliceStore) -> LabelSubset:
@@ -233,18 +241,26 @@ def _pooled_dice(counts: Counts) -> float | None:
 
 
 @torch.no_grad()
-def evaluate(network: Segmenter, samples: Samples, config: FinetuneConfig) -> Evaluation:
-    """Score every slice whole, without augmentation; the result does not depend on the batch size."""
+def evaluate(network: Segmenter, samples: Samples, config: FinetuneConfig, kept: Sequence[int] = ()) -> Evaluation:
+    """Score every slice whole, without augmentation; the result does not depend on the batch size.
+
+    The masks predicted at the positions ``kept`` are returned in that order.
+    """
     network.eval()
     device = samples.device
     loss, counts = SoftJaccard(network.num_classes, device), []
+    masks: dict[int, Mask] = {}
     for indices in torch.split(torch.arange(len(samples)), config.evaluation_batch_size):
-        images, masks = network_input(samples.take(indices)), samples.take_targets(indices)
+        images, truth = network_input(samples.take(indices)), samples.take_targets(indices)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             logits = network(images)
-        loss.add(logits, masks)
-        counts.append(slice_counts(logits.argmax(1), masks, network.num_classes))
-    return Evaluation(loss.loss(), torch.cat(counts).cpu().numpy())
+        loss.add(logits, truth)
+        predicted = logits.argmax(1)
+        counts.append(slice_counts(predicted, truth, network.num_classes))
+        for place, position in enumerate(indices.tolist()):
+            if position in kept:
+                masks[position] = predicted[place].to("cpu", torch.uint8).numpy()
+    return Evaluation(loss.loss(), torch.cat(counts).cpu().numpy(), [masks[position] for position in kept])
 
 
 def _score_cases(job: CellJob, store: SliceStore, counts: Counts) -> tuple[list[Row], Row]:

@@ -7,6 +7,7 @@ curve) and EPOCH_PENALTY.
 
 import json
 import math
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import yaml
 from trainables.results import (
     SCHEMA_VERSION,
     commit_cell,
+    record_example_slices,
     record_failure,
     record_plan,
     write_rows,
@@ -55,6 +57,7 @@ SPEED = {  # steps until the curve has covered 1 - 1/e of its way
 }
 EPOCH_PENALTY = {0: 1.0, 3: 1.0, 12: 1.0}
 CLASSES = ("RV", "MYO", "LV")
+EXAMPLES = {"patient-1": 1, "patient-2": 4, "patient-3": 2}  # rows of eight that a prediction misses; random one more
 
 
 def true_error(arm: str, label_count: int, epochs: int = 12) -> float:
@@ -121,6 +124,7 @@ def write_results(
         _write_cell(root, row, noise * (luck + 0.5 * generator.normal()))
     for row in absent[left_out:]:
         _write_failure(root, row)
+    _write_example_slices(root)
     _write_pretraining(root)
     if beside:
         _write_beside(root, seeds)
@@ -142,7 +146,8 @@ def _write_cell(root: Path, axes: dict[str, Any], log_noise: float) -> None:
         }
         for step, score in zip(steps, dice, strict=True)
     ]
-    commit_cell(root, _cell(axes, error, float(dice[-1])), curves, _cases(axes["cell_id"], error))
+    examples = _examples(axes) if axes["label_count"] in (LABEL_COUNTS[0], LABEL_COUNTS[-1]) else []
+    commit_cell(root, _cell(axes, error, float(dice[-1])), curves, _cases(axes["cell_id"], error), examples)
 
 
 def _cell(axes: dict[str, Any], error: float, val_dice: float) -> dict[str, Any]:
@@ -195,6 +200,44 @@ def _cases(cell_id: str, error: float) -> list[dict[str, Any]]:
                     }
                 )
     return rows
+
+
+def example_mask(missed: int = 0) -> np.ndarray:
+    """A square of 8 by 8 pixels of the third class, less some of its rows."""
+    mask = np.zeros((20, 20), np.uint8)
+    mask[6 + missed : 14, 6:14] = 3
+    return mask
+
+
+def _examples(axes: dict[str, Any]) -> list[dict[str, Any]]:
+    worse = axes["arm"] == "random"
+    return [
+        {
+            "cell_id": axes["cell_id"],
+            "patient": patient,
+            "phase": "ED",
+            "slice_index": 4,
+            "prediction": zlib.compress(example_mask(missed + worse).tobytes()),
+        }
+        for patient, missed in EXAMPLES.items()
+    ]
+
+
+def _write_example_slices(root: Path) -> None:
+    image = np.linspace(0, 255, 400).astype(np.uint8)
+    rows = [
+        {
+            "data_id": "data",
+            "patient": patient,
+            "phase": "ED",
+            "slice_index": 4,
+            "group": "NOR",
+            "image": zlib.compress(image.tobytes()),
+            "truth": zlib.compress(example_mask().tobytes()),
+        }
+        for patient in EXAMPLES
+    ]
+    record_example_slices(root, rows)
 
 
 def _write_failure(root: Path, axes: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ def page(report):
 def test_the_page_needs_no_other_file_and_forbids_itself_the_network(page):
     assert "default-src 'none'" in page
     assert page.count("<script>") == page.count("<script") == 1
-    assert re.findall(r'(?:src|href)="(?!#)[^"]*"', page) == []
+    assert re.findall(r'(?:src|href)="(?!#|data:image/png;base64,)[^"]*"', page) == []
     assert re.findall(r"url\((?!#)", page) == []
     assert "@import" not in page
 
@@ -50,7 +50,7 @@ def test_the_page_is_well_formed_and_its_ids_are_unique(page):
 
 
 def test_the_page_shows_every_figure_with_a_caption_and_a_text_alternative(page):
-    assert page.count("<svg") == page.count("<figcaption") == page.count('role="img"') == 7
+    assert page.count("<svg") == page.count("<figcaption") == page.count('role="img"') == 9
 
 
 def test_the_page_names_missing_and_failed_cells_and_escapes_their_text(page):
@@ -78,7 +78,7 @@ def test_figures_tables_and_fits_stand_beside_the_page(report):
     folder = report.page.parent
     svgs = {path.stem for path in (folder / "figures").glob("*.svg")}
     assert svgs == {path.stem for path in (folder / "figures").glob("*.png")}
-    assert len(svgs) == 7
+    assert len(svgs) == 9
     fits = pd.read_parquet(folder / "fits.parquet")
     assert set(fits["variant"]) == set(pd.read_csv(folder / "tables" / "errors.csv")["variant"])
     for name in (
@@ -127,11 +127,14 @@ def test_the_command_prints_the_answer_and_the_page(simulated, tmp_path, capsys,
 
 def test_a_sweep_of_one_seed_and_few_tables_still_has_a_page(simulated, tmp_path):
     root = simulated.write_results(tmp_path / "sweep", seeds=simulated.SEEDS[:1], beside=False)
-    for table in ("curves", "cases", "pretraining", "failures"):
+    for table in ("curves", "cases", "examples", "pretraining", "failures"):
         shutil.rmtree(root / table, ignore_errors=True)
     report = write_report(root)
     assert "One seed" in report.answer
-    assert "data.json is missing" in report.page.read_text()
+    page = report.page.read_text()
+    assert "data.json is missing" in page
+    assert "hold no example segmentations" in page
+    assert not list((report.page.parent / "figures").glob("examples*"))
 
 
 def test_an_empty_folder_ends_with_status_one_and_one_line(tmp_path, capsys):

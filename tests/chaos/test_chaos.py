@@ -18,7 +18,12 @@ from tests.chaos.witness import Witness
 from trainables.results import SCHEMAS, commit_cell, open_results, read_table, write_rows
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = {pa.string(): "x", pa.float64(): 0.5, pa.timestamp("us", tz="UTC"): datetime(2026, 1, 1, tzinfo=UTC)}
+EXAMPLES = {
+    pa.string(): "x",
+    pa.binary(): b"x",
+    pa.float64(): 0.5,
+    pa.timestamp("us", tz="UTC"): datetime(2026, 1, 1, tzinfo=UTC),
+}
 
 
 @pytest.mark.ray

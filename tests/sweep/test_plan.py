@@ -84,6 +84,7 @@ def test_another_order_of_labelling_changes_the_ids_of_its_subset_seed_only(tmp_
         "report.near_minimum=0.2",
         "name=other",
         "compute.slots=7",
+        "compute.example_slices=0",
         "compute.price_per_device_hour=2",
     ],
 )

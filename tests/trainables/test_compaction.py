@@ -31,8 +31,14 @@ from trainables.results import (
 )
 
 CELLS = ("a", "b", "c")
-TABLES = ("cells", "curves", "cases")
-EXAMPLES = {pa.string(): "x", pa.float64(): 0.5, pa.timestamp("us", tz="UTC"): datetime(2026, 1, 1, tzinfo=UTC)}
+FINISHED = ("cells", "curves", "cases")  # in all of which a finished cell has a file
+TABLES = (*FINISHED, "examples")
+EXAMPLES = {
+    pa.string(): "x",
+    pa.binary(): b"x",
+    pa.float64(): 0.5,
+    pa.timestamp("us", tz="UTC"): datetime(2026, 1, 1, tzinfo=UTC),
+}
 
 
 class Killed(BaseException):  # stands for SIGKILL, which is no error
@@ -44,10 +50,11 @@ def row(table: str, **values: Any) -> dict[str, Any]:
 
 
 def commit(root: Path, cell_id: str, dice: float = 0.5) -> None:
-    """A cell with three points of a curve and two cases."""
+    """A cell with three points of a curve, two cases and two examples."""
     curves = [row("curves", cell_id=cell_id, step=step) for step in (0, 20, 10)]
     cases = [row("cases", cell_id=cell_id, patient=name) for name in ("p2", "p1")]
-    commit_cell(root, row("cells", cell_id=cell_id, test_dice=dice), curves, cases)
+    examples = [row("examples", cell_id=cell_id, slice_index=index) for index in (4, 2)]
+    commit_cell(root, row("cells", cell_id=cell_id, test_dice=dice), curves, cases, examples)
 
 
 @pytest.fixture
@@ -104,11 +111,11 @@ def test_a_compacted_folder_is_as_finished_as_before_and_takes_more_cells(root: 
 def test_a_second_compaction_takes_up_the_first_and_a_third_finds_nothing(root: Path) -> None:
     compact(root)
     commit(root, "aa")
-    assert [table.num_cells for table in compact(root)] == [4, 4, 4]
+    assert [table.num_cells for table in compact(root)] == [4, 4, 4, 4]
     assert names(root)[0].startswith("compacted-000002-")
     assert [r["cell_id"] for r in contents(root)["cells"]] == ["a", "aa", "b", "c"]
     before = names(root)
-    assert [table.path for table in compact(root)] == [None] * 3
+    assert [table.path for table in compact(root)] == [None] * 4
     assert names(root) == before
 
 
@@ -138,12 +145,12 @@ def stops(monkeypatch: pytest.MonkeyPatch, last: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "is_second"), [*((last, False) for last in range(13)), *((last, True) for last in (0, 2, 3, 4, 8))]
+    ("last", "is_second"), [*((last, False) for last in range(17)), *((last, True) for last in (0, 3, 4, 5, 10))]
 )
 def test_a_compaction_killed_before_any_of_its_steps_loses_and_doubles_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch, last: int, is_second: bool
 ) -> None:
-    """Three files are written, the generation is raised, nine or more files are removed: any may be the last step."""
+    """Four files are written, the generation is raised, twelve or more files are removed: any may be the last step."""
     if is_second:
         compact(root)
         for cell_id in ("aa", "z"):
@@ -237,7 +244,7 @@ def test_a_cell_that_is_written_again_while_it_is_compacted_is_not_removed(
     assert [r["test_dice"] for r in contents(root)["cells"]] == [0.5, 0.75, 0.5]
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", FINISHED)
 def test_a_torn_compacted_file_is_named_and_its_cells_are_run_again(root: Path, table: str) -> None:
     compact(root)
     (torn,) = (path for path in (root / table).iterdir() if path.name.startswith("compacted-"))
@@ -254,6 +261,20 @@ def test_a_torn_compacted_file_is_named_and_its_cells_are_run_again(root: Path, 
     assert [torn.name in problem for problem in told[table]] == [True]
     assert finished_cells(root) == {*CELLS, "d"}
     assert [r["cell_id"] for r in read_table(root, "cells")[0].to_pylist()] == [*CELLS, "d"]
+
+
+def test_examples_that_are_torn_or_were_never_there_leave_a_cell_finished(root: Path) -> None:
+    commit_cell(root, row("cells", cell_id="old"), [], [])
+    (root / "examples" / "a.parquet").write_bytes(b"PAR1 torn")
+    for _ in range(2):
+        assert finished_cells(root) == {*CELLS, "old"}
+        assert all(is_finished(root, cell_id) for cell_id in ("a", "old"))
+        assert {r["cell_id"] for r in read_table(root, "examples")[0].to_pylist()} == {"b", "c"}
+        compact(root)
+    (compacted,) = (root / "examples").glob("compacted-*")
+    compacted.write_bytes(b"PAR1 torn")
+    assert finished_cells(root) == {*CELLS, "old"}
+    assert is_finished(root, "b")
 
 
 def test_a_torn_single_file_does_not_hide_the_compacted_row(root: Path) -> None:
@@ -322,4 +343,4 @@ def test_the_command_says_what_became_of_each_table(root: Path) -> None:
         [sys.executable, "-m", "sweep.compact", str(root)], capture_output=True, text=True, check=True
     )
     assert "cells: 3 files of 3 cells -> compacted-000001-" in done.stdout
-    assert done.stdout.count("\n") == 3
+    assert done.stdout.count("\n") == 4

@@ -1,5 +1,8 @@
 """One cell: deterministic, learning, honest about its budget, and failing with a reason."""
 
+import shutil
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +59,7 @@ def test_equal_jobs_give_equal_numbers_also_after_another_cell_in_the_same_proce
     assert numbers(again.cell) == numbers(first.cell)
     assert [row["val_loss"] for row in again.curves] == [row["val_loss"] for row in first.curves]
     assert again.cases == first.cases
+    assert again.examples == first.examples
     assert numbers(other.cell) != numbers(first.cell)
 
 
@@ -81,6 +85,17 @@ def test_every_pixel_of_a_structure_is_a_true_positive_or_a_false_negative(tmp_p
     first, other = run_cell(job(tmp_path, cache)), run_cell(job(tmp_path, cache, train_seed=1))
     truth = [[row["true_positives"] + row["false_negatives"] for row in each.cases] for each in (first, other)]
     assert truth[0] == truth[1]
+
+
+def test_a_cell_with_examples_has_the_numbers_of_one_without(tmp_path: Path, cache: Path) -> None:
+    shown, plain = job(tmp_path / "a", cache), job(tmp_path / "b", cache)
+    first = run_and_commit(shown)
+    other = run_and_commit(plain.model_copy(update={"compute": ComputeConfig(cache=cache, example_slices=0)}))
+    assert numbers(other.cell) == numbers(first.cell)
+    assert [row["val_loss"] for row in other.curves] == [row["val_loss"] for row in first.curves]
+    assert other.cases == first.cases
+    assert [len(list((tmp_path / name).glob("example*/*.parquet"))) for name in "ab"] == [2, 0]
+    assert finished_cells(tmp_path / "b") == {"cell"}
 
 
 @pytest.mark.slow
@@ -157,6 +172,32 @@ def test_the_counts_of_each_volume_add_up_to_the_pixels_of_its_masks(
     )  # two patients, two classes
 
 
+def test_the_stored_predictions_have_the_counts_that_the_cell_was_scored_with(
+    tmp_path: Path, cache: Path, fundus: DataConfig
+) -> None:
+    """With one picture a patient a volume is one slice, so that its counts are those of its rows in ``cases``."""
+    assert fundus.root is not None
+    single = tmp_path / "single"
+    for path in fundus.root.glob("*/*_0.png"):
+        (single / path.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, single / path.parent.name)
+    root = tmp_path / "results"
+    run_and_commit(job(root, cache, label_count=6, data=fundus.model_copy(update={"root": single})))
+    cases = read_table(root, "cases")[0].to_pylist()
+    truths = {
+        (row["patient"], row["phase"]): zlib.decompress(row["truth"])
+        for row in read_table(root, "example_slices")[0].to_pylist()
+    }
+    examples = read_table(root, "examples")[0].to_pylist()
+    assert len(examples) == len(truths) == 2  # test patients
+    for row in examples:
+        pixels = list(zip(zlib.decompress(row["prediction"]), truths[row["patient"], row["phase"]], strict=True))
+        own = [case for case in cases if (case["patient"], case["phase"]) == (row["patient"], row["phase"])]
+        assert [case["true_positives"] for case in own] == [pixels.count((c, c)) for c in (1, 2)]
+        assert [case["false_positives"] for case in own] == [sum(p == c != t for p, t in pixels) for c in (1, 2)]
+        assert [case["false_negatives"] for case in own] == [sum(t == c != p for p, t in pixels) for c in (1, 2)]
+
+
 def test_a_cell_counts_the_validation_slices_that_it_looks_at(tmp_path: Path, cache: Path) -> None:
     cell = run_cell(job(tmp_path, cache, data=DATA.model_copy(update={"validation_slices": 2}))).cell
     assert (cell["validation_slices"], cell["validation_patients"]) == (2, 2)  # the first and the last of all
@@ -196,8 +237,8 @@ def test_a_cell_may_run_without_validation_patients(tmp_path: Path, cache: Path,
 def test_validation_slices_that_show_nothing_and_in_which_nothing_is_found_have_no_score(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nothing(_: Any, samples: Any, __: Any) -> Evaluation:
-        return Evaluation(0.5, np.zeros((len(samples), 3, 3), np.int64))
+    def nothing(_: Any, samples: Any, __: Any, kept: Sequence[int] = ()) -> Evaluation:
+        return Evaluation(0.5, np.zeros((len(samples), 3, 3), np.int64), [np.zeros((32, 32), np.uint8)] * len(kept))
 
     monkeypatch.setattr("trainables.finetune.evaluate", nothing)
     result = run_cell(job(tmp_path, cache))

@@ -27,7 +27,12 @@ from trainables.results import (
     write_rows,
 )
 
-EXAMPLES = {pa.string(): "x", pa.float64(): 0.5, pa.timestamp("us", tz="UTC"): datetime(2026, 1, 1, tzinfo=UTC)}
+EXAMPLES = {
+    pa.string(): "x",
+    pa.binary(): b"x",
+    pa.float64(): 0.5,
+    pa.timestamp("us", tz="UTC"): datetime(2026, 1, 1, tzinfo=UTC),
+}
 
 
 def row(table: str, **values: Any) -> dict[str, Any]:

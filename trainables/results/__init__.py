@@ -14,6 +14,7 @@ from trainables.results.ledger import (
     clear_failures_of_finished,
     commit_cell,
     failure_reason,
+    record_example_slices,
     record_failure,
     record_plan,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "num_rows",
     "open_results",
     "read_table",
+    "record_example_slices",
     "record_failure",
     "record_plan",
     "remove_abandoned",

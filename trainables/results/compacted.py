@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from trainables.results.contract import ResultsError
 
-COMPACTED_TABLES = ("cells", "curves", "cases")  # each of them one file per cell, named by the cell's id
+FINISHED_TABLES = ("cells", "curves", "cases")  # a finished cell has a file in each of them
+COMPACTED_TABLES = (*FINISHED_TABLES, "examples")  # each of them one file per cell, named by the cell's id
 PREFIX = "compacted-"
 UNITS = b"labelcurve.units"  # metadata of a compacted file: JSON list of the units whose files it replaces
 GENERATION = ".compaction"

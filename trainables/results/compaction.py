@@ -3,8 +3,9 @@
 In: a results folder. Out: the same rows in fewer files. The protocol, and why no reader sees a cell twice or misses it:
 
 1. One compaction at a time holds ``.compaction.lock``. A run's own lock is not asked for: a sweep may go on.
-2. Only cells that are finished are merged, and only their ``cells``, ``curves`` and ``cases``. Files that are written
-   again (failures, plans, the rows of stages) stay single. So does a file whose rows name another cell than its name.
+2. Only cells that are finished are merged, and only their ``cells``, ``curves``, ``cases`` and ``examples``. Files that
+   are written again (failures, plans, the rows of stages) stay single. So does a file whose rows name another cell
+   than its name.
 3. For each table, the rows of its single files and of earlier compacted files are written to one new compacted file,
    atomically, with the list of cells that it holds in its metadata, and read back. Until now nothing is removed.
    Readers see cells in two files and take each once: from its single file first, then from the newest compacted one

@@ -11,7 +11,8 @@ Layout of a results folder::
     experiment.yaml     the resolved experiment; data.json and versions.json beside it
     subsets/            the nested order of labelled slices for each subset seed
     planned/            one file per plan: every cell that the experiment asks for
-    cells/ curves/ cases/        one file per finished cell, and compacted-N-*.parquet with the rows of many cells
+    cells/ curves/ cases/ examples/   one file per finished cell, and compacted-N-*.parquet with the rows of many cells
+    example_slices/     one file per data: the test slices that ``examples`` has predictions of
     pretraining/        one file per pretraining stage, rewritten after each epoch
     failures/           one file per failed cell or stage
     encoders/           pretrained encoders, safetensors with a JSON card, unless they lie where experiments share them
@@ -108,6 +109,26 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("true_positives", pa.int64()),  # pixels of the whole volume
             ("false_positives", pa.int64()),
             ("false_negatives", pa.int64()),
+        ]
+    ),
+    "examples": pa.schema(  # a cell without any is as finished: older programs wrote none
+        [
+            ("cell_id", pa.string()),
+            ("patient", pa.string()),
+            ("phase", pa.string()),
+            ("slice_index", pa.int32()),  # from 0, within the volume of this patient and phase
+            ("prediction", pa.binary()),  # class of each pixel: zlib of uint8 row by row, as many rows as columns
+        ]
+    ),
+    "example_slices": pa.schema(
+        [
+            ("data_id", pa.string()),
+            ("patient", pa.string()),
+            ("phase", pa.string()),
+            ("slice_index", pa.int32()),
+            ("group", pa.string()),
+            ("image", pa.binary()),  # grey, 0 to 255; packed like a prediction
+            ("truth", pa.binary()),
         ]
     ),
     "pretraining": pa.schema(

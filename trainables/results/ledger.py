@@ -13,16 +13,29 @@ import pyarrow.parquet as pq
 
 from trainables.results.compacted import table_files
 from trainables.results.contract import Row, write_rows
-from trainables.results.reading import read_table
+from trainables.results.reading import num_rows, read_table
 
 
-def commit_cell(root: Path, cell: Row, curves: Sequence[Row], cases: Sequence[Row]) -> None:
+def commit_cell(
+    root: Path, cell: Row, curves: Sequence[Row], cases: Sequence[Row], examples: Sequence[Row] = ()
+) -> None:
     """Write everything that a finished cell found; its row in ``cells`` comes last and marks it as finished."""
     cell_id = str(cell["cell_id"])
     write_rows(root, "curves", cell_id, curves)
     write_rows(root, "cases", cell_id, cases)
+    if examples:
+        write_rows(root, "examples", cell_id, examples)
     write_rows(root, "cells", cell_id, [cell])
     clear_failure(root, cell_id)
+
+
+def record_example_slices(root: Path, rows: Sequence[Row]) -> None:
+    """Store the test slices that examples are of, once for all cells of the same data; more slices replace fewer."""
+    if not rows:
+        return
+    name = str(rows[0]["data_id"])
+    if num_rows(root / "example_slices" / f"{name}.parquet") < len(rows):
+        write_rows(root, "example_slices", name, rows)
 
 
 def record_failure(root: Path, failure: Row) -> None:

@@ -4,7 +4,7 @@ In: a results folder, in use or not, with single files, compacted ones or both. 
 message for every file that had to be left out (``parts``).
 
 A cell is finished when its files in ``cells``, ``curves`` and ``cases`` are all there: a cell that lost one of them is
-run again.
+run again. Its ``examples`` are pictures for a report, without which it is as finished.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from trainables.results.compacted import (
     COMPACTED_TABLES,
+    FINISHED_TABLES,
     VanishedError,
     table_files,
     undisturbed,
@@ -52,7 +53,7 @@ def finished_cells(root: Path) -> set[str]:
 
 def _finished(root: Path) -> set[str]:
     finished: set[str] | None = None
-    for table in COMPACTED_TABLES:
+    for table in FINISHED_TABLES:
         files = table_files(root, table)
         compacted = {unit for path in files.compacted for unit in units_in(path)}
         wanted = [
@@ -66,7 +67,7 @@ def _finished(root: Path) -> set[str]:
 
 def is_finished(root: Path, cell_id: str) -> bool:
     """Return whether everything of this cell exists and can be read."""
-    return undisturbed(root, lambda: all(_holds(root, table, cell_id) for table in COMPACTED_TABLES))
+    return undisturbed(root, lambda: all(_holds(root, table, cell_id) for table in FINISHED_TABLES))
 
 
 def _holds(root: Path, table: str, cell_id: str) -> bool:
