@@ -66,7 +66,7 @@ def load_results(root: Path, protocol: str | None = None) -> ExperimentResults:
     root = check_results(root)
     tables, warnings = _read_tables(root)
     config = _read_yaml(root / "experiment.yaml", warnings)
-    whole, lost = keep_whole(tables["cells"], _whole_cells(root, tables["cases"]), warnings)
+    whole, lost = keep_whole(tables["cells"], _whole_cells(root, tables), warnings)
     planned, cells = select_design(tables["planned"], whole, protocol, warnings)
     if cells.empty:
         unreadable = sum(str(root / "cells") in warning for warning in warnings)
@@ -101,10 +101,14 @@ def load_results(root: Path, protocol: str | None = None) -> ExperimentResults:
     )
 
 
-def _whole_cells(root: Path, cases: pd.DataFrame) -> set[str]:
-    """Return the cells that the ledger counts as finished and whose test patients can be read, if any can."""
-    finished = finished_cells(root)  # after the tables: what they hold of a running sweep is in it
-    return finished if cases.empty else finished & set(cases["cell_id"])
+def _whole_cells(root: Path, tables: Mapping[str, pd.DataFrame]) -> set[str]:
+    """Return the cells that the ledger counts as finished and whose test patients can be read.
+
+    Results that were copied without curves or cases as a whole have lost no single cell, and are taken as they are.
+    """
+    if tables["cases"].empty or tables["curves"].empty:
+        return set(tables["cells"]["cell_id"])
+    return finished_cells(root) & set(tables["cases"]["cell_id"])  # asked after the tables, so no older than they
 
 
 def _with_current_names(cases: pd.DataFrame, data: Mapping[str, Any]) -> pd.DataFrame:

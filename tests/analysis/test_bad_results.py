@@ -131,13 +131,6 @@ def test_unreadable_cases_under_a_whole_end_are_lost_too(small):
     assert find(loaded).curves["random"].errors.shape[1] == 2
 
 
-def test_a_folder_whose_every_cell_lost_its_cases_says_so(small, capsys):
-    root = small()
-    shutil.rmtree(root / "cases")
-    assert main([str(root)]) == 1
-    assert "13 without their curves or cases" in capsys.readouterr().err
-
-
 def test_a_torn_file_is_skipped_and_named_on_the_page(small):
     root = small()
     torn = sorted((root / "cells").glob("protocol-a*.parquet"))[0]
