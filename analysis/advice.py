@@ -29,8 +29,10 @@ def describe(step: NextStep) -> str:
         now += f" and {_number(step.patients_now, 'test patient')}" * (step.patients_now > 1)
     if step.seeds is None:
         return f"{now}. {_beyond_seeds(step)}"
-    if step.num_cells == 0:
+    if step.is_waiting:
         return f"{now}; the planned cells that are still missing come first."
+    if step.num_cells == 0:
+        return f"{now}, {_narrow_enough(step)}"
     then = f"{now}; {step.seeds} seeds, {_number(step.num_cells, 'new cell')},"
     if math.isnan(step.expected):
         return f"{then} would give one."
@@ -61,6 +63,15 @@ def next_steps_table(findings: Findings) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows, columns=columns)
     return table.astype({"seeds_needed": "Int64", "test_patients_needed": "Int64"})
+
+
+def _narrow_enough(step: NextStep) -> str:
+    """Say what an interval that is as narrow as asked means where the answer stays open all the same."""
+    if step.question.num_compared > 1:
+        return "as narrow as asked; the difference is told alone, but not once adjusted for all that is compared."
+    if step.question.is_small:
+        return "as narrow as asked; the difference is small."
+    return "as narrow as asked; more seeds are not expected to say more."
 
 
 def _beyond_seeds(step: NextStep) -> str:

@@ -20,16 +20,21 @@ from analysis.error_curve import ErrorCurve, error_curves
 from analysis.load import ExperimentResults, load_results
 from analysis.readable import plain
 from analysis.selection import ReportError
-from analysis.unpaired import Contrast, paired_contrast, welch_difference
+from analysis.uncertainty import Floats
+from analysis.unpaired import paired_contrast, welch_difference
 from trainables.results import ResultsError, write_text
 
 NOT_OF_NUMBERS = ("name", "compute", "report", "grid")  # sections that change which cells there are, or none of them
+BUT_OF_NUMBERS = ("compute.pretraining_workers", "grid.train_seeds", "grid.pretraining_seeds")  # in these sections
+CONTENT = ("content_id", "data_id", "pool_id")  # of data.json: images and masks, with their split; unlabelled images
+PATHS = {"data.root": "data_id", "data.unlabelled_root": "pool_id"}  # say nothing where the content is known
 
 
 @dataclass(frozen=True)
 class Comparison:
     """One row for each arm and label count that both have, the count of differences in words, and all as Markdown."""
 
+    names: str  # both experiments, and where they are
     table: pd.DataFrame
     summary: str
     markdown: str
@@ -44,7 +49,7 @@ class Side:
     seeds: list[str]
     curves: dict[str, ErrorCurve]
 
-    def errors(self, variant: str, count: int) -> np.typing.NDArray[np.float64]:
+    def errors(self, variant: str, count: int) -> Floats:
         """Return (seed, patient) errors at a label count."""
         return self.curves[variant].errors[:, :, self.counts.index(count)]
 
@@ -54,7 +59,9 @@ def compare(first: Path, second: Path) -> Comparison:
     sides = _side(load_results(first)), _side(load_results(second))
     _check_common(*sides)
     table = _table(*sides)
-    return Comparison(table, _counted(table, sides[0].results.options.confidence), _markdown(*sides, table))
+    return Comparison(
+        _names(*sides), table, _counted(table, sides[0].results.options.confidence), _markdown(*sides, table)
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         found = compare(chosen.first, chosen.second)
+        _check_output(chosen.output, found.names)
         write_text(chosen.output / "comparison.md", found.markdown)
         found.table.to_csv(chosen.output / "comparison.csv", index=False)
     except (ReportError, ResultsError, OSError) as error:
@@ -73,6 +81,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(f"{found.summary}\nComparison: {(chosen.output / 'comparison.md').absolute()}")
     return 0
+
+
+def _check_output(output: Path, names: str) -> None:
+    """Refuse to write over the comparison of two other experiments; that of the same two is made anew."""
+    page = output / "comparison.md"
+    if page.exists() and names not in page.read_text():
+        expected = f"expected none, or one of {names}"
+        raise ReportError(f"{page} holds another comparison; {expected}; choose another folder with --output")
+
+
+def _names(first: Side, second: Side) -> str:
+    sides = zip(("first", "second"), (first.results, second.results), strict=True)
+    return "; ".join(f"{which}: {results.name} ({results.root})" for which, results in sides)
 
 
 def _side(results: ExperimentResults) -> Side:
@@ -103,9 +124,10 @@ def _common(first: Side, second: Side) -> Iterator[tuple[str, int]]:
 def _table(first: Side, second: Side) -> pd.DataFrame:
     rows = []
     for variant, count in _common(first, second):
-        found = _contrast(first, second, variant, count)
+        one, other, is_paired = _compared(first, second, variant, count)
+        found = (paired_contrast if is_paired else welch_difference)(one, other, first.results.options.confidence)
         gap = found.estimate
-        means = [float(np.nanmean(side.errors(variant, count))) for side in (first, second)]
+        means = [float(values[~np.isnan(values).any(axis=1)].mean()) for values in (one, other)]
         interval = (gap.value, gap.low, gap.high, gap.num_seeds)
         rows.append((variant, count, *means, *interval, found.method, found.p_value))
     columns = ["variant", "label_count", "first_error", "second_error", "difference", "low", "high", "num_seeds"]
@@ -113,17 +135,20 @@ def _table(first: Side, second: Side) -> pd.DataFrame:
     return table.assign(holm_p_value=holm(list(table["p_value"])))
 
 
-def _contrast(first: Side, second: Side, variant: str, count: int) -> Contrast:
-    """Pair over seeds and patients where both sides have the same of them, at two seeds or more."""
-    level = first.results.options.confidence
-    errors = first.errors(variant, count), second.errors(variant, count)
+def _compared(first: Side, second: Side, variant: str, count: int) -> tuple[Floats, Floats, bool]:
+    """Return the errors (seed, patient) of both sides that a row rests on, and whether they are paired.
+
+    They are where both sides have the same seeds and patients, at two seeds or more: then of these seeds alone.
+    """
+    one, other = first.errors(variant, count), second.errors(variant, count)
+    if not are_paired(first.results, second.results) or one.shape[1] != other.shape[1]:
+        return one, other, False
     shared = [seed for seed in first.seeds if seed in second.seeds]
-    if not are_paired(first.results, second.results) or errors[0].shape[1] != errors[1].shape[1]:
-        return welch_difference(*errors, level)
-    rows = [[side.seeds.index(seed) for seed in shared] for side in (first, second)]
-    chosen = errors[0][rows[0]], errors[1][rows[1]]
-    known = ~np.isnan(chosen[0] + chosen[1]).any(axis=1)
-    return paired_contrast(*chosen, level) if known.sum() > 1 else welch_difference(*errors, level)
+    ours, theirs = (
+        values[[side.seeds.index(seed) for seed in shared]] for side, values in ((first, one), (second, other))
+    )
+    known = ~np.isnan(ours + theirs).any(axis=1)
+    return (ours[known], theirs[known], True) if known.sum() > 1 else (one, other, False)
 
 
 def are_paired(first: ExperimentResults, second: ExperimentResults) -> bool:
@@ -137,16 +162,15 @@ def are_paired(first: ExperimentResults, second: ExperimentResults) -> bool:
 
 
 def _markdown(first: Side, second: Side, table: pd.DataFrame) -> str:
-    names = f"first: {first.results.name} ({first.results.root}); second: {second.results.name} ({second.results.root})"
     paired = int((table["method"] == "paired").sum())
     how = f"{paired} of {len(table)} differences are paired over the seeds and test patients that both share"
     level = f"{100 * first.results.options.confidence:g}%"
     changed = [f"- `{key}`: {before} / {after}" for key, before, after in differing(first.results, second.results)]
     parts = [
         f"# {first.results.name} and {second.results.name}",
-        f"Errors are 1 - mean foreground Dice on the test patients; {names}. A difference is second minus first: below "
-        f"0 the second is better. Intervals are {level} t intervals over seeds and test patients; {how}, the others "
-        "are Welch's, of independent means.",
+        f"Errors are 1 - mean foreground Dice on the test patients; {_names(first, second)}. A difference is second "
+        f"minus first: below 0 the second is better. Intervals are {level} t intervals over seeds and test patients; "
+        f"{how}, the others are Welch's, of independent means.",
         _counted(table, first.results.options.confidence),
         plain(table).markdown(),
         "## What differs",
@@ -165,10 +189,22 @@ def _counted(table: pd.DataFrame, confidence: float) -> str:
 
 
 def differing(first: ExperimentResults, second: ExperimentResults) -> list[tuple[str, Any, Any]]:
-    """List the settings, by dotted key, that the two experiments do not share and that change numbers."""
-    sides = [_leaves({k: v for k, v in r.config.items() if k not in NOT_OF_NUMBERS}) for r in (first, second)]
+    """List what the two experiments do not share and what changes numbers: settings, by dotted key, and data by id."""
+    sides = [_of_numbers(results) for results in (first, second)]
     keys = sorted({*sides[0], *sides[1]})
+    known = {key for key in CONTENT if all(results.data.get(key) for results in (first, second))}
+    keys = [key for key in keys if PATHS.get(key) not in known]
     return [(key, sides[0].get(key), sides[1].get(key)) for key in keys if sides[0].get(key) != sides[1].get(key)]
+
+
+def _of_numbers(results: ExperimentResults) -> dict[str, Any]:
+    """Return the settings that change numbers, by dotted key, and the ids of the data."""
+    settings = {
+        key: value
+        for key, value in _leaves(results.config).items()
+        if key in BUT_OF_NUMBERS or key.partition(".")[0] not in NOT_OF_NUMBERS
+    }
+    return settings | {key: results.data[key] for key in CONTENT if key in results.data}
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

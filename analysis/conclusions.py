@@ -148,11 +148,9 @@ def _speed(findings: Findings, variant: str) -> Point:
     ratio, level = result.ratio, percent(findings.results.options.confidence)
     if math.isnan(ratio.value):
         return Point(question, CANNOT_TELL, "How fast the arms converge cannot be compared.")
-    if not ratio.excludes(1.0):
-        known_as = f"ratio {ratio.value:.2g}, {level} interval {ratio.low:.2g} to {ratio.high:.2g}"
-        reason = known_as if ratio.is_known else "no interval"
+    if not result.uncut.excludes(1.0):  # a run that never reached the target hides how far the ratio goes
         doubt = f"whether {variant} converges faster or slower than {findings.reference}"
-        return Point(question, CANNOT_TELL, f"The data cannot tell {doubt} ({reason}).")
+        return Point(question, CANNOT_TELL, f"The data cannot tell {doubt} ({_why_no_speed(result, level)}).")
     word, shown = ("faster", ratio)
     if ratio.value < 1:
         word, shown = ("slower", Estimate(1 / ratio.value, 1 / ratio.high, 1 / ratio.low, ratio.num_seeds))
@@ -164,17 +162,27 @@ def _speed(findings: Findings, variant: str) -> Point:
     return Point(question, f"{variant}: {factor}", sentence)
 
 
+def _why_no_speed(result: SpeedUp, level: str) -> str:
+    """Say what leaves open which of two arms is faster: no interval, a wide one, or runs that end before the target."""
+    ratio = result.ratio
+    if not ratio.is_known:
+        return "no interval"
+    known_as = f"ratio {ratio.value:.2g}, {level} interval {ratio.low:.2g} to {ratio.high:.2g}"
+    if not ratio.excludes(1.0):
+        return known_as
+    whose = [(result.num_censored, "of its runs"), (result.num_reference_censored, "of the reference's runs")]
+    cut = " and ".join(f"{count} {name}" for count, name in whose if count)
+    return f"{known_as} where all are cut at the last step, but {cut} never reached the target"
+
+
 def _censoring(result: SpeedUp) -> str:
-    """Say what runs that never reached the target make of a factor of at least 1, faster or slower."""
+    """Say that runs of the slower arm which never reached the target make a factor of at least 1 a lower bound."""
     if result.bound == "exact":
         return ""
-    if result.bound == "unbounded":
-        return "; runs of both arms never reached the target, so the factor is rough"
-    arm_is_censored = result.bound == "at most"
-    count = result.num_censored if arm_is_censored else result.num_reference_censored
-    whose = "of its runs" if arm_is_censored else "of the reference's runs"
-    side = "a lower" if arm_is_censored == (result.ratio.value < 1) else "an upper"
-    return f"; {count} {whose} never reached the target, so the factor is {side} bound"
+    is_slower = result.bound == "at most"
+    count = result.num_censored if is_slower else result.num_reference_censored
+    whose = "of its runs" if is_slower else "of the reference's runs"
+    return f"; {count} {whose} never reached the target, so the factor is a lower bound"
 
 
 def _labels(findings: Findings, variant: str) -> Point:

@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.comparison import PairedDifference, holm, paired_difference
 from analysis.error_curve import ErrorCurve, error_curves
@@ -235,10 +236,15 @@ def _steps_by_epochs(convergence: ConvergenceStudy, variants: list[str], label_c
 
 def over_labels(logs: Floats) -> Floats:
     """Return means over the label counts that are complete for every number of epochs: (seed, patient, epochs)."""
-    known = complete_counts(np.asarray(~np.isnan(logs).any(axis=(1, 3)), dtype=np.bool_))
+    known = averaged_counts(logs)
     if not known.any():
         return np.full((*logs.shape[:2], logs.shape[3]), np.nan)
     return np.asarray(logs[:, :, known].mean(axis=2))
+
+
+def averaged_counts(logs: Floats) -> NDArray[np.bool_]:
+    """Return which label counts these means are over, from (seed, patient, label count, epochs)."""
+    return complete_counts(np.asarray(~np.isnan(logs).any(axis=(1, 3)), dtype=np.bool_))
 
 
 def epoch_ladder(variants: pd.DataFrame, arm: str) -> dict[int, str]:

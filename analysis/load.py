@@ -14,8 +14,11 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from analysis.selection import DESIGN_AXES, ReportError, keep_scored, select_design
-from trainables.results import SCHEMAS, check_results, read_table
+from analysis.selection import DESIGN_AXES, ReportError, keep_scored, keep_whole, select_design
+from trainables.results import SCHEMAS, check_results, finished_cells, read_table
+
+SCORELESS = "finished without a usable test score"
+LOST = "its curves or cases were lost; the sweep runs it again"
 
 
 @dataclass(frozen=True)
@@ -65,15 +68,17 @@ def load_results(root: Path, protocol: str | None = None) -> ExperimentResults:
     root = check_results(root)
     tables, warnings = _read_tables(root)
     config = _read_yaml(root / "experiment.yaml", warnings)
-    planned, cells = select_design(tables["planned"], tables["cells"], protocol, warnings)
+    whole, lost = keep_whole(tables["cells"], _whole_cells(root, tables), warnings)
+    planned, cells = select_design(tables["planned"], whole, protocol, warnings)
     if cells.empty:
         unreadable = sum(str(root / "cells") in warning for warning in warnings)
         raise ReportError(
             f"no finished cells in {root}: expected files in {root / 'cells'} of the latest plan; found "
-            f"{len(tables['cells'])} of other protocols, {unreadable} unreadable and {len(planned)} planned; run the "
-            "sweep first"
+            f"{len(whole)} of other protocols, {len(lost)} without their curves or cases, {unreadable} unreadable and "
+            f"{len(planned)} planned; run the sweep first"
         )
     cells, scoreless = keep_scored(_describe_cells(cells), root, warnings)
+    reasons = dict.fromkeys(lost, LOST) | dict.fromkeys(scoreless, SCORELESS)
     kept = set(cells["cell_id"])
     data = _read_json(root / "data.json", warnings)
     warnings += [f"Data: {warning}" for warning in data.get("warnings") or []]
@@ -81,23 +86,33 @@ def load_results(root: Path, protocol: str | None = None) -> ExperimentResults:
     return ExperimentResults(
         root=root,
         name=str(config.get("name") or root.name),
-        label_unit=str((config.get("grid") or {}).get("label_unit") or cells["label_unit"].iloc[0]),
+        label_unit=str(cells["label_unit"].iloc[0]),
         options=_read_options(config.get("report") or {}, warnings),
         planned=planned,
         cells=cells,
         curves=tables["curves"][tables["curves"]["cell_id"].isin(kept)].reset_index(drop=True),
         cases=_with_current_names(tables["cases"][tables["cases"]["cell_id"].isin(kept)], data),
         pretraining=tables["pretraining"],
-        missing=_missing_cells(planned, kept, failures, scoreless),
+        missing=_missing_cells(planned, kept, failures, reasons),
         failures=failures.reset_index(drop=True),
         examples=tables["examples"][tables["examples"]["cell_id"].isin(kept)].reset_index(drop=True),
         example_slices=tables["example_slices"],
-        num_other_protocol=len(tables["cells"]) - len(cells) - len(scoreless),
+        num_other_protocol=len(whole) - len(cells) - len(scoreless),
         config=config,
         data=data,
         versions=_read_json(root / "versions.json", warnings),
         warnings=warnings,
     )
+
+
+def _whole_cells(root: Path, tables: Mapping[str, pd.DataFrame]) -> set[str]:
+    """Return the cells that the ledger counts as finished and whose test patients can be read.
+
+    Results that were copied without curves or cases as a whole have lost no single cell, and are taken as they are.
+    """
+    if tables["cases"].empty or tables["curves"].empty:
+        return set(tables["cells"]["cell_id"])
+    return finished_cells(root) & set(tables["cases"]["cell_id"])  # asked after the tables, so no older than they
 
 
 def _with_current_names(cases: pd.DataFrame, data: Mapping[str, Any]) -> pd.DataFrame:
@@ -142,12 +157,19 @@ def _describe_cells(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _missing_cells(
-    planned: pd.DataFrame, finished: set[str], failures: pd.DataFrame, scoreless: set[str]
+    planned: pd.DataFrame, finished: set[str], failures: pd.DataFrame, known: Mapping[str, str]
 ) -> pd.DataFrame:
+    """List planned cells without a result: a reason of their own, or that a stage behind them failed, or none yet."""
     missing = planned[~planned["cell_id"].isin(finished)]
     failed_cells = failures[failures["unit"] == "cell"].drop_duplicates("unit_id", keep="last")
     reasons = dict(zip(failed_cells["unit_id"], failed_cells["reason"], strict=True))
-    reasons |= dict.fromkeys(scoreless, "finished without a usable test score")
+    reasons |= known
+    failed_stages = failures[failures["unit"] == "stage"]
+    stages = dict(zip(failed_stages["unit_id"], failed_stages["name"], strict=True))
+    for cell_id, chain in zip(missing["cell_id"], missing["pretraining_chain"], strict=True):
+        behind = [stages[key] for key in (stage.rpartition("@")[0] for stage in chain.split()) if key in stages]
+        if behind:
+            reasons.setdefault(cell_id, f"pretraining {behind[0]} failed")
     return missing[["cell_id", *DESIGN_AXES]].assign(
         reason=[reasons.get(cell_id, "") for cell_id in missing["cell_id"]]
     )

@@ -7,7 +7,7 @@ run, 1 error, 2 usage, 3 nothing to run: all is settled, no number of seeds woul
 In a shell, the whole procedure::
 
     while settings=$(python -m analysis.next_run RESULTS); do
-      python -m sweep.data_efficiency --preset NAME --results RESULTS $settings || break
+      python -m sweep.data_efficiency --preset NAME --results RESULTS $settings
     done
 
 Rule: a look is one plan that has been run to its end, the first sweep included. At each of at most K looks a difference

@@ -5,7 +5,7 @@ Three kinds of question are looked at: which arm is best at a label count, how m
 whether fewer pretraining epochs would do. A question counts as settled where the interval's half-width falls to the
 size of the difference that was seen, or to the margin of interest if that is larger: then the two are told apart, or
 whatever difference there is is about as small as the margin.
-Source: ``half_width``.
+Source: ``half_width``; the cells behind a question: ``open_question``.
 """
 
 from collections.abc import Iterator
@@ -14,22 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.best_variant import best_variant
-from analysis.findings import EpochsStudy, Findings, epoch_ladder, over_labels
-from analysis.half_width import spread
+from analysis.findings import EpochsStudy, Findings, averaged_counts, epoch_ladder, over_labels
+from analysis.half_width import Spread, spread
+from analysis.open_question import MoreSeeds, OpenQuestion, is_waiting, more_seeds, planned_seeds
 from analysis.uncertainty import FEW_SEEDS, Floats
-
-
-@dataclass(frozen=True)
-class OpenQuestion:
-    """A contrast (seed, patient) whose interval does not decide, and the cells that it rests on."""
-
-    words: str
-    unit: str  # of the contrast: error | log error
-    contrast: Floats
-    goal: float  # the half-width that settles it
-    variants: tuple[str, ...]
-    label_counts: tuple[int, ...]
-    with_epochs: bool = False  # whether the numbers of epochs below an arm's last are part of it
 
 
 @dataclass(frozen=True)
@@ -48,6 +36,7 @@ class NextStep:
     patients: int | None
     settings: str  # key=value pairs for the sweep; empty where more seeds do not help
     num_cells: int  # that these add
+    is_waiting: bool = False  # for planned cells that are missing
 
 
 def next_steps(findings: Findings) -> list[NextStep]:
@@ -64,9 +53,17 @@ def _best(findings: Findings) -> Iterator[OpenQuestion]:
             continue
         contrast = _errors(findings, best.variant, column) - _errors(findings, best.rival, column)
         reference = _mean(_errors(findings, findings.reference, column))
-        goal = max(abs(_mean(contrast)), findings.results.options.near_minimum * reference)
+        margin = findings.results.options.near_minimum * reference
+        goal = max(abs(_mean(contrast)), margin)
         words = f"Which is better with {count} labelled {findings.results.label_unit}, {best.variant} or {best.rival}?"
-        yield OpenQuestion(words, "error", contrast, goal, (best.variant, best.rival), (count,))
+        num_compared = _num_compared(findings, column) if goal > margin else 1
+        pair = (best.variant, best.rival)
+        yield OpenQuestion(words, "error", contrast, goal, pair, (count,), num_compared=num_compared)
+
+
+def _num_compared(findings: Findings, column: int) -> int:
+    """Return how many arms have a result at a label count beside the best."""
+    return sum(not np.isnan(findings.errors[name][:, column]).all() for name in findings.headline) - 1
 
 
 def _labels(findings: Findings) -> Iterator[OpenQuestion]:
@@ -95,7 +92,7 @@ def _epochs_question(findings: Findings, study: EpochsStudy, epochs: int) -> Ope
     ladder = epoch_ladder(findings.variants, study.arm)
     pair = [findings.curves[ladder[number]].logs.values for number in (epochs, study.result.best_epochs)]
     both = np.stack(pair, axis=-1)  # (seed, patient, label count, 2)
-    known = np.flatnonzero(~np.isnan(both).all(axis=(0, 1, 3)))
+    known = np.flatnonzero(averaged_counts(both))
     logs = over_labels(both)
     margin = float(np.log1p(findings.results.options.near_minimum))
     contrast = logs[:, :, 0] - logs[:, :, 1]
@@ -103,60 +100,36 @@ def _epochs_question(findings: Findings, study: EpochsStudy, epochs: int) -> Ope
     words = f"Do {epochs} pretraining epochs do as well as {best} for {study.arm}?"
     counts = tuple(int(findings.label_counts[index]) for index in known)
     goal = abs(margin - _mean(contrast)) or margin
-    return OpenQuestion(words, "log error", contrast, goal, tuple(ladder.values()), counts, with_epochs=True)
+    variants, num_compared = (ladder[epochs], ladder[best]), len(study.result.epochs) - 1
+    return OpenQuestion(words, "log error", contrast, goal, variants, counts, True, num_compared)
 
 
 def _step(findings: Findings, question: OpenQuestion) -> NextStep:
     now, level = spread(question.contrast), findings.results.options.confidence
     num_known, num_patients = int((~np.isnan(question.contrast).any(axis=1)).sum()), question.contrast.shape[1]
     half_width = now.half_width(num_known, num_patients, level) if now else np.nan
-    if _num_planned(findings, question) > num_known:  # what is planned already tells more than a forecast
-        planned = _num_planned(findings, question)
+    planned = len(planned_seeds(findings, question))
+    if planned > num_known and is_waiting(findings, question):  # what is planned tells more than a forecast
         expected = now.half_width(planned, num_patients, level) if now else np.nan
-        return NextStep(question, half_width, num_known, planned, expected, num_patients, None, "", 0)
-    seeds = now.seeds_for(question.goal, level) if now else FEW_SEEDS
+        return NextStep(question, half_width, num_known, planned, expected, num_patients, None, "", 0, True)
+    seeds = _seeds_for(now, question, level) if now else FEW_SEEDS
     expected = now.half_width(seeds, num_patients, level) if now and seeds else np.nan
     patients = now.patients_for(question.goal, level) if now and seeds is None else None
-    settings, num_cells = ("", 0) if seeds is None else _settings(findings, question, seeds)
-    return NextStep(question, half_width, num_known, seeds, expected, num_patients, patients, settings, num_cells)
+    is_new = seeds is not None and seeds > num_known
+    more = more_seeds(findings, question, seeds) if seeds is not None and is_new else MoreSeeds("", 0)
+    found = (half_width, num_known, seeds, expected, num_patients, patients)
+    return NextStep(question, *found, more.settings, more.num_cells)
 
 
-def _num_planned(findings: Findings, question: OpenQuestion) -> int:
-    """Return how many seeds the plan has at the question's label counts for the arms that it is about."""
-    planned, rows = findings.results.planned, findings.variants
-    arms = rows.loc[rows["variant"].isin(question.variants), "arm"]
-    asked = planned[planned["arm"].isin(arms) & planned["label_count"].isin(question.label_counts)]
-    return len(asked[["subset_seed", "train_seed"]].drop_duplicates())
+def _seeds_for(now: Spread, question: OpenQuestion, level: float) -> int | None:
+    """Return the seeds that bring the interval to its goal: the adjusted one, where the plain one is there already.
 
-
-def _settings(findings: Findings, question: OpenQuestion, num_seeds: int) -> tuple[str, int]:
-    """Return the sweep's settings that run the question's cells with more seeds, and how many cells they add.
-
-    The arms that the question's arms start from come along, since they are what 0 pretraining epochs would be, and the
-    reference, which a sweep does not go without.
+    The adjusted interval is Bonferroni's, which is the widest that Holm's procedure asks for.
     """
-    planned, grid = findings.results.planned, findings.results.config.get("grid") or {}
-    there = sorted({*map(int, planned["subset_seed"] if len(planned) else findings.results.cells["subset_seed"])})
-    num_train_seeds = len(grid.get("train_seeds") or [0])
-    num_new = max(0, -(-num_seeds // num_train_seeds) - len(there))
-    new = [seed for seed in range(max(there) + num_new + 1) if seed not in there][:num_new]
-    rows = findings.variants[findings.variants["variant"].isin(question.variants)]
-    arms = list(dict.fromkeys([*rows["base_arm"], *rows["arm"], *_reference_arm(findings)]))
-    of_arms = findings.variants[findings.variants["arm"].isin(arms)]
-    pairs = {"arms": arms, "label_counts": list(question.label_counts), "subset_seeds": [*there, *new]}
-    if (of_arms["pretraining_epochs"] > 0).any():
-        pairs["intermediate_label_counts"] = list(question.label_counts) if question.with_epochs else []
-    text = " ".join(f"grid.{key}=[{','.join(map(str, values))}]" for key, values in pairs.items())
-    if question.with_epochs and grid.get("intermediate_subset_seeds"):
-        text += " grid.intermediate_subset_seeds=null"
-    num_variants = len(of_arms) if question.with_epochs else len(arms)
-    return text, len(new) * len(question.label_counts) * num_variants * num_train_seeds
-
-
-def _reference_arm(findings: Findings) -> list[str]:
-    """Return the arm that the sweep's report is configured to compare with, where it is planned or run at all."""
-    arm = findings.results.options.reference_arm
-    return [arm] if arm in {*findings.results.planned["arm"], *findings.variants["arm"]} else []
+    seeds = now.seeds_for(question.goal, level)
+    if seeds != now.num_seeds or question.num_compared == 1:
+        return seeds
+    return now.seeds_for(question.goal, 1 - (1 - level) / question.num_compared)
 
 
 def _errors(findings: Findings, variant: str, column: int) -> Floats:

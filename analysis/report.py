@@ -23,7 +23,7 @@ from analysis.page import render_page
 from analysis.readable import readable
 from analysis.selection import ReportError
 from analysis.tables import all_tables
-from analysis.watch import watch
+from analysis.watch import Written, watch
 from trainables.results import ResultsError, check_results, write_text
 
 WATCH_SECONDS = 30
@@ -36,6 +36,7 @@ class Report:
     answer: str
     page: Path
     num_missing: int  # planned cells without a result
+    num_given_up: int  # of these, cells whose failure is recorded
 
 
 def write_report(
@@ -58,7 +59,9 @@ def write_report(
         answer, page = _write(output, findings, layout, reload_seconds)
     except OSError as error:
         raise ReportError(f"the report cannot be written to {output} ({error}); choose another --output") from error
-    return Report(" ".join([answer.text, *answer.caveats]), page, len(findings.results.missing))
+    missing = findings.results.missing
+    num_given_up = int((missing["reason"] != "").sum())
+    return Report(" ".join([answer.text, *answer.caveats]), page, len(missing), num_given_up)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,11 +84,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> None:
-    def write(reload_seconds: int | None) -> tuple[Path, int]:
+    def write(reload_seconds: int | None) -> Written:
         report = write_report(
             chosen.results, chosen.output, chosen.protocol, layout=chosen.format, reload_seconds=reload_seconds
         )
-        return report.page, report.num_missing
+        return Written(report.page, report.num_missing, report.num_given_up)
 
     if chosen.watch is not None:
         check_results(chosen.results)

@@ -40,6 +40,18 @@ def select_design(
     return planned.reset_index(drop=True), cells.reset_index(drop=True)
 
 
+def keep_whole(cells: pd.DataFrame, whole: set[str], warnings: list[str]) -> tuple[pd.DataFrame, set[str]]:
+    """Leave out cells that lost their curves or cases, which the sweep runs again; return the rest and their ids."""
+    lost = sorted(set(cells["cell_id"]) - whole)
+    if lost:
+        named = f"{', '.join(lost[:NUM_NAMED])}{', ...' * (len(lost) > NUM_NAMED)}"
+        warnings.append(
+            f"Left out: {len(lost)} of {cells['cell_id'].nunique()} cells whose curves or cases were lost ({named}); "
+            "run the sweep again."
+        )
+    return cells[cells["cell_id"].isin(whole)], set(lost)
+
+
 def keep_scored(cells: pd.DataFrame, root: Path, warnings: list[str]) -> tuple[pd.DataFrame, set[str]]:
     """Leave out cells whose test Dice is no number from 0 to 1; return the rest and the ids left out."""
     scored = cells["test_dice"].between(0.0, 1.0)  # false for NaN

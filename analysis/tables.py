@@ -12,6 +12,7 @@ from analysis import convergence_tables, label_tables
 from analysis.advice import next_steps_table
 from analysis.comparison import holm, paired_difference
 from analysis.findings import Findings
+from analysis.load import LOST
 from analysis.overlap import dice_by_class
 from analysis.pretraining_cost import pretraining_cost
 
@@ -133,7 +134,8 @@ def progress(findings: Findings) -> pd.DataFrame:
     results = findings.results
     planned = results.planned.groupby("arm").size()
     missing = results.missing.groupby("arm").size().reindex(planned.index, fill_value=0)
-    failed = results.missing[results.missing["reason"] != ""].groupby("arm").size().reindex(planned.index, fill_value=0)
+    is_failed = ~results.missing["reason"].isin(["", LOST])  # what was lost comes again
+    failed = results.missing[is_failed].groupby("arm").size().reindex(planned.index, fill_value=0)
     counts = {"planned": planned, "finished": planned - missing, "failed": failed, "to_come": missing - failed}
     return pd.DataFrame(counts).reset_index()
 

@@ -287,7 +287,7 @@ def _write_pretraining(root: Path) -> None:
 def _write_beside(root: Path, seeds: tuple[tuple[int, int], ...]) -> None:
     report = {"reference_arm": REFERENCE, "convergence_fraction": 0.95, "hold_evaluations": 2}
     report |= {"near_minimum": 0.10, "target_error": 0.2, "bootstrap_resamples": 300, "confidence": 0.95}
-    experiment = {"name": "simulated sweep", "grid": {"label_unit": "slices"}, "report": report}
+    experiment = {"name": "simulated sweep", "data": {"label_unit": "slices"}, "report": report}
     write_text(root / "experiment.yaml", yaml.safe_dump(experiment))
     data = {
         "name": "phantom",

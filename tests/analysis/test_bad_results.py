@@ -5,6 +5,7 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
+from analysis.findings import find
 from analysis.load import load_results
 from analysis.report import main, write_report
 from analysis.selection import ReportError
@@ -91,7 +92,9 @@ def test_two_cells_of_one_grid_point_without_a_plan_count_once(small):
     root = small()
     shutil.rmtree(root / "planned")
     row = pq.read_table(sorted((root / "cells").glob("protocol-a*.parquet"))[0]).to_pylist()[0]
-    write_rows(root, "cells", "other", [row | {"cell_id": "other"}])
+    for table in ("curves", "cases", "cells"):
+        rows = pq.read_table(root / table / f"{row['cell_id']}.parquet").to_pylist()
+        write_rows(root, table, "other", [each | {"cell_id": "other"} for each in rows])
     loaded = load_results(root, "protocol-a")
     assert len(loaded.cells) == 12
     assert any("cells of one grid point" in warning for warning in loaded.warnings)
@@ -103,6 +106,29 @@ def test_a_folder_of_torn_files_says_how_many(small, capsys):
         path.write_bytes(path.read_bytes()[:100])
     assert main([str(root)]) == 1
     assert "13 unreadable" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("table", ["cases", "curves"])
+def test_a_cell_that_lost_a_file_is_missing_and_takes_no_patients_from_the_others(small, table):
+    root = small()
+    lost = sorted((root / table).glob("protocol-a*.parquet"))[0]
+    lost.unlink()
+    loaded = load_results(root)
+    assert len(loaded.cells) == 11
+    assert loaded.missing["cell_id"].tolist() == [lost.stem]
+    assert "the sweep runs it again" in loaded.missing["reason"].iloc[0]
+    assert any("1 of 13 cells whose curves or cases were lost" in each for each in loaded.warnings)
+    assert find(loaded).curves["random"].errors.shape[1] == 2  # both test patients
+
+
+def test_unreadable_cases_under_a_whole_end_are_lost_too(small):
+    root = small()
+    path = sorted((root / "cases").glob("protocol-a*.parquet"))[0]
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + b"\xff" * 200 + content[204:])
+    loaded = load_results(root)
+    assert loaded.missing["cell_id"].tolist() == [path.stem]
+    assert find(loaded).curves["random"].errors.shape[1] == 2
 
 
 def test_a_torn_file_is_skipped_and_named_on_the_page(small):

@@ -89,6 +89,66 @@ def test_a_better_second_experiment_is_found_and_what_was_changed_is_named(small
     assert "`finetune.steps`: 100 / 200" in text
 
 
+def test_errors_of_a_row_are_of_the_seeds_that_its_difference_is_of(small, tmp_path, monkeypatch):
+    """The second has one more seed, a bad one: by its means it looks worse, by the shared seeds it is not."""
+    first = sweep(small, tmp_path / "a", noise=0.0)
+    clean = small._write_cell
+
+    def with_a_bad_seed(root, row, noise):
+        clean(root, row, noise + 0.5 * (row["subset_seed"] == 3) - 0.01)
+
+    monkeypatch.setattr(small, "_write_cell", with_a_bad_seed)
+    second = sweep(small, tmp_path / "b", noise=0.0, seeds=(*small.SEEDS, (3, 13)))
+    table = compare(first, second).table
+    assert set(table["method"]) == {"paired"}
+    assert (table["difference"] < 0).all()
+    np.testing.assert_allclose(table["second_error"] - table["first_error"], table["difference"], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "values"),
+    [
+        ("compute", "pretraining_workers", (1, 2)),
+        ("grid", "pretraining_seeds", ([0], [0, 1])),
+        ("grid", "train_seeds", (None, [0, 1])),
+    ],
+)
+def test_settings_of_machines_and_grids_that_change_numbers_are_named(small, tmp_path, section, key, values):
+    roots = [sweep(small, tmp_path / name) for name in "ab"]
+    for root, value in zip(roots, values, strict=True):
+        config = yaml.safe_load((root / "experiment.yaml").read_text())
+        idle = {"grid": {"label_counts": [value]}, "compute": {"cpus_per_cell": str(value)}}
+        idle[section][key] = value
+        write_text(root / "experiment.yaml", yaml.safe_dump(config | idle))
+    assert differing(*map(load_results, roots)) == [(f"{section}.{key}", *values)]
+
+
+def test_data_are_compared_by_content_and_not_by_where_they_lie(small, tmp_path):
+    roots = [sweep(small, tmp_path / name) for name in "ab"]
+    for root, content in zip(roots, ("same", "other"), strict=True):
+        config = yaml.safe_load((root / "experiment.yaml").read_text())
+        config["data"] |= {"root": f"/data/{content}"}
+        write_text(root / "experiment.yaml", yaml.safe_dump(config))
+        data = json.loads((root / "data.json").read_text()) | {"data_id": "one"}
+        write_text(root / "data.json", json.dumps(data | {"pool_id": content}))
+    assert differing(*map(load_results, roots)) == [("pool_id", "same", "other")]
+    text = compare(*roots).markdown
+    assert "`pool_id`: same / other" in text
+    other = sweep(small, tmp_path / "c", content="new")
+    assert ("content_id", "same", "new") in differing(*map(load_results, (roots[0], other)))
+
+
+def test_a_comparison_is_never_written_over_that_of_two_others(small, tmp_path, capsys):
+    first, second, third = (sweep(small, tmp_path / name) for name in "abc")
+    output = ["--output", str(tmp_path / "out")]
+    assert main([str(first), str(second), *output]) == 0
+    assert main([str(first), str(second), *output]) == 0
+    before = (tmp_path / "out" / "comparison.csv").read_bytes()
+    assert main([str(first), str(third), *output]) == 1
+    assert "comparison.md holds another comparison" in capsys.readouterr().err
+    assert (tmp_path / "out" / "comparison.csv").read_bytes() == before
+
+
 def test_nothing_in_common_ends_with_status_one_and_names_both(small, tmp_path, capsys, monkeypatch):
     first = sweep(small, tmp_path / "a")
     monkeypatch.setattr(small, "LABEL_COUNTS", (5, 40))

@@ -1,6 +1,7 @@
 """A simulated sweep with known truth: the findings recover it, and the conclusions stay within it."""
 
 import dataclasses
+import math
 import shutil
 from dataclasses import replace
 
@@ -124,6 +125,39 @@ def test_arms_that_do_not_differ_cannot_be_told_apart(simulated, tmp_path, monke
     assert verdicts["Few labels"] == CANNOT_TELL
     assert verdicts["Convergence speed"] != SUPPORTED
     assert verdicts["Pretraining epochs"] != SUPPORTED
+
+
+SLOWER, FASTER = Estimate(0.5, 0.4, 0.6, 5), Estimate(2.0, 1.6, 2.5, 5)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "censored", "reference_censored", "short", "words"),
+    [
+        (SLOWER, 0, 0, "2.0 times slower", "interval 1.7 to 2.5)"),
+        (SLOWER, 2, 0, "2.0 times slower", "2 of its runs never reached the target, so the factor is a lower bound"),
+        (SLOWER, 0, 3, "cannot tell", "cut at the last step, but 3 of the reference's runs never reached the target"),
+        (SLOWER, 2, 3, "cannot tell", "2 of its runs and 3 of the reference's runs never reached the target"),
+        (
+            FASTER,
+            0,
+            3,
+            "2.0 times faster",
+            "3 of the reference's runs never reached the target, so the factor is a",
+        ),
+        (FASTER, 2, 0, "cannot tell", "but 2 of its runs never reached the target"),
+        (Estimate(1.1, 0.8, 1.5, 5), 0, 0, "cannot tell", "(ratio 1.1, 95% interval 0.8 to 1.5)"),
+        (Estimate(2.0, math.nan, math.nan, 1), 1, 0, "cannot tell", "(no interval)"),
+    ],
+)
+def test_an_arm_is_called_faster_or_slower_only_where_runs_that_never_reached_the_target_cannot_turn_it(
+    findings, monkeypatch, ratio, censored, reference_censored, short, words
+):
+    """The true steps of a run that never reached the target are unknown and more than were seen."""
+    said = SpeedUp(ratio, censored, reference_censored)
+    monkeypatch.setattr(type(findings.convergence), "overall_speed_up", lambda *_: said)
+    (point,) = (each for each in conclude(findings).points if each.question == "Does fine-tuning converge faster?")
+    assert short in point.short
+    assert words in point.sentence
 
 
 def test_few_seeds_are_said_to_cost_power(findings, many_seeds):

@@ -2,12 +2,15 @@
 
 import json
 import shutil
+from datetime import UTC, datetime
 
 import pytest
+import yaml
 
 from analysis.load import load_results, variant_label
 from analysis.selection import ReportError
-from trainables.results import ResultsError, record_plan
+from sweep.experiment import Experiment
+from trainables.results import ResultsError, record_failure, record_plan
 
 
 def test_cells_of_other_protocols_are_counted_and_left_out(results):
@@ -21,6 +24,23 @@ def test_missing_cells_are_planned_and_unfinished_with_the_reason_of_a_failure(r
     assert len(loaded.planned) == 135
     assert len(loaded.cells) == 132
     assert sorted(loaded.missing["reason"]) == ["", "", "OutOfMemoryError: simulated <failure>"]
+
+
+def test_cells_behind_a_failed_stage_are_missing_for_that_reason(results, tmp_path):
+    root = shutil.copytree(results, tmp_path / "stopped")
+    stage = {"unit_id": "stage-byol-domain", "unit": "stage", "name": "byol-domain", "reason": "collapsed"}
+    record_failure(root, stage | {"traceback": "", "failed_at": datetime(2026, 1, 1, tzinfo=UTC)})
+    lost = next(path for path in (root / "cells").glob("protocol-a-byol-domain-3-4-*"))
+    lost.unlink()
+    missing = load_results(root).missing.set_index("cell_id")["reason"]
+    assert missing[lost.stem] == "pretraining byol-domain failed"
+
+
+def test_the_simulated_experiment_has_no_setting_that_the_sweep_does_not_know(results):
+    for section, values in yaml.safe_load((results / "experiment.yaml").read_text()).items():
+        if section != "name":
+            known = Experiment.model_fields[section].annotation.model_fields
+            assert set(values) <= set(known), section
 
 
 def test_error_is_one_minus_test_dice_and_a_seed_is_the_pair(results):

@@ -4,12 +4,14 @@ import dataclasses
 import shlex
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.advice import describe, first_steps, next_steps_table
 from analysis.findings import find
 from analysis.load import load_results
-from analysis.next_steps import next_steps
+from analysis.next_steps import NextStep, next_steps
+from analysis.open_question import OpenQuestion
 from sweep.experiment import load_preset
 from sweep.grid import grid_points
 
@@ -75,9 +77,122 @@ def test_a_single_seed_is_told_to_take_five(findings):
 
 
 def test_planned_cells_that_are_missing_come_before_any_others(findings):
-    step = next_steps(with_one_seed(findings))[0]
+    planned = findings.results.planned
+    waiting = dataclasses.replace(findings.results, missing=planned[planned["subset_seed"] > 0].assign(reason=""))
+    step = next_steps(dataclasses.replace(with_one_seed(findings), results=waiting))[0]
     assert (step.seeds_now, step.seeds, step.settings, step.num_cells) == (1, 3, "", 0)
     assert "the planned cells that are still missing come first" in describe(step)
+
+
+def added(step, planned):
+    """Count the cells of the sweep that the settings describe and that no plan has, by the sweep's own grid."""
+    axes = ["arm", "label_count", "subset_seed"]
+    there = set(planned[axes].itertuples(index=False, name=None))
+    points = grid_points(load_preset("demo", shlex.split(step.settings)))
+    return sum((point.arm, point.label_count, point.subset_seed) not in there for point in points)
+
+
+def test_seeds_planned_at_another_label_count_are_not_taken_for_seeds_of_a_question(simulated, findings):
+    extra = simulated.design(seeds=tuple((seed, seed) for seed in range(3, 13)))
+    more = pd.DataFrame([row for row in extra if row["label_count"] == 4])
+    planned = pd.concat([findings.results.planned, more])
+    results = dataclasses.replace(findings.results, planned=planned)
+    steps = [step for step in next_steps(dataclasses.replace(findings, results=results)) if step.num_cells]
+    elsewhere = [step for step in steps if step.question.unit == "error" and step.question.label_counts != (4,)]
+    assert elsewhere
+    for step in elsewhere:
+        assert f"grid.subset_seeds=[{','.join(map(str, range(step.seeds)))}]" in step.settings
+        assert step.num_cells == added(step, planned)
+
+
+@pytest.mark.parametrize("order", [(0, 13, 42), (13, 42, 0)])
+def test_seeds_keep_the_pretraining_runs_that_the_plan_dealt_them(findings, order):
+    runs = (0, 1)
+    dealt = {seed: runs[position % 2] for position, seed in enumerate(order)}
+    renamed = findings.results.planned.replace({"subset_seed": {1: 13, 2: 42}})
+    seeds = [dealt[seed] for seed in renamed["subset_seed"]]
+    planned = renamed.assign(pretraining_seed=np.where(renamed["pretraining_chain"] != "", seeds, 0))
+    grid = {"subset_seeds": list(order), "pretraining_seeds": list(runs)}
+    results = dataclasses.replace(findings.results, planned=planned, config={"grid": grid})
+    step = next(each for each in next_steps(dataclasses.replace(findings, results=results)) if each.num_cells)
+    points = list(grid_points(load_preset("demo", shlex.split(step.settings))))
+    found = {point.subset_seed: point.pretraining_seed for point in points if "byol" in point.arm}
+    assert {seed: found[seed] for seed in order} == dealt
+
+
+def test_seeds_of_one_pretraining_run_are_not_dealt_another_where_the_rest_was_planned_elsewhere(findings):
+    """Of the plan's seeds 0, 1, 2 only 0 and 2 (run 0) have the question's cells: 1 comes along to keep 2 in place."""
+    planned = findings.results.planned
+    dealt = np.where(planned["pretraining_chain"] != "", planned["subset_seed"] % 2, 0)
+    planned = planned.assign(pretraining_seed=dealt)
+    planned = planned[(planned["subset_seed"] != 1) | (planned["label_count"] == 4)]
+    grid = {"subset_seeds": [0, 1, 2], "pretraining_seeds": [0, 1]}
+    results = dataclasses.replace(findings.results, planned=planned, config={"grid": grid})
+    steps = next_steps(dataclasses.replace(findings, results=results))
+    step = next(each for each in steps if each.num_cells and each.question.label_counts == (12,))
+    seeds = load_preset("demo", shlex.split(step.settings)).grid.subset_seeds
+    assert seeds[:3] == (0, 1, 2)
+    assert step.num_cells == added(step, planned)
+
+
+@pytest.fixture(scope="module")
+def few_intermediate(simulated, tmp_path_factory):
+    """Ten seeds of an arm's last number of epochs, three of the one before, and nothing missing."""
+    with pytest.MonkeyPatch.context() as patch:
+        arms = ("random", simulated.REFERENCE, "byol-domain")
+        patch.setattr(simulated, "BASES", {arm: simulated.BASES[arm] for arm in arms})
+        patch.setattr(simulated, "LABEL_COUNTS", (4, 36))
+        whole = simulated.design
+
+        def design(protocol="protocol-a", seeds=()):
+            return [row for row in whole(protocol, seeds) if row["subset_seed"] < 3 or row["pretraining_epochs"] != 3]
+
+        patch.setattr(simulated, "design", design)
+        seeds = tuple((seed, seed) for seed in range(10))
+        root = tmp_path_factory.mktemp("few") / "results"
+        return find(load_results(simulated.write_results(root, noise=0.25, seeds=seeds, left_out=0, failed=0)))
+
+
+def test_milestones_run_at_few_seeds_are_asked_for_at_more(few_intermediate):
+    step = next(step for step in next_steps(few_intermediate) if step.question.with_epochs)
+    assert step.seeds_now == 3
+    assert 3 < step.seeds <= 10
+    assert "still missing" not in describe(step)
+    grid = load_preset("demo", ["grid.intermediate_subset_seeds=[0,1,2]", *shlex.split(step.settings)]).grid
+    assert grid.intermediate_subset_seeds is None  # the preset's own would leave the milestones out
+    assert grid.subset_seeds == tuple(range(step.seeds))
+    assert step.num_cells == (step.seeds - 3) * 2  # one number of epochs at two label counts: the rest is planned
+
+
+def test_a_difference_told_alone_but_not_after_adjusting_is_given_more_seeds(few_intermediate):
+    """Ten differences with a t of 2.4 (p 0.04 alone, 0.08 of two), far above the margin."""
+    deviations = np.array([-1.0, 1.0] * 5)
+    t = 2.4
+    mean = t * deviations.std(ddof=1) / np.sqrt(10)
+    base, scale = np.full(10, 0.5), 0.01
+    by_arm = {"byol-domain, 12 epochs": base - scale * (mean + deviations), "random": base, "supervised-natural": base}
+    by_arm["random"] = base + scale * 0.3 * np.roll(deviations, 1) * np.arange(10)
+    errors = {name: np.repeat(by_arm.get(name, base)[:, None], 2, axis=1) for name in few_intermediate.curves}
+    curves = {
+        name: dataclasses.replace(curve, errors=errors[name][:, None, :])
+        for name, curve in few_intermediate.curves.items()
+    }
+    options = dataclasses.replace(few_intermediate.results.options, near_minimum=0.001)
+    results = dataclasses.replace(few_intermediate.results, options=options)
+    designed = dataclasses.replace(
+        few_intermediate, curves=curves, results=results, epochs=[], near_reference={0.001: {}}
+    )
+    step = next_steps(designed)[0]
+    assert step.half_width < step.question.goal
+    assert step.seeds > step.seeds_now
+    assert step.num_cells > 0
+    assert "still missing" not in describe(step)
+
+
+def test_an_interval_as_narrow_as_asked_is_said_to_be_that(few_intermediate):
+    question = OpenQuestion("Which?", "error", np.array([[0.001], [0.002], [-0.001]]), 0.02, ("a", "b"), (4,))
+    step = NextStep(question, 0.004, 3, 3, 0.004, 1, None, "", 0)
+    assert describe(step) == "Its interval is ±0.004 with 3 seeds, as narrow as asked; the difference is small."
 
 
 def test_the_table_has_every_step(steps, findings):

@@ -1,16 +1,19 @@
 """Watching a sweep: written once for each change, waited for, ended with the last cell, and quiet afterwards."""
 
+from pathlib import Path
+
 from analysis.page import reload_tag
 from analysis.report import main
 from analysis.selection import ReportError
-from analysis.watch import watch
+from analysis.watch import Written, state, watch
+from trainables.results import exclusive
 
 
 class Sweep:
     """A results folder to which each sleep may add a cell, and a writer that counts."""
 
-    def __init__(self, root, arrivals, planned=2):
-        self.root, self.arrivals, self.planned = root, iter(arrivals), planned
+    def __init__(self, root, arrivals, planned=2, failed=0):
+        self.root, self.arrivals, self.planned, self.failed = root, iter(arrivals), planned, failed
         self.asked, self.said = [], []
         (root / "cells").mkdir()
 
@@ -25,7 +28,7 @@ class Sweep:
             raise ReportError("no finished cells")
         page = self.root / "index.html"
         page.write_text(f"<head>{reload_tag(reload_seconds)}</head>")
-        return page, self.planned - finished
+        return Written(page, self.planned - finished, self.failed)
 
     def run(self):
         watch(self.root, self.write, 7, self.said.append, self.sleep)
@@ -50,6 +53,36 @@ def test_control_c_leaves_a_page_that_no_longer_reloads(tmp_path):
     sweep.run()
     assert sweep.said[-1] == "Stopped watching."
     assert (tmp_path / "index.html").read_text() == "<head></head>"
+
+
+def test_it_ends_where_all_that_is_missing_has_failed_and_no_run_is_at_work(tmp_path):
+    sweep = Sweep(tmp_path, arrivals=[True], failed=1)
+    sweep.run()
+    assert sweep.said[-1] == "No run is at work; 1 cell failed or was lost: run the sweep again to try anew."
+    assert (tmp_path / "index.html").read_text() == "<head></head>"
+
+
+def test_it_goes_on_while_a_run_may_try_failed_cells_again(tmp_path):
+    sweep = Sweep(tmp_path, arrivals=[True, False, False, True], failed=1)
+    with exclusive(tmp_path):
+        sweep.run()
+    assert sweep.said[-1].startswith("All planned cells are there")
+
+
+def test_a_file_that_compaction_removes_during_a_look_is_not_counted(tmp_path, monkeypatch):
+    (tmp_path / "cells").mkdir()
+    for name in ("kept", "removed"):
+        (tmp_path / "cells" / f"{name}.parquet").write_text("a cell")
+    listed = Path.glob
+
+    def list_then_remove(folder, pattern):
+        paths = list(listed(folder, pattern))
+        (tmp_path / "cells" / "removed.parquet").unlink(missing_ok=True)
+        return paths
+
+    monkeypatch.setattr(Path, "glob", list_then_remove)
+    monkeypatch.setattr(Path, "exists", lambda path: True)  # as it was a moment ago
+    assert state(tmp_path)["cells"][0] == 1
 
 
 def test_a_page_reloads_itself_only_where_it_is_watched(report):

@@ -1,0 +1,170 @@
+"""An open question, the planned cells that it rests on, and the settings that run these with more seeds.
+
+In: Findings. Out: OpenQuestion; seeds that the plan has for it; MoreSeeds, key=value pairs for the sweep and how many
+cells they add. Seeds keep the plan's order: the grid deals pretraining seeds to the subsets by position, so that
+another order would train other encoders for cells that are there.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.findings import Findings
+from analysis.uncertainty import Floats
+
+Point = tuple[str, int]  # an arm and its pretraining epochs
+
+
+@dataclass(frozen=True)
+class OpenQuestion:
+    """A contrast (seed, patient) whose interval does not decide, and the cells that it rests on."""
+
+    words: str
+    unit: str  # of the contrast: error | log error
+    contrast: Floats
+    goal: float  # the half-width that settles it
+    variants: tuple[str, ...]  # that the contrast is of
+    label_counts: tuple[int, ...]
+    with_epochs: bool = False  # whether the numbers of epochs below an arm's last are part of it
+    num_compared: int = 1  # tests that its own is adjusted for; 1 where a small difference is an answer
+
+    @property
+    def is_small(self) -> bool:
+        """Return whether the difference seen is below the goal, which is then the margin of interest."""
+        known = self.contrast[~np.isnan(self.contrast).any(axis=1)]
+        return len(known) > 0 and abs(float(known.mean())) < self.goal
+
+
+@dataclass(frozen=True)
+class MoreSeeds:
+    """The sweep's settings for a question, and how many cells they add to those that are planned."""
+
+    settings: str
+    num_cells: int
+
+
+def planned_seeds(findings: Findings, question: OpenQuestion) -> set[tuple[int, int]]:
+    """Return the seeds (subset, training) that the plan has for everything that the question compares."""
+    planned, sets = _planned(findings), []
+    for (arm, epochs), count in itertools.product(_points(findings, question), question.label_counts):
+        rows = _rows(planned, arm, epochs, count)
+        sets.append(set(zip(rows["subset_seed"].astype(int), rows["train_seed"].astype(int), strict=True)))
+    return set.intersection(*sets) if sets else set()
+
+
+def is_waiting(findings: Findings, question: OpenQuestion) -> bool:
+    """Return whether planned cells of the question are missing."""
+    missing, counts = findings.results.missing, question.label_counts
+    points = _points(findings, question)
+    return any(len(_rows(missing, *point, count)) > 0 for point in points for count in counts)
+
+
+def more_seeds(findings: Findings, question: OpenQuestion, num_seeds: int) -> MoreSeeds:
+    """Return the settings that run the question's cells with a number of seeds.
+
+    The arms that the question's arms start from come along, since they are what 0 pretraining epochs would be, and the
+    reference, which a sweep does not go without.
+    """
+    grid = findings.results.config.get("grid") or {}
+    num_train_seeds = len(grid.get("train_seeds") or [0])
+    runs = _pretraining_seeds(findings)
+    seeds = _subset_seeds(findings, question, -(-num_seeds // num_train_seeds), runs)
+    rows = findings.variants[findings.variants["variant"].isin(question.variants)]
+    arms = list(dict.fromkeys([*rows["base_arm"], *rows["arm"], *_reference_arm(findings)]))
+    counts = list(question.label_counts)
+    pairs = {"arms": arms, "label_counts": counts, "subset_seeds": seeds}
+    if len(runs) > 1:
+        pairs["pretraining_seeds"] = runs
+    pairs["intermediate_label_counts"] = counts if question.with_epochs else []
+    text = " ".join(f"grid.{key}=[{','.join(map(str, values))}]" for key, values in pairs.items())
+    text += " grid.intermediate_subset_seeds=null"  # those of a preset need not be among these seeds
+    planned, num_cells = _planned(findings), 0
+    for (arm, epochs), count in itertools.product(_grid_points(findings, arms, question.with_epochs), counts):
+        there = _rows(planned, arm, epochs, count).groupby("subset_seed")["train_seed"].nunique()
+        num_cells += sum(max(0, num_train_seeds - int(there.get(seed, 0))) for seed in seeds)
+    return MoreSeeds(text, num_cells)
+
+
+def _subset_seeds(findings: Findings, question: OpenQuestion, num_subsets: int, runs: list[int]) -> list[int]:
+    """Return subset seeds at whose positions the grid deals the pretraining seeds that the plan has for them.
+
+    First come those that the question has in whole, then those that it has in part, those planned elsewhere, new ones.
+    """
+    dealt, ordered = _dealt(findings), _plan_order(findings)
+    whole = {subset for subset, _ in planned_seeds(findings, question)}
+    part = set(_planned_of(findings, question)["subset_seed"].astype(int))
+    known = sorted(ordered, key=lambda seed: (seed not in whole, seed not in part))  # stable: the plan's order
+    new = (seed for seed in itertools.count() if seed not in ordered)
+    seeds: list[int] = []
+    while len(seeds) < num_subsets or not whole <= set(seeds):
+        run = runs[len(seeds) % len(runs)]
+        fitting = (seed for seed in known if dealt.get(seed, run) in (run, None))
+        seed = next(fitting, None)
+        seeds.append(next(new) if seed is None else seed)
+        known = [each for each in known if each != seed]
+    return seeds
+
+
+def _pretraining_seeds(findings: Findings) -> list[int]:
+    """Return the pretraining seeds that the grid deals to the subsets in turn."""
+    configured = (findings.results.config.get("grid") or {}).get("pretraining_seeds")
+    return [int(seed) for seed in configured or dict.fromkeys(_pretrained(findings)["pretraining_seed"])] or [0]
+
+
+def _dealt(findings: Findings) -> dict[int, int | None]:
+    """Return the pretraining seed that each planned subset has; None where the grid deals it no longer."""
+    rows, runs = _pretrained(findings), _pretraining_seeds(findings)
+    pairs = zip(rows["subset_seed"].astype(int), rows["pretraining_seed"].astype(int), strict=True)
+    return {subset: run if run in runs else None for subset, run in pairs}
+
+
+def _plan_order(findings: Findings) -> list[int]:
+    """Return all planned subset seeds as the experiment lists them; those that it no longer lists come last."""
+    listed = (findings.results.config.get("grid") or {}).get("subset_seeds") or []
+    there = list(dict.fromkeys(map(int, _planned(findings)["subset_seed"])))
+    return [*(seed for seed in listed if seed in there), *(seed for seed in there if seed not in listed)]
+
+
+def _planned(findings: Findings) -> pd.DataFrame:
+    """Return the planned cells; the finished ones where results were copied without their plans."""
+    planned = findings.results.planned
+    return planned if len(planned) else findings.results.cells
+
+
+def _pretrained(findings: Findings) -> pd.DataFrame:
+    planned = _planned(findings)
+    return planned[planned["pretraining_chain"] != ""]
+
+
+def _planned_of(findings: Findings, question: OpenQuestion) -> pd.DataFrame:
+    planned = _planned(findings)
+    parts = [_rows(planned, *p, count) for p in _points(findings, question) for count in question.label_counts]
+    return pd.concat(parts)
+
+
+def _points(findings: Findings, question: OpenQuestion) -> list[Point]:
+    """Return arm and pretraining epochs of each variant that the question compares."""
+    rows = findings.variants[findings.variants["variant"].isin(question.variants)]
+    return [(str(arm), int(epochs)) for arm, epochs in zip(rows["arm"], rows["pretraining_epochs"], strict=True)]
+
+
+def _grid_points(findings: Findings, arms: list[str], with_epochs: bool) -> Iterator[Point]:
+    """Yield the epochs of each arm that is planned: all of them, or its last alone."""
+    planned = _planned(findings)
+    for arm in arms:
+        epochs = sorted({*map(int, planned.loc[planned["arm"] == arm, "pretraining_epochs"])})
+        yield from ((arm, number) for number in (epochs if with_epochs else epochs[-1:]))
+
+
+def _rows(planned: pd.DataFrame, arm: str, epochs: int, label_count: int) -> pd.DataFrame:
+    is_own = (planned["arm"] == arm) & (planned["pretraining_epochs"] == epochs)
+    return planned[is_own & (planned["label_count"] == label_count)]
+
+
+def _reference_arm(findings: Findings) -> list[str]:
+    """Return the arm that the sweep's report is configured to compare with, where it is planned or run at all."""
+    arm = findings.results.options.reference_arm
+    return [arm] if arm in {*findings.results.planned["arm"], *findings.variants["arm"]} else []
