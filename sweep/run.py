@@ -30,7 +30,7 @@ from sweep.progress import shown
 from sweep.scoreboard import Scoreboard
 from sweep.tensorboard import Mirror
 from sweep.wording import amount, duration
-from trainables.results import finished_cells, read_table
+from trainables.results import ResultsError, finished_cells, read_table
 
 DONE, SOME_FAILED, OUT_OF_TIME, INTERRUPTED = 0, 3, 4, 130
 
@@ -113,10 +113,15 @@ def mirrored(folder: Path, what: str, console: Console) -> Iterator[Callable[[Co
 
     def update(_: Counts) -> None:
         nonlocal mirror
+        if mirror is None:
+            return
         try:
-            if mirror:
-                mirror.update()
+            mirror.update()
+        except ResultsError as error:  # tables that were compacted at every look: the next moment has another
+            console.print(f"warning: TensorBoard files wait: {error}", highlight=False)
         except (OSError, ImportError) as error:
+            with suppress(OSError):
+                mirror.close()
             mirror = None
             console.print(f"warning: no TensorBoard files are written any more: {error}", highlight=False)
 
