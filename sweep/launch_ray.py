@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from sweep.device_shares import note_share
 from sweep.plan import Plan, PlannedStage
 from sweep.scoreboard import Scoreboard
 from sweep.shares import LaunchError, Shares, divide
@@ -49,6 +50,7 @@ def launch(plan: Plan, board: Scoreboard, compute: ComputeConfig) -> None:
         board.room = shares.room
         board.occupancy.devices_per_cell = shares.gpus_per_cell or 1.0
         board.occupancy.devices_per_stage = compute.pretraining_workers
+        note_share(plan.cells[0].job.results, board.occupancy.devices_per_cell)
         errors: list[Exception] = []
         threads = [
             threading.Thread(target=_run_stages, args=(board, shares, compute, scratch, stop, errors), daemon=True)
@@ -192,6 +194,7 @@ def _run_cells(
         assert packing is not None  # cells that are alone already fail for good
         board.room = packing.room
         board.occupancy.devices_per_cell = packing.gpus_per_cell or 1.0
+        note_share(plan.cells[0].job.results, board.occupancy.devices_per_cell)
         board.packing_reduced(packing.words)
 
 

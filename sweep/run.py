@@ -5,7 +5,7 @@ for.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -58,10 +58,10 @@ def run(
                     _launch(experiment, plan, board, options.launcher)
             except KeyboardInterrupt:
                 _print_used(board.counts(), money, console)
-                log.write("run_ended", _end_fields(INTERRUPTED, plan, folder))
+                log.write("run_ended", _end_fields(INTERRUPTED, folder))
                 raise
         code = _close(plan, board, folder, options, console, money)
-        log.write("run_ended", _end_fields(code, plan, folder))
+        log.write("run_ended", _end_fields(code, folder))
     return code
 
 
@@ -86,8 +86,8 @@ def _start_fields(plan: Plan, found: Forecast | str, folder: Path) -> dict[str, 
     }
 
 
-def _end_fields(code: int, plan: Plan, folder: Path) -> dict[str, Any]:
-    return {"exit_code": code, "account": asdict(read_account(folder, _planned(plan)))}
+def _end_fields(code: int, folder: Path) -> dict[str, Any]:
+    return {"exit_code": code, "account": asdict(read_account(folder))}
 
 
 def _limits(options: argparse.Namespace, money: Money) -> Limits:
@@ -133,10 +133,6 @@ def mirrored(folder: Path, what: str, console: Console) -> Iterator[Callable[[Co
                 mirror.close()
 
 
-def _planned(plan: Plan) -> Sequence[Mapping[str, Any]]:
-    return [cell.job.axes for cell in plan.cells]
-
-
 def _close(
     plan: Plan, board: Scoreboard, folder: Path, options: argparse.Namespace, console: Console, money: Money
 ) -> int:
@@ -152,7 +148,7 @@ def _close(
     if board.packing:
         remedy = "compute.gpus_per_cell, compute.slots or compute.threads set it from the start"
         console.print(f"cells ran out of memory side by side, and ran {board.packing} from then on; {remedy}")
-    print_account(read_account(folder, _planned(plan)), console)
+    print_account(read_account(folder), console)
     _print_used(board.counts(), money, console)
     if kind := board.systematic_failure:
         console.print(f"given up: the first cells all failed by {kind}; mend its cause, and the same command goes on")

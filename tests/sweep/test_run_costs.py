@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sweep.data_efficiency import DONE, INTERRUPTED, OUT_OF_TIME, USAGE, main
+from sweep.device_shares import read_shares
 from sweep.experiment import load_file
 from sweep.inputs import read_inputs
 from sweep.plan import build_plan
@@ -74,6 +75,10 @@ def test_the_account_adds_up_what_the_rows_say_and_status_tells_the_same(
     assert account.pretraining_seconds == pytest.approx(sum(epochs))
     told = events[-1]["account"]
     assert told["finetuning_seconds"] + told["pretraining_seconds"] == pytest.approx(account.device_seconds)
+
+
+def test_a_run_in_one_process_notes_that_a_cell_holds_a_whole_device(results: Path) -> None:
+    assert [share for _, share in read_shares(results).since] == [1.0]
 
 
 def test_a_run_holds_its_devices_at_least_as_long_as_its_units_take(
