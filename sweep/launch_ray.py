@@ -22,7 +22,7 @@ from typing import Any
 from sweep.device_shares import note_share
 from sweep.plan import Plan, PlannedStage
 from sweep.scoreboard import Scoreboard
-from sweep.shares import LaunchError, Shares, divide
+from sweep.shares import LOCAL, LaunchError, Shares, cluster_address, divide
 from trainables.config import ComputeConfig
 from trainables.results import record_failure
 
@@ -80,8 +80,8 @@ def _connected(compute: ComputeConfig) -> Iterator[Shares]:
 
     import trainables.ray_adapters  # noqa: F401  # here, since Ray's modules cannot be imported by two threads at once
 
-    address = compute.address or os.environ.get("RAY_ADDRESS") or "local"
-    is_local = address == "local"
+    address = cluster_address(compute)
+    is_local = address == LOCAL
     options: dict[str, Any] = {"include_dashboard": False} if is_local else {"runtime_env": {"env_vars": ENVIRONMENT}}
     try:
         _reach(address)
