@@ -20,6 +20,7 @@ from sweep.cost_tables import forecast_lines, print_account
 from sweep.counts import Counts, Expectation, Limits
 from sweep.estimate import estimate
 from sweep.event_log import opened
+from sweep.exit_codes import DONE, INTERRUPTED, OUT_OF_TIME, SOME_FAILED
 from sweep.experiment import Experiment
 from sweep.forecast import Forecast, kept
 from sweep.forecast_file import keep_forecast
@@ -32,16 +33,13 @@ from sweep.tensorboard import Mirror
 from sweep.wording import amount, duration
 from trainables.results import ResultsError, finished_cells, read_table
 
-DONE, SOME_FAILED, OUT_OF_TIME, INTERRUPTED = 0, 3, 4, 130
-
 
 def run(
     experiment: Experiment, inputs: Inputs, plan: Plan, folder: Path, options: argparse.Namespace, console: Console
 ) -> int:
     """Forecast, launch what is missing, close the account, and return the exit code."""
     if not plan.missing:
-        console.print("nothing to do: every cell is finished")
-        return DONE
+        return _nothing_to_do(plan, folder, options, console)
     found = estimate(experiment, plan, inputs, options.launcher, is_asked=False)
     if isinstance(found, Forecast):
         keep_forecast(folder, kept(found, plan))
@@ -63,6 +61,15 @@ def run(
         code = _close(plan, board, folder, options, console, money)
         log.write("run_ended", _end_fields(code, folder))
     return code
+
+
+def _nothing_to_do(plan: Plan, folder: Path, options: argparse.Namespace, console: Console) -> int:
+    """Say so, in the log, too: who reads it waits for the run's end."""
+    with opened(options.log_json, lambda message: console.print(message, highlight=False)) as log:
+        log.write("run_started", _start_fields(plan, "nothing to run", folder))
+        console.print("nothing to do: every cell is finished")
+        log.write("run_ended", _end_fields(DONE, folder))
+    return DONE
 
 
 def _launch(experiment: Experiment, plan: Plan, board: Scoreboard, launcher: str) -> None:
