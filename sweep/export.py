@@ -32,7 +32,7 @@ def _refusals(*kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
     except kinds as error:
-        raise TrackerError(next(iter(str(error).splitlines()), type(error).__name__)) from error
+        raise TrackerError(next(iter(str(error).strip().splitlines()), type(error).__name__)) from error
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,7 @@ def _run_stages(
             time.sleep(POLL_SECONDS)
             continue
         try:
-            if _train(stage, shares, compute, scratch, lambda: stop.is_set() or board.is_over()):
+            if _train(stage, board, shares, compute, scratch, stop):
                 board.stage_ended(stage, succeeded=True)
             else:
                 board.stage_stopped(stage)
@@ -155,7 +155,7 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _train(
-    stage: PlannedStage, shares: Shares, compute: ComputeConfig, scratch: Path, is_stopped: Callable[[], bool]
+    stage: PlannedStage, board: Scoreboard, shares: Shares, compute: ComputeConfig, scratch: Path, stop: threading.Event
 ) -> bool:
     """Train one stage in a Ray task, which starts the TorchTrainer; return False if the run was stopped first.
 
@@ -164,7 +164,7 @@ def _train(
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from trainables.ray_adapters import train_stage
+    from trainables.ray_adapters import held_mark, train_stage
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)  # not on a spot machine
     fewest = compute.min_pretraining_workers
@@ -176,8 +176,12 @@ def _train(
         gpus_per_worker=shares.gpus_per_worker,
         max_failures=compute.max_retries,
     )
+    mark, is_held = held_mark(scratch, stage.stage_id), False
     while not ray.wait([reference], timeout=POLL_SECONDS)[0]:
-        if is_stopped():
+        if not is_held and mark.exists():
+            board.stage_holds_devices(stage)
+            is_held = True
+        if stop.is_set() or board.is_over():
             ray.cancel(reference, force=True)
             return False
     ray.get(reference)

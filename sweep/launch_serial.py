@@ -30,6 +30,7 @@ def launch(plan: Plan, board: Scoreboard) -> None:
     while stage := board.take_stage():
         try:
             with trained_by_one(stage.job.encoders, stage.job.stage_id):
+                board.stage_holds_devices(stage)
                 run_stage(stage.job, report=stop_when_over)
         except _OutOfTimeError:
             board.stage_stopped(stage)

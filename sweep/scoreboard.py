@@ -78,11 +78,15 @@ class Scoreboard:
             return None
         with self._lock:
             taken = self._stages.start_next()
-            if taken:
-                self.occupancy.stage_started(taken.stage_id)
         if taken:
             self._on_event("stage_started", _of_stage(taken))
         return taken
+
+    def stage_holds_devices(self, stage: PlannedStage) -> None:
+        """Record that this run trains the stage now, where another experiment may have done so before."""
+        with self._lock:
+            self._stages.hold(stage.stage_id)
+            self.occupancy.stage_started(stage.stage_id)
 
     def stage_ended(self, stage: PlannedStage, succeeded: bool, reason: str = "") -> None:
         """Record the end of a stage; what depends on a failed one is blocked."""

@@ -21,7 +21,7 @@ class StageStates:
     def __init__(self, plan: Plan) -> None:
         self.stages = {stage.stage_id: stage for stage in plan.stages}
         self._state = dict.fromkeys(self.stages, WAITING)
-        self._epochs_before: dict[str, int] = {}  # of a stage, when this run went on with it
+        self._epochs_before: dict[str, int] = {}  # of a stage, when this run got hold of it
         self._looked: dict[str, float] = {}  # when each encoder was last looked for; infinite once it was there
 
     def all(self) -> Mapping[str, str]:
@@ -38,9 +38,12 @@ class StageStates:
                 self._state[key] = FAILED
             elif parent == DONE:
                 self._state[key] = RUNNING
-                self._epochs_before[key] = self.epochs_done(key)
                 return stage
         return None
+
+    def hold(self, key: str) -> None:
+        """Note that this run trains a stage from now on: no other experiment does any more."""
+        self._epochs_before[key] = self.epochs_done(key)
 
     def end(self, key: str, succeeded: bool) -> None:
         """Mark a stage as done or failed; what depends on a failed one has failed, too."""
@@ -52,6 +55,7 @@ class StageStates:
     def stop(self, key: str) -> None:
         """Mark a stage as waiting for another run."""
         self._state[key] = WAITING
+        self._epochs_before.pop(key, None)
 
     def epochs_done(self, key: str) -> int:
         """Return how many epochs a stage has behind it, or would go on from."""
@@ -59,9 +63,10 @@ class StageStates:
         return epochs_done(stage.job.encoders, key, stage.config.kept_epochs)
 
     def epochs_here(self, key: str) -> int:
-        """Return how many epochs a running stage has behind it in this run; 0 where it does not run."""
-        before = self._epochs_before.get(key, 0)
-        return max(0, self.epochs_done(key) - before) if self._state[key] == RUNNING else 0
+        """Return how many epochs a running stage has behind it in this run; 0 where this run does not train it."""
+        if self._state[key] != RUNNING or key not in self._epochs_before:
+            return 0
+        return max(0, self.epochs_done(key) - self._epochs_before[key])
 
     def behind(self, source: Source) -> str:
         """Return ``done`` where the source's encoder is there already, though its stage may go on or have failed."""

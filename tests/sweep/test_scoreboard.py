@@ -186,6 +186,9 @@ def test_devices_are_paid_for_while_they_are_held_and_a_worker_once_for_the_cell
     board.occupancy.devices_per_stage, board.occupancy.devices_per_cell = 2.0, 0.5
     stage = board.take_stage()
     assert stage is not None
+    clock[0] += 1000  # another experiment trains it
+    assert board.counts().device_seconds == 0
+    board.stage_holds_devices(stage)
     together = [board.take_cell("first"), board.take_cell("first")]
     clock[0] += 20
     assert board.counts().device_seconds == 20 * 2 + 20 * 0.5
@@ -263,6 +266,7 @@ def test_a_stage_that_is_trained_again_for_a_new_milestone_has_all_of_its_epochs
         progress = next(each for each in board.counts().stages_running if each.name == "byol-domain")
         return progress.epochs_done, progress.seconds_left
 
+    board.stage_holds_devices(stage)
     assert moment() == (0, 20.0)
     clock[0] += 7.0
     epochs_of(stage, 1)
