@@ -43,7 +43,7 @@ def main() -> None:
         after = _forecast(experiment, plan, inputs, options.launcher)
         moments = [json.loads(line) for line in log.read_text().splitlines()]
         seconds = next(each["seconds"] for each in reversed(moments) if each["event"] == "progress")
-        account = read_account(results, [cell.job.axes for cell in plan.cells])
+        account = read_account(results)
         paths = [path for name in TABLES for path in (results / name).rglob("*") if path.is_file()]
         num_bytes = sum(path.stat().st_size for path in paths)
     both = (before, after)

@@ -1,8 +1,9 @@
 """What an experiment has cost: device-hours of its finished cells and epochs, by arm and stage, beside the forecast.
 
-In: a results folder, which is only read. Out: an Account. Cells take their wall time, or their share of a GPU of it;
-epochs the seconds of all their workers. Left out are starting processes, units that failed, and epochs that were lost
-and trained again. A stage that another experiment trained into shared encoders is counted as if it were trained here.
+In: a results folder, which is only read. Out: an Account of all cells that the latest plan's protocol asks for. Cells
+take their wall time, or of it the share of a GPU that the launcher gave them; epochs the seconds of all their workers.
+Left out are starting processes, units that failed, and epochs that were lost and trained again. A stage that another
+experiment trained into shared encoders is counted as if it were trained here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,9 +13,10 @@ from typing import Any
 
 import yaml
 
+from sweep.device_shares import DeviceShares, read_shares
 from sweep.forecast_file import read_forecast
 from trainables.config import ComputeConfig
-from trainables.results import read_table
+from trainables.results import finished_cells, read_table
 
 Row = Mapping[str, Any]
 
@@ -62,22 +64,33 @@ class Account:
         return self.compared_seconds / self.forecast_seconds if self.forecast_seconds else None
 
 
-CELL_COLUMNS = ["cell_id", "protocol_id", "wall_seconds", "device"]
+PLANNED_COLUMNS = ["cell_id", "protocol_id", "arm", "pretraining_chain", "plan_number"]
+CELL_COLUMNS = ["cell_id", "protocol_id", "wall_seconds", "device", "finished_at"]
 EPOCH_COLUMNS = ["stage_id", "stage", "epoch", "device_seconds"]
 
 
-def read_account(root: Path, planned: Sequence[Row]) -> Account:
-    """Add up what the planned cells and the stages behind them have used."""
-    cells, epochs = read_table(root, "cells", CELL_COLUMNS)[0], read_table(root, "pretraining", EPOCH_COLUMNS)[0]
-    return account(root, planned, cells.to_pylist(), epochs.to_pylist())
+def read_account(root: Path) -> Account:
+    """Add up what the cells that were asked for, and the stages behind them, have used."""
+    columns = {"planned": PLANNED_COLUMNS, "cells": CELL_COLUMNS, "pretraining": EPOCH_COLUMNS}
+    finished = finished_cells(root)
+    planned, cells, epochs = (read_table(root, name, wanted)[0].to_pylist() for name, wanted in columns.items())
+    return account(root, asked_for(planned), [row for row in cells if row["cell_id"] in finished], epochs)
+
+
+def asked_for(planned: Sequence[Row]) -> list[Row]:
+    """Return the cells that the latest plan's protocol asks for, each once: its plans add up."""
+    if not planned:
+        return []
+    latest = max(planned, key=lambda row: int(row["plan_number"]))["protocol_id"]
+    return list({row["cell_id"]: row for row in planned if row["protocol_id"] == latest}.values())
 
 
 def account(root: Path, planned: Sequence[Row], cells: Iterable[Row], epochs: Sequence[Row]) -> Account:
-    """Add up rows that have been read already, with at least ``CELL_COLUMNS`` and ``EPOCH_COLUMNS``."""
+    """Add up rows that have been read already: cells asked for, finished ones, epochs, with at least our columns."""
     ids = {row["cell_id"] for row in planned}
     cells = [row for row in cells if row["cell_id"] in ids]
-    compute, said = _compute(root), read_forecast(root)
-    seconds = {row["cell_id"]: device_seconds(row, compute) for row in cells}
+    compute, said, shares = _compute(root), read_forecast(root), read_shares(root)
+    seconds = {row["cell_id"]: _device_seconds(row, shares, compute.gpus_per_cell) for row in cells}
     stages = _stages(planned, epochs, said.epoch_seconds)
     expected = [(seconds[row["cell_id"]], said.cell_seconds.get(row["protocol_id"])) for row in cells]
     expected += [(stage.device_seconds, stage.forecast_seconds) for stage in stages]
@@ -93,13 +106,13 @@ def account(root: Path, planned: Sequence[Row], cells: Iterable[Row], epochs: Se
     )
 
 
-def device_seconds(cell: Row, compute: ComputeConfig) -> float:
-    """Return what a finished cell took of a device: its wall time, or its share of a GPU of it."""
-    return float(cell["wall_seconds"]) * (1.0 if cell["device"] == "cpu" else compute.gpus_per_cell)
+def _device_seconds(cell: Row, shares: DeviceShares, otherwise: float) -> float:
+    """What a finished cell took of a device: its wall time, or its share of a GPU of it."""
+    return float(cell["wall_seconds"]) * (1.0 if cell["device"] == "cpu" else shares.at(cell["finished_at"], otherwise))
 
 
 def _compute(root: Path) -> ComputeConfig:
-    """The share of a GPU and the price that the latest run was started with."""
+    """What the latest run was started with: the price, and the share of a GPU of cells that no launcher noted."""
     path = root / "experiment.yaml"
     tree = yaml.safe_load(path.read_text()) if path.is_file() else {}
     return ComputeConfig.model_validate(tree.get("compute", {}))

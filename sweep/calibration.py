@@ -1,8 +1,8 @@
 """What a cell, and an epoch of each stage, take on this machine: believed from what has finished, else timed.
 
 In: an Experiment, its Plan and Inputs. Out: seconds on one worker. Steps are timed on random images at a batch that a
-CPU gets through quickly, and scaled to the recipe's. Misleads where another machine runs the plan, where cells that
-share a GPU slow one another, and for compiled stages, which are timed uncompiled.
+CPU gets through quickly, and scaled to the recipe's. Misleads where another machine runs the plan or has trained a
+stage's epochs, where cells that share a GPU slow one another, and for compiled stages, which are timed uncompiled.
 """
 
 import math
@@ -14,19 +14,19 @@ from dataclasses import dataclass
 import torch
 
 from sweep.experiment import Experiment
+from sweep.finished_units import FinishedUnits, read_finished_units
 from sweep.inputs import Inputs
 from sweep.plan import Plan, PlannedStage
 from sweep.stage_checks import samples_of
 from trainables.config import FinetuneConfig, content_hash
 from trainables.data.batches import Samples, random_view
-from trainables.encoder_store import epochs_done, resume_path
+from trainables.encoder_store import epochs_done
 from trainables.finetune import evaluate, train_block
 from trainables.models.encoder import Encoder
 from trainables.models.segmenter import Segmenter
 from trainables.objectives import build_objective
 from trainables.optimisation import Optimisation
 from trainables.processes import DeviceError, seeded, this_worker
-from trainables.results import read_table
 
 NUM_SAMPLES = 8  # random images that are timed on
 NUM_STEPS = 2  # of a cell in one timing
@@ -41,12 +41,16 @@ class CalibrationError(Exception):
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds on one worker of a cell, and how they are known; of an epoch of each stage; its epochs still to train."""
+    """Seconds on one worker of a cell, and how they are known; of an epoch of each stage; its epochs still to train.
+
+    ``begun`` are the protocol and stages that had rows already: what is said of them is no forecast.
+    """
 
     cell_seconds: float
     basis: str
     epoch_seconds: dict[str, float]
     epochs_left: dict[str, int]
+    begun: frozenset[str] = frozenset()
 
     def stage_seconds(self, stage_id: str) -> float:
         """Return what is left of a stage on one worker."""
@@ -58,17 +62,18 @@ def calibrate(experiment: Experiment, plan: Plan, inputs: Inputs) -> Costs:
     left = {stage.stage_id: _epochs_left(stage) for stage in plan.stages}
     try:
         with seeded(0):
-            seen = finished_seconds(plan)
-            cell = statistics.median(seen) if seen else _timed_cell(experiment, inputs)
-            epochs = _epoch_seconds(experiment, plan, inputs)
+            seen = read_finished_units(experiment, plan)
+            cells = seen.cell_seconds
+            cell = statistics.median(cells) if cells else _timed_cell(experiment, inputs)
+            epochs = _epoch_seconds(experiment, plan, inputs, seen)
     except DeviceError as error:
         raise CalibrationError(str(error)) from error
     except RuntimeError as error:  # such as torch's out of memory
         raise CalibrationError(f"timing a few steps failed by {str(error).splitlines()[0]}") from error
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
-    basis = f"median of {len(seen)} finished cells" if seen else "from timing a few steps"
-    return Costs(cell, basis, epochs, left)
+    basis = f"median of {len(cells)} finished cells" if cells else "from timing a few steps"
+    return Costs(cell, basis, epochs, left, seen.begun)
 
 
 def work_share(experiment: Experiment, plan: Plan, inputs: Inputs) -> float:
@@ -78,7 +83,7 @@ def work_share(experiment: Experiment, plan: Plan, inputs: Inputs) -> float:
     evaluated = _evaluated_slices(experiment, inputs) * EVALUATION_SHARE
     run = len(plan.missing) * (config.steps * config.batch_size + evaluated)
     timed = 0.0
-    if not finished_seconds(plan):
+    if not read_finished_units(experiment, plan).cell_seconds:
         timed = NUM_STEPS * _timed_batch(config.batch_size, size, device) + NUM_SAMPLES * EVALUATION_SHARE
     for stage in {_recipe(stage): stage for stage in plan.stages}.values():
         timed += _timed_batch(
@@ -89,17 +94,9 @@ def work_share(experiment: Experiment, plan: Plan, inputs: Inputs) -> float:
     return (NUM_TIMINGS + 1) * timed / run if run else math.inf
 
 
-def finished_seconds(plan: Plan) -> list[float]:
-    """Return what the finished cells of the plan's protocol took."""
-    job = plan.cells[0].job
-    rows = read_table(job.results, "cells", ["protocol_id", "wall_seconds"])[0].to_pylist()
-    return [row["wall_seconds"] for row in rows if row["protocol_id"] == job.axes["protocol_id"]]
-
-
 def _epochs_left(stage: PlannedStage) -> int:
     """Epochs still to train: a stage goes on from its state, and starts anew where that is gone."""
-    folder, key = stage.job.encoders, stage.stage_id
-    done = epochs_done(folder, key) if resume_path(folder, key).is_file() else 0
+    done = epochs_done(stage.job.encoders, stage.stage_id, stage.config.kept_epochs)
     return max(0, stage.config.epochs - done)
 
 
@@ -157,17 +154,13 @@ def _recipe(stage: PlannedStage) -> str:
     return content_hash(stage.config.model_dump(mode="json", exclude={"epochs", "milestones", "schedule"}))
 
 
-def _epoch_seconds(experiment: Experiment, plan: Plan, inputs: Inputs) -> dict[str, float]:
+def _epoch_seconds(experiment: Experiment, plan: Plan, inputs: Inputs, seen: FinishedUnits) -> dict[str, float]:
     """Seconds of an epoch of each stage: the median of those that it has behind it, else timed once for each recipe."""
-    rows = read_table(plan.cells[0].job.results, "pretraining", ["stage_id", "device_seconds"])[0].to_pylist()
-    seen: dict[str, list[float]] = {}
-    for row in rows:
-        seen.setdefault(row["stage_id"], []).append(row["device_seconds"])
     timed: dict[str, float] = {}
     found = {}
     for stage in plan.stages:
-        if stage.stage_id in seen:
-            found[stage.stage_id] = statistics.median(seen[stage.stage_id])
+        if stage.stage_id in seen.epoch_seconds:
+            found[stage.stage_id] = seen.epoch_seconds[stage.stage_id]
             continue
         recipe = _recipe(stage)
         if recipe not in timed:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.arguments import build_parser
+from sweep.exit_codes import DONE, ERROR, INTERRUPTED, USAGE
 
 if TYPE_CHECKING:  # imported late: --help must not wait for torch and ray
     from rich.console import Console
@@ -22,8 +23,6 @@ if TYPE_CHECKING:  # imported late: --help must not wait for torch and ray
     from sweep.experiment import Experiment
     from sweep.inputs import Inputs
     from sweep.plan import Plan, PlannedCell
-
-DONE, ERROR, USAGE, SOME_FAILED, OUT_OF_TIME, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

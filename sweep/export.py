@@ -9,7 +9,9 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sweep.tracked_runs import TrackedRun, cell_runs, stage_runs
 from trainables.results import ResultsError, check_results
@@ -20,47 +22,67 @@ UNIT_TAG, POINTS_TAG = "labelcurve.unit_id", "labelcurve.points"
 Add = Callable[[TrackedRun], None]
 
 
+class TrackerError(Exception):
+    """A tracker that cannot be reached or refuses; the message is its own."""
+
+
+@contextmanager
+def _refusals(*kinds: type[Exception]) -> Iterator[None]:
+    """Turn a tracker's own errors into ours."""
+    try:
+        yield
+    except kinds as error:
+        raise TrackerError(next(iter(str(error).strip().splitlines()), type(error).__name__)) from error
+
+
 @contextmanager
 def _mlflow(project: str) -> Iterator[Add]:
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    with _refusals(MlflowException, OSError):
+        client = MlflowClient()
+        experiment = client.get_experiment_by_name(project)
+        experiment_id = experiment.experiment_id if experiment else client.create_experiment(project)
+        yield partial(_add_to_mlflow, client, experiment_id)
+
+
+def _add_to_mlflow(client: Any, experiment_id: str, run: TrackedRun) -> None:
     from mlflow.entities import Metric, Param
 
-    client = MlflowClient()
-    experiment = client.get_experiment_by_name(project)
-    experiment_id = experiment.experiment_id if experiment else client.create_experiment(project)
-
-    def add(run: TrackedRun) -> None:
-        found = client.search_runs([experiment_id], f"tags.`{UNIT_TAG}` = '{run.unit_id}'", max_results=1)
-        if found:
-            run_id, done = found[0].info.run_id, int(found[0].data.tags.get(POINTS_TAG, 0))
-        else:
-            new = client.create_run(experiment_id, run_name=run.name, tags={UNIT_TAG: run.unit_id})
-            run_id, done = new.info.run_id, 0
-            client.log_batch(run_id, params=[Param(key, str(value)) for key, value in run.parameters.items()])
-        for point in run.points[done:]:
-            metrics = [Metric(key, value, round(1000 * point.at), point.step) for key, value in point.values.items()]
-            client.log_batch(run_id, metrics=metrics)
-        client.set_tag(run_id, POINTS_TAG, str(len(run.points)))
-        client.set_terminated(run_id)
-
-    yield add
+    found = client.search_runs([experiment_id], f"tags.`{UNIT_TAG}` = '{run.unit_id}'", max_results=1)
+    if found:
+        run_id, done = found[0].info.run_id, int(found[0].data.tags.get(POINTS_TAG, 0))
+    else:
+        new = client.create_run(experiment_id, run_name=run.name, tags={UNIT_TAG: run.unit_id})
+        run_id, done = new.info.run_id, 0
+        client.log_batch(run_id, params=[Param(key, str(value)) for key, value in run.parameters.items()])
+    for point in run.points[done:]:
+        metrics = [Metric(key, value, round(1000 * point.at), point.step) for key, value in point.values.items()]
+        client.log_batch(run_id, metrics=metrics)
+    client.set_tag(run_id, POINTS_TAG, str(len(run.points)))
+    client.set_terminated(run_id)
 
 
 @contextmanager
 def _wandb(project: str) -> Iterator[Add]:
     import wandb
 
-    def add(run: TrackedRun) -> None:
-        settings = wandb.Settings(silent=True, console="off", x_disable_stats=True)
-        # The unit's id is the run's: what has been uploaded at a step is not uploaded again.
-        writer = wandb.init(
-            project=project, id=run.unit_id, name=run.name, config=run.parameters, resume="allow", settings=settings
-        )
-        for point in run.points:
-            writer.log(point.values, step=point.step)
-        writer.finish()
+    with _refusals(wandb.Error, OSError):
+        yield partial(_add_to_wandb, project)
 
-    yield add
+
+def _add_to_wandb(project: str, run: TrackedRun) -> None:
+    import wandb
+
+    settings = wandb.Settings(silent=True, console="off", x_disable_stats=True)
+    # The unit's id is the run's: what has been uploaded at a step is not uploaded again.
+    writer = wandb.init(
+        project=project, id=run.unit_id, name=run.name, config=run.parameters, resume="allow", settings=settings
+    )
+    for point in run.points:
+        writer.log(point.values, step=point.step)
+    writer.finish()
 
 
 TRACKERS = {"mlflow": _mlflow, "wandb": _wandb}
@@ -87,6 +109,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         number = export(check_results(options.results), options.to, options.project, options.cells)
     except ResultsError as error:
         print(f"error: {error}", file=sys.stderr)
+        return ERROR
+    except TrackerError as error:
+        setting = {"mlflow": "MLFLOW_TRACKING_URI", "wandb": "wandb login or WANDB_MODE=offline"}[options.to]
+        print(f"error: --to {options.to}: expected it to take the runs, found: {error}; set {setting}", file=sys.stderr)
         return ERROR
     except ImportError as error:
         found = f"expected the packages of {options.to}, found one missing ({error})"

@@ -46,6 +46,7 @@ class Forecast:
     epoch_seconds: dict[str, float]  # device-seconds of an epoch of each stage
     expectation: Expectation
     price: float | None  # of a device-hour
+    begun: frozenset[str]  # the protocol and stages that had rows already
 
     def cost(self, share: Share) -> float | None:
         """Return the price of a share; None without a price of a device-hour."""
@@ -80,6 +81,7 @@ def forecast(
         epoch_seconds=dict(costs.epoch_seconds),
         expectation=expectation,
         price=experiment.compute.price_per_device_hour,
+        begun=costs.begun,
     )
 
 
@@ -121,5 +123,7 @@ def _work(plan: Plan, costs: Costs, expected: Expectation) -> Work:
 
 
 def kept(found: Forecast, plan: Plan) -> KeptForecast:
-    """Return what the account compares with afterwards."""
-    return KeptForecast({plan.cells[0].job.axes["protocol_id"]: found.cell_seconds}, found.epoch_seconds)
+    """Return what the account compares with afterwards: nothing of what has begun, which would forecast itself."""
+    protocol = plan.cells[0].job.axes["protocol_id"]
+    cells = {} if protocol in found.begun else {protocol: found.cell_seconds}
+    return KeptForecast(cells, {key: each for key, each in found.epoch_seconds.items() if key not in found.begun})

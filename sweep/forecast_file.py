@@ -1,7 +1,8 @@
 """``forecast.json``: what runs into a results folder forecast of their units, kept for the account afterwards.
 
 In: device-seconds of a cell of each protocol and of an epoch of each stage. Out: the same. What the first run said of
-a unit stands: later ones believe what has finished, and would be compared with themselves.
+a unit stands, and nothing is said of one that has rows already: later runs believe what has finished, and would be
+compared with themselves.
 """
 
 import json

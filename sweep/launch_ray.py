@@ -15,13 +15,14 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sweep.device_shares import note_share
 from sweep.plan import Plan, PlannedStage
 from sweep.scoreboard import Scoreboard
-from sweep.shares import LaunchError, Shares, divide
+from sweep.shares import LOCAL, LaunchError, Shares, cluster_address, divide
 from trainables.config import ComputeConfig
 from trainables.results import record_failure
 
@@ -49,6 +50,7 @@ def launch(plan: Plan, board: Scoreboard, compute: ComputeConfig) -> None:
         board.room = shares.room
         board.occupancy.devices_per_cell = shares.gpus_per_cell or 1.0
         board.occupancy.devices_per_stage = compute.pretraining_workers
+        note_share(plan.cells[0].job.results, board.occupancy.devices_per_cell)
         errors: list[Exception] = []
         threads = [
             threading.Thread(target=_run_stages, args=(board, shares, compute, scratch, stop, errors), daemon=True)
@@ -78,8 +80,8 @@ def _connected(compute: ComputeConfig) -> Iterator[Shares]:
 
     import trainables.ray_adapters  # noqa: F401  # here, since Ray's modules cannot be imported by two threads at once
 
-    address = compute.address or os.environ.get("RAY_ADDRESS") or "local"
-    is_local = address == "local"
+    address = cluster_address(compute)
+    is_local = address == LOCAL
     options: dict[str, Any] = {"include_dashboard": False} if is_local else {"runtime_env": {"env_vars": ENVIRONMENT}}
     try:
         _reach(address)
@@ -132,7 +134,7 @@ def _run_stages(
             time.sleep(POLL_SECONDS)
             continue
         try:
-            if _train(stage, shares, compute, scratch, lambda: stop.is_set() or board.is_over()):
+            if _train(stage, board, shares, compute, scratch, stop):
                 board.stage_ended(stage, succeeded=True)
             else:
                 board.stage_stopped(stage)
@@ -153,7 +155,7 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _train(
-    stage: PlannedStage, shares: Shares, compute: ComputeConfig, scratch: Path, is_stopped: Callable[[], bool]
+    stage: PlannedStage, board: Scoreboard, shares: Shares, compute: ComputeConfig, scratch: Path, stop: threading.Event
 ) -> bool:
     """Train one stage in a Ray task, which starts the TorchTrainer; return False if the run was stopped first.
 
@@ -162,7 +164,7 @@ def _train(
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from trainables.ray_adapters import train_stage
+    from trainables.ray_adapters import held_mark, train_stage
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)  # not on a spot machine
     fewest = compute.min_pretraining_workers
@@ -174,8 +176,12 @@ def _train(
         gpus_per_worker=shares.gpus_per_worker,
         max_failures=compute.max_retries,
     )
+    mark, is_held = held_mark(scratch, stage.stage_id), False
     while not ray.wait([reference], timeout=POLL_SECONDS)[0]:
-        if is_stopped():
+        if not is_held and mark.exists():
+            board.stage_holds_devices(stage)
+            is_held = True
+        if stop.is_set() or board.is_over():
             ray.cancel(reference, force=True)
             return False
     ray.get(reference)
@@ -192,6 +198,7 @@ def _run_cells(
         assert packing is not None  # cells that are alone already fail for good
         board.room = packing.room
         board.occupancy.devices_per_cell = packing.gpus_per_cell or 1.0
+        note_share(plan.cells[0].job.results, board.occupancy.devices_per_cell)
         board.packing_reduced(packing.words)
 
 

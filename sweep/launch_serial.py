@@ -6,6 +6,7 @@ recorded as failed and the rest goes on.
 
 from typing import Any
 
+from sweep.device_shares import note_share
 from sweep.plan import Plan
 from sweep.scoreboard import Scoreboard
 from trainables.encoder_store import trained_by_one
@@ -25,9 +26,11 @@ def launch(plan: Plan, board: Scoreboard) -> None:
         if board.is_over():
             raise _OutOfTimeError
 
+    note_share(plan.cells[0].job.results, board.occupancy.devices_per_cell)
     while stage := board.take_stage():
         try:
             with trained_by_one(stage.job.encoders, stage.job.stage_id):
+                board.stage_holds_devices(stage)
                 run_stage(stage.job, report=stop_when_over)
         except _OutOfTimeError:
             board.stage_stopped(stage)

@@ -1,7 +1,9 @@
 """How long a run has kept devices busy, start-up, failures and running units included: what it costs.
 
 In: when cells and stages take a worker and leave it, from a launcher. Out: device-seconds. A device is a GPU, or a CPU
-process of ``compute.threads`` threads; a cell that shares a GPU takes its share of it. Not thread-safe by itself.
+process of ``compute.threads`` threads; a cell that shares a GPU takes its share of it. On Ray a cell counts from when
+it is handed out, a stage from when no other experiment trains it, so that waits for a node that starts are in it. Not
+thread-safe by itself.
 """
 
 import time

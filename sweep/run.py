@@ -5,7 +5,7 @@ for.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +20,7 @@ from sweep.cost_tables import forecast_lines, print_account
 from sweep.counts import Counts, Expectation, Limits
 from sweep.estimate import estimate
 from sweep.event_log import opened
+from sweep.exit_codes import DONE, INTERRUPTED, OUT_OF_TIME, SOME_FAILED
 from sweep.experiment import Experiment
 from sweep.forecast import Forecast, kept
 from sweep.forecast_file import keep_forecast
@@ -30,9 +31,7 @@ from sweep.progress import shown
 from sweep.scoreboard import Scoreboard
 from sweep.tensorboard import Mirror
 from sweep.wording import amount, duration
-from trainables.results import finished_cells, read_table
-
-DONE, SOME_FAILED, OUT_OF_TIME, INTERRUPTED = 0, 3, 4, 130
+from trainables.results import ResultsError, finished_cells, read_table
 
 
 def run(
@@ -40,8 +39,7 @@ def run(
 ) -> int:
     """Forecast, launch what is missing, close the account, and return the exit code."""
     if not plan.missing:
-        console.print("nothing to do: every cell is finished")
-        return DONE
+        return _nothing_to_do(plan, folder, options, console)
     found = estimate(experiment, plan, inputs, options.launcher, is_asked=False)
     if isinstance(found, Forecast):
         keep_forecast(folder, kept(found, plan))
@@ -58,11 +56,20 @@ def run(
                     _launch(experiment, plan, board, options.launcher)
             except KeyboardInterrupt:
                 _print_used(board.counts(), money, console)
-                log.write("run_ended", _end_fields(INTERRUPTED, plan, folder))
+                log.write("run_ended", _end_fields(INTERRUPTED, folder))
                 raise
         code = _close(plan, board, folder, options, console, money)
-        log.write("run_ended", _end_fields(code, plan, folder))
+        log.write("run_ended", _end_fields(code, folder))
     return code
+
+
+def _nothing_to_do(plan: Plan, folder: Path, options: argparse.Namespace, console: Console) -> int:
+    """Say so, in the log, too: who reads it waits for the run's end."""
+    with opened(options.log_json, lambda message: console.print(message, highlight=False)) as log:
+        log.write("run_started", _start_fields(plan, "nothing to run", folder))
+        console.print("nothing to do: every cell is finished")
+        log.write("run_ended", _end_fields(DONE, folder))
+    return DONE
 
 
 def _launch(experiment: Experiment, plan: Plan, board: Scoreboard, launcher: str) -> None:
@@ -86,8 +93,8 @@ def _start_fields(plan: Plan, found: Forecast | str, folder: Path) -> dict[str, 
     }
 
 
-def _end_fields(code: int, plan: Plan, folder: Path) -> dict[str, Any]:
-    return {"exit_code": code, "account": asdict(read_account(folder, _planned(plan)))}
+def _end_fields(code: int, folder: Path) -> dict[str, Any]:
+    return {"exit_code": code, "account": asdict(read_account(folder))}
 
 
 def _limits(options: argparse.Namespace, money: Money) -> Limits:
@@ -113,10 +120,15 @@ def mirrored(folder: Path, what: str, console: Console) -> Iterator[Callable[[Co
 
     def update(_: Counts) -> None:
         nonlocal mirror
+        if mirror is None:
+            return
         try:
-            if mirror:
-                mirror.update()
+            mirror.update()
+        except ResultsError as error:  # tables that were compacted at every look: the next moment has another
+            console.print(f"warning: TensorBoard files wait: {error}", highlight=False)
         except (OSError, ImportError) as error:
+            with suppress(OSError):
+                mirror.close()
             mirror = None
             console.print(f"warning: no TensorBoard files are written any more: {error}", highlight=False)
 
@@ -126,10 +138,6 @@ def mirrored(folder: Path, what: str, console: Console) -> Iterator[Callable[[Co
         with suppress(OSError):
             if mirror:
                 mirror.close()
-
-
-def _planned(plan: Plan) -> Sequence[Mapping[str, Any]]:
-    return [cell.job.axes for cell in plan.cells]
 
 
 def _close(
@@ -147,7 +155,7 @@ def _close(
     if board.packing:
         remedy = "compute.gpus_per_cell, compute.slots or compute.threads set it from the start"
         console.print(f"cells ran out of memory side by side, and ran {board.packing} from then on; {remedy}")
-    print_account(read_account(folder, _planned(plan)), console)
+    print_account(read_account(folder), console)
     _print_used(board.counts(), money, console)
     if kind := board.systematic_failure:
         console.print(f"given up: the first cells all failed by {kind}; mend its cause, and the same command goes on")

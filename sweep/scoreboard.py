@@ -14,10 +14,9 @@ from typing import Any
 from sweep.counts import Counts, Expectation, Limits, StageProgress
 from sweep.occupancy import Occupancy
 from sweep.plan import Plan, PlannedCell, PlannedStage, Source
+from sweep.stage_states import DONE, FAILED, RUNNING, WAITING, StageStates
 from sweep.time_left import Encoder, Room, StageWork, Work, wall_seconds
-from trainables.encoder_store import epochs_done
 
-LOOK_SECONDS = 1.0
 FIRST_CELLS = 5  # all of which must fail alike before the rest is given up
 LATEST_FAILURES = 3
 
@@ -45,12 +44,9 @@ class Scoreboard:
         self._lock = threading.Lock()
         self._started = time.monotonic()
         self._waiting = list(plan.missing)
-        self._stages = {stage.stage_id: stage for stage in plan.stages}
-        self._state = dict.fromkeys(self._stages, "waiting")  # waiting | running | done | failed
-        self._epochs_before: dict[str, int] = {}  # of a stage, when this run went on with it
+        self._stages = StageStates(plan)
         self._running: set[str] = set()
         self._done = self._failed = 0
-        self._looked: dict[str, float] = {}  # when each encoder was last looked for; infinite once it was there
         self._first_errors: list[str] = []  # kinds of the first cells' failures; empty where one finished
         self._failures: deque[tuple[str, str]] = deque(maxlen=LATEST_FAILURES)
         self._finished_before = plan.num_finished
@@ -81,41 +77,30 @@ class Scoreboard:
         if self.is_over():
             return None
         with self._lock:
-            taken = self._next_stage()
+            taken = self._stages.start_next()
         if taken:
             self._on_event("stage_started", _of_stage(taken))
         return taken
 
-    def _next_stage(self) -> PlannedStage | None:
-        for key, stage in self._stages.items():
-            if self._state[key] != "waiting":
-                continue
-            parent = self._state_of(stage.source)
-            if parent == "failed":
-                self._state[key] = "failed"
-            elif parent == "done":
-                self._state[key] = "running"
-                self._epochs_before[key] = epochs_done(stage.job.encoders, key)
-                self.occupancy.stage_started(key)
-                return stage
-        return None
+    def stage_holds_devices(self, stage: PlannedStage) -> None:
+        """Record that this run trains the stage now, where another experiment may have done so before."""
+        with self._lock:
+            self._stages.hold(stage.stage_id)
+            self.occupancy.stage_started(stage.stage_id)
 
     def stage_ended(self, stage: PlannedStage, succeeded: bool, reason: str = "") -> None:
         """Record the end of a stage; what depends on a failed one is blocked."""
         with self._lock:
-            self._state[stage.stage_id] = "done" if succeeded else "failed"
+            self._stages.end(stage.stage_id, succeeded)
             self.occupancy.stage_ended(stage.stage_id)
             if not succeeded:
                 self._failures.append((f"stage {stage.name}", reason))
-            for other in self._stages.values():  # in order: parents first
-                if self._state[other.stage_id] == "waiting" and self._state_of(other.source) == "failed":
-                    self._state[other.stage_id] = "failed"
         self._on_event("stage_ended", _of_stage(stage) | _outcome(succeeded, reason))
 
     def stage_stopped(self, stage: PlannedStage) -> None:
         """Record that a stage was stopped before its end; another run goes on from its last epoch."""
         with self._lock:
-            self._state[stage.stage_id] = "waiting"
+            self._stages.stop(stage.stage_id)
             self.occupancy.stage_ended(stage.stage_id)
         self._on_event("stage_stopped", _of_stage(stage))
 
@@ -134,7 +119,7 @@ class Scoreboard:
             taken: list[PlannedCell] = []
             left: list[PlannedCell] = []
             for cell in self._waiting:
-                is_taken = len(taken) < at_most and self._state_of(cell.source) == "done"
+                is_taken = len(taken) < at_most and self._stages.behind(cell.source) == DONE
                 (taken if is_taken else left).append(cell)
             self._waiting = left
             for cell in taken:
@@ -173,21 +158,21 @@ class Scoreboard:
 
     def stages_pending(self) -> int:
         """How many stages are running, or waiting for their turn."""
-        pending = ("running",) if self.is_over() else ("waiting", "running")
+        pending = (RUNNING,) if self.is_over() else (WAITING, RUNNING)
         with self._lock:
-            return sum(state in pending for state in self._state.values())
+            return sum(state in pending for state in self._stages.all().values())
 
     def cells_pending(self) -> bool:
         """Whether any cell that is not blocked will yet start."""
         if self.is_over():
             return False
         with self._lock:
-            return any(self._state_of(cell.source) != "failed" for cell in self._waiting)
+            return any(self._stages.behind(cell.source) != FAILED for cell in self._waiting)
 
     def cells_ready(self) -> int:
         """How many cells could start now."""
         with self._lock:
-            return sum(self._state_of(cell.source) == "done" for cell in self._waiting)
+            return sum(self._stages.behind(cell.source) == DONE for cell in self._waiting)
 
     def cells_running(self) -> int:
         """How many cells have started and not ended."""
@@ -197,26 +182,26 @@ class Scoreboard:
     def blocked_cells(self) -> list[PlannedCell]:
         """Cells that cannot run because a stage that they need failed."""
         with self._lock:
-            return [cell for cell in self._waiting if self._state_of(cell.source) == "failed"]
+            return [cell for cell in self._waiting if self._stages.behind(cell.source) == FAILED]
 
     def counts(self) -> Counts:
         """Return the state for display."""
         with self._lock:
-            states = list(self._state.values())
-            of_cells = [self._state_of(cell.source) for cell in self._waiting]
-            running = [key for key in self._stages if self._state[key] == "running"]
+            states = list(self._stages.all().values())
+            of_cells = [self._stages.behind(cell.source) for cell in self._waiting]
+            running = [key for key, state in self._stages.all().items() if state == RUNNING]
             work = self._work_left()
             return Counts(
-                stages_done=states.count("done"),
-                stages_failed=states.count("failed"),
-                stages_left=states.count("waiting"),
+                stages_done=states.count(DONE),
+                stages_failed=states.count(FAILED),
+                stages_left=states.count(WAITING),
                 stages_running=tuple(self._progress(key) for key in running),
                 cells_done=self._done,
                 cells_failed=self._failed,
                 cells_running=len(self._running),
-                cells_ready=of_cells.count("done"),
-                cells_waiting=of_cells.count("waiting") + of_cells.count("running"),
-                cells_blocked=of_cells.count("failed"),
+                cells_ready=of_cells.count(DONE),
+                cells_waiting=of_cells.count(WAITING) + of_cells.count(RUNNING),
+                cells_blocked=of_cells.count(FAILED),
                 cells_finished_before=self._finished_before,
                 seconds=time.monotonic() - self._started,
                 seconds_left=self._seconds_left(work),
@@ -227,15 +212,14 @@ class Scoreboard:
             )
 
     def _progress(self, key: str) -> StageProgress:
-        stage = self._stages[key]
-        done, epoch = epochs_done(stage.job.encoders, key), self._epoch_seconds(key)
+        stage = self._stages.stages[key]
+        done, epoch = self._stages.epochs_done(key), self._epoch_seconds(key)
         left = None if epoch is None else max(0.0, (stage.config.epochs - done) * epoch)
         return StageProgress(stage.name, done, stage.config.epochs, left)
 
     def _epoch_seconds(self, key: str) -> float | None:
         """What an epoch of a stage takes: as in this run, else as expected."""
-        before = self._epochs_before.get(key, 0)
-        here = epochs_done(self._stages[key].job.encoders, key) - before if self._state[key] == "running" else 0
+        here = self._stages.epochs_here(key)
         return self.occupancy.stage_seconds(key) / here if here > 0 else self._expected.epoch_seconds.get(key)
 
     def _cells_per_hour(self) -> float | None:
@@ -253,42 +237,29 @@ class Scoreboard:
         if work is not None:
             return wall_seconds(work, self.room)
         pace = self._cells_per_hour()
-        num_left = len(self._running) + sum(self._state_of(cell.source) != "failed" for cell in self._waiting)
+        num_left = len(self._running) + sum(self._stages.behind(cell.source) != FAILED for cell in self._waiting)
         return None if pace is None else 3600 * num_left / pace
 
     def _work_left(self) -> Work | None:
         """What is still to run, without what a failed stage blocks; None where the seconds of a unit are unknown."""
         cell = self.occupancy.seconds_per_cell() or self._expected.cell_seconds
-        stages = [key for key, state in self._state.items() if state in ("waiting", "running")]
+        stages = [key for key, state in self._stages.all().items() if state in (WAITING, RUNNING)]
         epochs = {key: self._epoch_seconds(key) for key in stages}
         if cell is None or None in epochs.values():
             return None
         cells: dict[Encoder | None, float] = {None: self.occupancy.cells_under_way(cell)}
         for waiting in self._waiting:
-            if (state := self._state_of(waiting.source)) != "failed":
-                source = None if state == "done" else _encoder(waiting.source)
+            if (state := self._stages.behind(waiting.source)) != FAILED:
+                source = None if state == DONE else _encoder(waiting.source)
                 cells[source] = cells.get(source, 0.0) + 1
         return Work([self._stage_work(key, seconds) for key, seconds in epochs.items() if seconds], cells, cell)
 
     def _stage_work(self, key: str, epoch_seconds: float) -> StageWork:
-        stage = self._stages[key]
-        done, is_running = epochs_done(stage.job.encoders, key), self._state[key] == "running"
+        stage = self._stages.stages[key]
+        done, is_running = self._stages.epochs_done(key), self._stages.all()[key] == RUNNING
         kept = {epoch: max(0.0, (epoch - done) * epoch_seconds) for epoch in stage.config.kept_epochs}
-        parent = None if self._state_of(stage.source) == "done" else _encoder(stage.source)
+        parent = None if self._stages.behind(stage.source) == DONE else _encoder(stage.source)
         return StageWork(key, parent, max(kept.values()), kept, is_running)
-
-    def _state_of(self, source: Source) -> str:
-        """Return ``done`` where the source's encoder is there already, though its stage may go on or have failed."""
-        if source.stage is None or source.stage.stage_id not in self._state:
-            return "done"  # nothing to train in this run
-        return "done" if self._is_there(source) else self._state[source.stage.stage_id]
-
-    def _is_there(self, source: Source) -> bool:
-        """Whether an encoder exists; each is looked for once a second at most, whoever asks."""
-        now = time.monotonic()
-        if now - self._looked.get(source.weights, -math.inf) > LOOK_SECONDS:
-            self._looked[source.weights] = math.inf if source.exists else now
-        return self._looked[source.weights] == math.inf
 
 
 def _encoder(source: Source) -> Encoder:

@@ -4,11 +4,13 @@ In: what the cluster has, and what the experiment asks for. Out: Shares, in unit
 cells run out of memory beside one another. Ray is not imported.
 """
 
+import os
 from dataclasses import dataclass, replace
 
 from sweep.time_left import Room
 from trainables.config import ComputeConfig
 
+LOCAL = "local"  # the address of a Ray of this run's own, on this machine
 STAGE_START_SECONDS = 10.0  # of a TorchTrainer with its worker, before its first step; twice that on busy cores
 
 
@@ -50,6 +52,11 @@ class Shares:
     def room(self) -> Room:
         """What runs at once."""
         return Room(self.slots, self.stage, self.parallel_stages, STAGE_START_SECONDS)
+
+
+def cluster_address(compute: ComputeConfig) -> str:
+    """Return the address of the Ray cluster that is joined, or ``local``."""
+    return compute.address or os.environ.get("RAY_ADDRESS") or LOCAL
 
 
 def divide(compute: ComputeConfig, resources: dict[str, float], is_fixed: bool = False) -> Shares:

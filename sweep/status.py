@@ -1,7 +1,8 @@
 """Say how far an experiment is, running or stopped, from another terminal: python -m sweep.status RESULTS [--json]
 
 In: a results folder, which is only read. Out: stages, cells by arm, pace, time left, failures and what it has cost, as
-tables or as one JSON object. Exit codes: 0 all planned cells are finished, 1 error, 2 usage, 3 some are not.
+tables or as one JSON object. Exit codes: 0 all planned cells are finished, 1 error, 2 usage, 3 some are not, or none is
+planned yet.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sweep.account import CELL_COLUMNS, EPOCH_COLUMNS, Account, account
+from sweep.account import CELL_COLUMNS, EPOCH_COLUMNS, PLANNED_COLUMNS, Account, account, asked_for
 from sweep.cost_tables import print_account
 from sweep.wording import duration
 from trainables.results import ResultsError, check_results, finished_cells, is_held, read_table
@@ -26,8 +27,8 @@ DONE, ERROR, SOME_LEFT = 0, 1, 3
 PACE_WINDOW = timedelta(hours=1)  # before the latest cell: older ones may have run on another machine
 CLOCK_SKEW = timedelta(minutes=1)  # by which a worker's clock may be ahead of ours
 COLUMNS = {
-    "planned": ["cell_id", "protocol_id", "arm", "pretraining_chain", "plan_number"],
-    "cells": [*CELL_COLUMNS, "finished_at"],
+    "planned": PLANNED_COLUMNS,
+    "cells": CELL_COLUMNS,
     "pretraining": EPOCH_COLUMNS,
     "failures": ["unit_id", "name", "reason"],
 }
@@ -67,8 +68,8 @@ class Status:
 
     @property
     def is_finished(self) -> bool:
-        """Whether every planned cell is finished."""
-        return all(arm.finished == arm.planned for arm in self.arms)
+        """Whether every planned cell is finished; not before a plan is there."""
+        return bool(self.arms) and all(arm.finished == arm.planned for arm in self.arms)
 
 
 def read_status(results: Path, now: datetime | None = None) -> Status:
@@ -76,7 +77,7 @@ def read_status(results: Path, now: datetime | None = None) -> Status:
     root = check_results(results)
     tables = {name: read_table(root, name, columns) for name, columns in COLUMNS.items()}
     planned, cells, epochs, failures = (content.to_pylist() for content, _ in tables.values())
-    planned = _latest_protocol(planned)
+    planned = asked_for(planned)
     ids = {row["cell_id"] for row in planned}
     whole = finished_cells(root) & ids
     finished = [row for row in cells if row["cell_id"] in whole]
@@ -90,17 +91,9 @@ def read_status(results: Path, now: datetime | None = None) -> Status:
         failures=tuple((row["name"], row["reason"]) for row in failures),
         cells_per_hour=per_hour,
         seconds_left=3600 * left / per_hour if per_hour else None,
-        account=account(root, planned, cells, epochs),
+        account=account(root, planned, finished, epochs),
         unreadable=tuple(problem for _, problems in tables.values() for problem in problems),
     )
-
-
-def _latest_protocol(planned: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the cells that the latest plan's protocol asks for, each once: its plans add up."""
-    if not planned:
-        return []
-    latest = max(planned, key=lambda row: row["plan_number"])["protocol_id"]
-    return list({row["cell_id"]: row for row in planned if row["protocol_id"] == latest}.values())
 
 
 def _stages(planned: Iterable[Mapping[str, Any]], epochs: Iterable[Mapping[str, Any]]) -> list[StageState]:
@@ -136,7 +129,8 @@ def _cells_per_hour(times: Sequence[datetime], now: datetime) -> float | None:
 def print_status(status: Status, console: Console) -> None:
     """Show a status to a person."""
     finished, planned = (sum(getattr(arm, name) for arm in status.arms) for name in ("finished", "planned"))
-    parts = ["running" if status.is_running else "not running", f"{finished} of {planned} cells finished"]
+    cells = f"{finished} of {planned} cells finished" if status.arms else "no plan has been recorded yet"
+    parts = ["running" if status.is_running else "not running", cells]
     if status.seconds_left and status.is_running:
         parts.append(f"{status.cells_per_hour:.0f} an hour, about {duration(status.seconds_left)} left")
     console.print("; ".join(parts), highlight=False)

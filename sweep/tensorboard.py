@@ -2,7 +2,7 @@
 
 In: pretraining rows, and on demand the curves of finished cells. Out: event files in RESULTS/tensorboard, one run a
 stage or cell. They mirror the rows and are never read: each start writes them anew. A run of the sweep does this for
-its stages by itself.
+its stages by itself. Of several processes one writes the stages, and one the cells: the others leave those alone.
 """
 
 import argparse
@@ -10,42 +10,61 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sweep.tracked_runs import Point, TrackedRun, cell_runs, stage_runs
-from trainables.results import ResultsError, check_results
+from trainables.results import ResultsError, check_results, try_lock
 
 DONE, ERROR = 0, 1
 FOLDER = "tensorboard"
+STAGES, CELLS = "stages", "cells"
 FOLLOW_SECONDS = 10.0
 
 
 class Mirror:
-    """Event files that follow a results folder. Raises OSError where they cannot be written."""
+    """Event files that follow a results folder. Raises OSError where they cannot be written.
+
+    What another process writes is left to it for as long as it does: ``left_to_others`` names it.
+    """
 
     def __init__(self, root: Path, cells: bool = False) -> None:
-        self._root, self._cells = root, cells
+        self._root, self._wanted = root, (STAGES, CELLS) if cells else (STAGES,)
+        self._locks: dict[str, IO[str]] = {}  # of what this mirror writes
         self._writers: dict[str, Any] = {}  # of stages, which grow
         self._num_points: dict[str, int] = {}  # written of each stage
         self._known: set[str] = set()  # cells that are written
 
     def update(self) -> None:
         """Write what is new since the last update."""
-        for stage in stage_runs(self._root):
-            self._write_stage(stage)
-        if self._cells:
+        (self._root / FOLDER).mkdir(exist_ok=True)
+        for part in self.left_to_others:
+            if lock := try_lock(self._root / FOLDER / f".{part}.lock"):
+                self._locks[part] = lock
+        if STAGES in self._locks:
+            for stage in stage_runs(self._root):
+                self._write_stage(stage)
+        if CELLS in self._locks:
             for cell in cell_runs(self._root, self._known):
-                writer = self._new_run(cell)
-                for point in cell.points:
-                    _add(writer, point)
-                writer.close()
-                self._known.add(cell.unit_id)
+                self._write_cell(cell)
+
+    @property
+    def left_to_others(self) -> list[str]:
+        """What of ``stages`` and ``cells`` was wanted and is written by another process."""
+        return [part for part in self._wanted if part not in self._locks]
 
     def close(self) -> None:
-        """Close every file."""
-        for writer in self._writers.values():
+        """Close every file, and leave them to others."""
+        for writer in [*self._writers.values(), *self._locks.values()]:
             writer.close()
         self._writers.clear()
+        self._locks.clear()
+
+    def _write_cell(self, cell: TrackedRun) -> None:
+        writer = self._new_run(cell)
+        for point in cell.points:
+            _add(writer, point)
+        writer.close()
+        self._known.add(cell.unit_id)
 
     def _write_stage(self, stage: TrackedRun) -> None:
         key = stage.unit_id
@@ -86,7 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         mirror = Mirror(check_results(options.results), options.cells)
         mirror.update()
-        print(f"{options.results / FOLDER}: written; tensorboard --logdir {options.results / FOLDER}")
+        for part in mirror.left_to_others:
+            print(f"{part}: another process, such as the run itself, writes these files as rows appear")
+        print(f"{options.results / FOLDER}: up to date; tensorboard --logdir {options.results / FOLDER}")
         while options.follow:
             time.sleep(FOLLOW_SECONDS)
             mirror.update()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainables.results import AXES, read_table
+from trainables.results import AXES, finished_cells, read_table
 
 STAGE_VALUES = ("loss", "learning_rate", "feature_std", "effective_rank", "probe_r2")
 CURVE_VALUES = ("train_loss", "val_loss", "val_dice")
@@ -60,12 +60,12 @@ def _epochs(rows: list[Row]) -> Iterator[Point]:
 
 def cell_runs(root: Path, known: Collection[str] = ()) -> Iterator[TrackedRun]:
     """Yield every finished cell with its curve and its scores at the last step, but those whose ids are ``known``."""
-    finished = {path.stem for path in (root / "cells").glob("*.parquet") if not path.name.startswith(".")}
-    if finished <= set(known):
+    new = finished_cells(root) - set(known)  # before any table is read: of these, every table holds all
+    if not new:
         return
     curves = _grouped(read_table(root, "curves")[0].to_pylist(), "cell_id")
     for cell in read_table(root, "cells")[0].to_pylist():
-        if cell["cell_id"] not in known:
+        if cell["cell_id"] in new:
             yield _cell_run(cell, curves.get(cell["cell_id"], []))
 
 

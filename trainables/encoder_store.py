@@ -13,7 +13,8 @@ from pathlib import Path
 
 from trainables.results import Row, num_rows, replacing, write_rows
 
-EPOCHS = "epochs.parquet"
+EPOCHS = "epochs.parquet"  # the most that were trained: what experiments take over
+ANEW = "epochs-anew.parquet"  # where that is more than the training under way has behind it
 
 
 def encoder_path(encoders: Path, stage_id: str, epoch: int) -> Path:
@@ -33,9 +34,18 @@ def are_kept(encoders: Path, stage_id: str, epochs: Iterable[int]) -> bool:
 
 def record_epochs(results: Path, encoders: Path, stage_id: str, rows: Sequence[Row]) -> None:
     """Write the rows of a stage's epochs to the results and beside its encoders."""
-    written, shared = write_rows(results, "pretraining", stage_id, rows), encoders / stage_id / EPOCHS
-    if num_rows(shared) <= len(rows):  # a stage that is trained again for one more milestone leaves the whole of it
-        _copy(written, shared)
+    written, folder = write_rows(results, "pretraining", stage_id, rows), encoders / stage_id
+    if num_rows(folder / EPOCHS) <= len(rows):
+        _copy(written, folder / EPOCHS)
+        (folder / ANEW).unlink(missing_ok=True)
+    else:  # a stage that is trained again for one more milestone leaves the whole of it
+        _copy(written, folder / ANEW)
+
+
+def clear_state(encoders: Path, stage_id: str) -> None:
+    """Remove what a stage in training would go on from: it has ended."""
+    resume_path(encoders, stage_id).unlink(missing_ok=True)
+    (encoders / stage_id / ANEW).unlink(missing_ok=True)
 
 
 def adopt_epochs(results: Path, encoders: Path, stage_id: str) -> None:
@@ -45,9 +55,12 @@ def adopt_epochs(results: Path, encoders: Path, stage_id: str) -> None:
         _copy(source, own)
 
 
-def epochs_done(encoders: Path, stage_id: str) -> int:
-    """Return how many epochs of a stage have finished, in training or ever."""
-    return num_rows(encoders / stage_id / EPOCHS)
+def epochs_done(encoders: Path, stage_id: str, kept_epochs: Sequence[int]) -> int:
+    """Return after which epoch a stage is, or goes on: after none where an encoder to keep was passed without it."""
+    if not resume_path(encoders, stage_id).is_file():
+        return max(kept_epochs) if are_kept(encoders, stage_id, kept_epochs) else 0
+    done = num_rows(encoders / stage_id / ANEW) or num_rows(encoders / stage_id / EPOCHS)
+    return done if are_kept(encoders, stage_id, (epoch for epoch in kept_epochs if epoch <= done)) else 0
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -19,7 +19,7 @@ from trainables.config import content_hash
 from trainables.cost import StepFlops
 from trainables.data.batches import Samples, epoch_batches, random_view
 from trainables.data.slices import open_store
-from trainables.encoder_store import adopt_epochs, are_kept, encoder_path, record_epochs, resume_path
+from trainables.encoder_store import adopt_epochs, are_kept, clear_state, encoder_path, record_epochs, resume_path
 from trainables.jobs import StageJob
 from trainables.objectives import Objective, Step, build_objective, check_batches
 from trainables.optimisation import Optimisation
@@ -81,7 +81,7 @@ def _finish(job: StageJob, worker: Worker) -> None:
         return
     adopt_epochs(job.results, job.encoders, job.stage_id)
     clear_failure(job.results, job.stage_id)
-    resume_path(job.encoders, job.stage_id).unlink(missing_ok=True)
+    clear_state(job.encoders, job.stage_id)
 
 
 def _check_stage(job: StageJob, worker: Worker, batch_size: int, image_size: int) -> None:

@@ -17,6 +17,11 @@ from trainables.pretrain import PretrainingError, run_stage
 from trainables.results import is_finished, record_failure, write_text
 
 
+def held_mark(scratch: Path, stage_id: str) -> Path:
+    """Return the file that is there once this run trains a stage, and waits for no other experiment that does."""
+    return scratch / f"stage-{stage_id}.held"
+
+
 def train_stage(
     job: dict[str, Any], scratch: str, *, num_workers: int | tuple[int, int], gpus_per_worker: int, max_failures: int
 ) -> None:
@@ -43,6 +48,7 @@ def train_stage(
         ),
     )
     with trained_by_one(stage.encoders, stage.stage_id):
+        write_text(held_mark(Path(scratch), stage.stage_id), "")
         trainer.fit()
     if refusal.is_file():
         raise PretrainingError(refusal.read_text())

@@ -1,6 +1,7 @@
 """What an experiment has used, from a results folder whose rows are known."""
 
 import io
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +10,30 @@ from rich.console import Console
 
 from sweep.account import read_account
 from sweep.cost_tables import print_account
+from sweep.device_shares import DeviceShares, note_share, read_shares
 from sweep.forecast_file import KeptForecast, keep_forecast, read_forecast
-from trainables.results import SCHEMAS, open_results, write_rows
+from trainables.results import AXES, SCHEMAS, commit_cell, open_results, record_plan, write_rows
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def cell(number: int, arm: str, chain: str, seconds: float, device: str = "cpu") -> dict[str, Any]:
     blank = dict.fromkeys(SCHEMAS["cells"].names)
     named = {"cell_id": f"{arm}-{number}", "arm": arm, "protocol_id": "p", "pretraining_chain": chain}
-    return blank | named | {"wall_seconds": seconds, "device": device}
+    return blank | named | {"wall_seconds": seconds, "device": device, "finished_at": NOON}
 
 
 def write(root: Path, cells: list[dict[str, Any]]) -> None:
     for row in cells:
-        write_rows(root, "cells", row["cell_id"], [row])
+        commit_cell(root, row, [], [])
+
+
+PLANNED = [
+    cell(0, "random", "", 10.0),
+    cell(0, "natural", "one@2", 20.0),
+    cell(0, "chain", "one@3 two@1", 30.0),
+    cell(1, "chain", "one@3 two@2", 40.0),
+]
 
 
 @pytest.fixture
@@ -33,20 +45,13 @@ def root(tmp_path: Path) -> Path:
         blank = dict.fromkeys(SCHEMAS["pretraining"].names) | {"stage_id": key, "stage": name}
         rows = [blank | {"epoch": epoch + 1, "device_seconds": each} for epoch, each in enumerate(seconds)]
         write_rows(root, "pretraining", key, rows)
+    record_plan(root, [{name: row[name] for name, _ in AXES} for row in PLANNED])
     return root
-
-
-PLANNED = [
-    cell(0, "random", "", 10.0),
-    cell(0, "natural", "one@2", 20.0),
-    cell(0, "chain", "one@3 two@1", 30.0),
-    cell(1, "chain", "one@3 two@2", 40.0),
-]
 
 
 def test_a_stage_counts_once_in_all_and_up_to_the_epoch_that_an_arm_needs_in_each(root: Path) -> None:
     write(root, PLANNED[:3])
-    account = read_account(root, PLANNED)
+    account = read_account(root)
     figures = {arm.name: (arm.num_cells, arm.pretraining_seconds, arm.finetuning_seconds) for arm in account.arms}
     assert figures == {"random": (1, 0, 10), "natural": (1, 200, 20), "chain": (1, 300 + 100, 30)}
     assert [(stage.name, stage.num_epochs, stage.device_seconds) for stage in account.stages] == [
@@ -59,20 +64,48 @@ def test_a_stage_counts_once_in_all_and_up_to_the_epoch_that_an_arm_needs_in_eac
 
 def test_a_cell_on_a_shared_gpu_counts_by_its_share(root: Path) -> None:
     write(root, [cell(0, "random", "", 10.0, device="NVIDIA H100")])
-    assert read_account(root, PLANNED).finetuning_seconds == 5.0
+    assert read_account(root).finetuning_seconds == 5.0
+
+
+def test_a_cell_counts_by_the_share_that_its_launcher_gave_it_whatever_a_later_run_gives(root: Path) -> None:
+    note_share(root, 1.0, NOON - timedelta(hours=1))  # in this process, which holds the whole GPU
+    note_share(root, 0.25, NOON + timedelta(hours=1))  # on Ray, four a GPU
+    note_share(root, 0.25, NOON + timedelta(hours=2))
+    assert len(read_shares(root).since) == 2
+    alone, shared = (cell(number, "chain", "one@3 two@2", 100.0, device="NVIDIA H100") for number in (0, 1))
+    write(root, [alone, shared | {"finished_at": NOON + timedelta(hours=3)}])
+    assert read_account(root).finetuning_seconds == 100 + 25
+
+
+@pytest.mark.parametrize("content", ["{", "3", '[["noon", 1]]', '[["2026-01-01", null]]', "[1]"])
+def test_a_damaged_note_of_shares_is_none(root: Path, content: str) -> None:
+    (root / "device_shares.json").write_text(content)
+    assert read_shares(root) == DeviceShares()
+
+
+def test_a_cell_that_lost_a_file_counts_as_little_as_one_that_never_ran(root: Path) -> None:
+    write(root, PLANNED[:2])
+    (root / "cases" / "natural-0.parquet").unlink()  # 20 s of 30: the next run runs it again
+    assert read_account(root).finetuning_seconds == 10
+
+
+def test_all_plans_of_the_latest_protocol_count_whatever_the_latest_of_them_asks_for(root: Path) -> None:
+    write(root, PLANNED)
+    record_plan(root, [{name: PLANNED[0][name] for name, _ in AXES}])
+    assert read_account(root).finetuning_seconds == 10 + 20 + 30 + 40
 
 
 def test_cells_of_other_plans_are_left_out(root: Path) -> None:
     write(root, [cell(9, "random", "", 1e6)])
-    assert read_account(root, PLANNED).finetuning_seconds == 0
+    assert read_account(root).finetuning_seconds == 0
 
 
 def test_what_was_used_is_compared_with_the_first_forecast_of_the_same_units(root: Path) -> None:
     write(root, PLANNED[:2])
-    assert read_account(root, PLANNED).forecast_ratio is None
+    assert read_account(root).forecast_ratio is None
     keep_forecast(root, KeptForecast({"p": 10.0}, {"one": 50.0}))
     keep_forecast(root, KeptForecast({"p": 99.0}, {"one": 99.0}))  # of a later run, that has seen the first
-    account = read_account(root, PLANNED)
+    account = read_account(root)
     # Two cells of 10 s and three epochs of 50 s were forecast; 30 s and 300 s were used. Nobody forecast stage two.
     assert account.forecast_seconds == 170
     assert account.forecast_ratio == pytest.approx(330 / 170)
@@ -91,7 +124,7 @@ def test_the_account_is_told_in_hours_and_money(root: Path) -> None:
     write(root, PLANNED[:3])
     keep_forecast(root, KeptForecast({}, {"one": 50.0}))
     stream = io.StringIO()
-    print_account(read_account(root, PLANNED), Console(file=stream, width=80))
+    print_account(read_account(root), Console(file=stream, width=80))
     lines = [line.split() for line in stream.getvalue().splitlines()]
     assert ["chain", "1", "0.11", "0.0083", "0.12", "0.86"] in lines  # 430 s are 0.1194 h, at 7.2
     assert ["all", "3", "0.11", "0.017", "0.13", "0.92"] in lines

@@ -15,7 +15,9 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from sweep.data_efficiency import DONE, ERROR, OUT_OF_TIME, SOME_FAILED, USAGE, main
+from sweep import data_efficiency, exit_codes
+from sweep.data_efficiency import main
+from sweep.exit_codes import DONE, ERROR, OUT_OF_TIME, SOME_FAILED, USAGE
 from trainables.config import ModelConfig, PhantomConfig
 from trainables.data.phantom import write_phantom
 from trainables.models.encoder import Encoder
@@ -335,3 +337,14 @@ def test_a_cause_that_fails_every_cell_ends_the_run_after_five(
     assert run("grid.subset_seeds=[0,1,2,3,4,5,6,7]") == SOME_FAILED
     assert "given up: the first cells all failed by RuntimeError; mend its cause" in capsys.readouterr().err
     assert read_table(tmp_path / "results", "failures")[0].num_rows == 5
+
+
+def test_every_exit_code_is_defined_once_and_told_in_the_help() -> None:
+    told = re.search(r"Exit codes: (.*)", " ".join((data_efficiency.__doc__ or "").split()))
+    assert told
+    found = {int(number) for number in re.findall(r"\b(\d+) [a-z]", told.group(1))}
+    codes = {name: value for name, value in vars(exit_codes).items() if name.isupper()}
+    assert found == set(codes.values())
+    for name in ("data_efficiency.py", "run.py"):
+        source = (Path(exit_codes.__file__).parent / name).read_text()
+        assert not re.search(r"^(\w+, )*(DONE|INTERRUPTED)(, \w+)* = ", source, re.MULTILINE), name

@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -70,6 +72,46 @@ def test_wandb_offline_files_hold_every_epoch(root: Path, tmp_path: Path, monkey
         record.ParseFromString(data)
         losses += [item.value_json for item in record.history.item if "loss" in (item.key, *item.nested_key)]
     assert losses == ["0.75", "0.5"]
+
+
+class RefusalError(Exception):
+    """What the packages below raise, as MlflowException and wandb.Error are raised."""
+
+
+def refuses(*_: object, **__: object) -> None:
+    raise RefusalError("connection refused\nand many lines more")
+
+
+def packages(name: str) -> dict[str, Any]:
+    """Modules that stand for a tracker's, by name, with as much of them as export uses before the first request."""
+    if name == "wandb":
+        return {"wandb": SimpleNamespace(Error=RefusalError, Settings=SimpleNamespace, init=refuses)}
+    client = SimpleNamespace(get_experiment_by_name=refuses)
+    errors = SimpleNamespace(MlflowException=RefusalError)
+    return {"mlflow": SimpleNamespace(MlflowClient=lambda: client), "mlflow.exceptions": errors}
+
+
+@pytest.mark.parametrize(("tracker", "setting"), [("mlflow", "MLFLOW_TRACKING_URI"), ("wandb", "WANDB_MODE=offline")])
+def test_a_tracker_that_cannot_be_reached_is_told_in_one_line(
+    root: Path, tracker: str, setting: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, module in packages(tracker).items():
+        monkeypatch.setitem(sys.modules, name, module)
+    assert main([str(root), "--to", tracker]) == ERROR
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: --to {tracker}: expected it to take the runs, found: connection refused; set ")
+    assert line.endswith(setting)
+
+
+@pytest.mark.filterwarnings("default")
+def test_an_mlflow_server_that_is_not_there_is_told_in_one_line(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("mlflow", reason="the package is not installed: pip install mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    assert main([str(root), "--to", "mlflow"]) == ERROR
+    assert "expected it to take the runs, found: " in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("tracker", ["mlflow", "wandb"])

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,16 @@ from sweep.calibration import CalibrationError, Costs, calibrate, work_share
 from sweep.cost_tables import forecast_lines, forecast_table
 from sweep.estimate import estimate
 from sweep.experiment import Experiment, load_preset
-from sweep.forecast import Forecast, forecast
+from sweep.finished_units import read_finished_units
+from sweep.forecast import Forecast, forecast, kept
+from sweep.forecast_file import KeptForecast
 from sweep.inputs import Inputs
 from sweep.plan import Plan, build_plan
 from sweep.time_left import Room
 from sweep.wording import amount, size
-from trainables.encoder_store import record_epochs, resume_path
+from trainables.encoder_store import encoder_path, record_epochs, resume_path
 from trainables.processes import DeviceError
-from trainables.results import SCHEMAS, open_results, write_rows
+from trainables.results import SCHEMAS, commit_cell, open_results
 
 SUMMARY = {
     "num_slices": {"train": 64, "validation": 16, "test": 16, "pool": 200},
@@ -71,10 +74,11 @@ def text(rendered: Any, width: int = 80) -> str:
     return stream.getvalue()
 
 
-def finish_a_cell(plan: Plan, seconds: float) -> None:
+def finish_a_cell(plan: Plan, seconds: float, name: str = "other", device: str = "cpu", threads: int = 1) -> None:
     job = plan.cells[0].job
-    blank = dict.fromkeys(SCHEMAS["cells"].names)
-    write_rows(job.results, "cells", "other", [blank | job.axes | {"cell_id": "other", "wall_seconds": seconds}])
+    blank = dict.fromkeys(SCHEMAS["cells"].names) | {"finished_at": datetime(2026, 1, 1, tzinfo=UTC)}
+    ran = {"cell_id": name, "wall_seconds": seconds, "device": device, "threads": threads}
+    commit_cell(job.results, blank | job.axes | ran, [], [])
 
 
 def epochs_of(plan: Plan, name: str, seconds: list[float]) -> None:
@@ -129,7 +133,57 @@ def test_what_has_finished_is_believed_and_nothing_of_it_timed(tmp_path: Path, m
     assert (found.cell_seconds, found.basis) == (12.5, "median of 1 finished cells")
     assert found.stage_seconds(stage_id) == 2 * 4.0  # its state is gone: it starts anew
     resume_path(planned.stages[0].job.encoders, stage_id).touch()
+    encoder_path(planned.stages[0].job.encoders, stage_id, 1).touch()
     assert calibrate(experiment(), planned, inputs()).stage_seconds(stage_id) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "gpu_here", "believed"),
+    [
+        ([], None, [1.0]),
+        (["compute.threads=4"], None, [4.0]),
+        (["compute.device=auto"], None, [1.0]),
+        (["compute.device=auto"], "NVIDIA L4", [5.0]),
+        (["compute.device=cuda"], None, [3.0, 5.0]),  # of a cluster's: this machine has none to time on
+        (["compute.device=auto", "compute.address=head:6379"], None, [1.0, 3.0, 5.0]),
+        (["compute.device=cpu", "compute.address=head:6379"], "NVIDIA L4", [1.0]),
+    ],
+)
+def test_only_cells_that_ran_as_the_next_ones_will_are_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str], gpu_here: str | None, believed: list[float]
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu_here is not None)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: gpu_here)
+    planned = plan(tmp_path)
+    finish_a_cell(planned, 1.0, "a")
+    finish_a_cell(planned, 4.0, "b", threads=4)
+    finish_a_cell(planned, 3.0, "c", device="NVIDIA H100")
+    finish_a_cell(planned, 5.0, "d", device="NVIDIA L4")
+    finish_a_cell(planned, 2.0, "torn")
+    (tmp_path / "cases" / "torn.parquet").unlink()
+    found = read_finished_units(experiment(*overrides), planned)
+    assert sorted(found.cell_seconds) == believed
+    assert found.begun == {planned.cells[0].job.axes["protocol_id"]}
+
+
+def test_what_has_begun_is_not_kept_as_forecast_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sweep.calibration._time", lambda run: 16.0)
+    few = ["grid.arms=[byol-natural,byol-domain]", "report.reference_arm=byol-domain"]
+    planned = plan(tmp_path, *few)
+    protocol = planned.cells[0].job.axes["protocol_id"]
+    stages = {stage.name: stage.stage_id for stage in planned.stages}
+
+    def kept_now() -> KeptForecast:
+        found = estimate(experiment(*few), planned, inputs(), "serial", is_asked=True)
+        assert isinstance(found, Forecast)
+        return kept(found, planned)
+
+    first = kept_now()
+    assert (set(first.cell_seconds), set(first.epoch_seconds)) == ({protocol}, set(stages.values()))
+    finish_a_cell(planned, 12.5)
+    epochs_of(planned, "byol-domain", [4.0])
+    assert kept_now() == KeptForecast({}, {stages["byol-natural"]: 48.0})  # 16 s for a batch of 16 of 48 images
 
 
 def test_stages_of_one_recipe_are_timed_once_and_scaled_by_their_images(

@@ -3,12 +3,15 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sweep.data_efficiency import DONE, INTERRUPTED, OUT_OF_TIME, USAGE, main
+from sweep.data_efficiency import main
+from sweep.device_shares import read_shares
+from sweep.exit_codes import DONE, INTERRUPTED, OUT_OF_TIME, USAGE
 from sweep.experiment import load_file
 from sweep.inputs import read_inputs
 from sweep.plan import build_plan
@@ -76,6 +79,10 @@ def test_the_account_adds_up_what_the_rows_say_and_status_tells_the_same(
     assert told["finetuning_seconds"] + told["pretraining_seconds"] == pytest.approx(account.device_seconds)
 
 
+def test_a_run_in_one_process_notes_that_a_cell_holds_a_whole_device(results: Path) -> None:
+    assert [share for _, share in read_shares(results).since] == [1.0]
+
+
 def test_a_run_holds_its_devices_at_least_as_long_as_its_units_take(
     results: Path, events: list[dict[str, Any]]
 ) -> None:
@@ -88,7 +95,7 @@ def test_a_run_holds_its_devices_at_least_as_long_as_its_units_take(
 def test_every_event_has_exactly_its_documented_fields(events: list[dict[str, Any]]) -> None:
     documented = documented_fields()
     seen = {event["event"] for event in events}
-    assert seen == set(documented) - {"stage_stopped"}
+    assert seen == set(documented) - {"stage_stopped", "packing_reduced"}
     for event in events:
         assert set(event) == documented[event["event"]], event["event"]
 
@@ -140,6 +147,16 @@ def test_an_interrupted_run_says_what_it_has_used_and_ends_its_log(
 def test_a_budget_without_a_price_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--preset", "smoke", "--results", str(tmp_path / "r"), "--max-cost", "5"]) == USAGE
     assert "--max-cost: expected a price to count with, found none; set compute.price" in capsys.readouterr().err
+
+
+def test_a_run_with_nothing_to_do_logs_its_start_and_its_end(
+    results: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments(results, cache), "--log-json", "-"]) == DONE
+    started, ended = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (started["event"], started["cells_planned"], started["cells_finished"]) == ("run_started", 3, 3)
+    assert (ended["event"], ended["exit_code"]) == ("run_ended", DONE)
+    assert ended["account"] == json.loads(json.dumps(asdict(read_status(results).account)))
 
 
 def test_a_log_that_cannot_be_opened_is_named_and_nothing_runs(

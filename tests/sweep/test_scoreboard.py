@@ -9,13 +9,13 @@ import pytest
 from sweep.counts import Expectation, Limits
 from sweep.experiment import load_preset
 from sweep.inputs import Inputs
-from sweep.plan import Plan, build_plan
+from sweep.plan import Plan, PlannedStage, build_plan
 from sweep.progress import status_line
 from sweep.scoreboard import Scoreboard
 from sweep.time_left import Room
 from sweep.wording import duration
-from trainables.encoder_store import encoder_path
-from trainables.results import open_results
+from trainables.encoder_store import encoder_path, record_epochs, resume_path
+from trainables.results import SCHEMAS, open_results
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_a_run_is_given_up_when_its_first_five_cells_fail_alike(
 def test_cells_of_a_milestone_start_while_its_stage_goes_on_and_run_though_it_fails_later(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweep.scoreboard.LOOK_SECONDS", -1.0)
+    monkeypatch.setattr("sweep.stage_states.LOOK_SECONDS", -1.0)
     board = Scoreboard(plan)
     while board.take_cell():  # those of the random arm
         pass
@@ -186,6 +186,9 @@ def test_devices_are_paid_for_while_they_are_held_and_a_worker_once_for_the_cell
     board.occupancy.devices_per_stage, board.occupancy.devices_per_cell = 2.0, 0.5
     stage = board.take_stage()
     assert stage is not None
+    clock[0] += 1000  # another experiment trains it
+    assert board.counts().device_seconds == 0
+    board.stage_holds_devices(stage)
     together = [board.take_cell("first"), board.take_cell("first")]
     clock[0] += 20
     assert board.counts().device_seconds == 20 * 2 + 20 * 0.5
@@ -241,3 +244,35 @@ def test_every_change_is_told_as_an_event(plan: Plan) -> None:
     assert [name for name, _ in events] == ["stage_started", "cell_started", "cell_ended", "stage_stopped"]
     expected = {"cell_id": cell.job.cell_id, "arm": "random", "succeeded": False, "reason": "RuntimeError: x"}
     assert expected.items() <= events[2][1].items()
+
+
+def epochs_of(stage: PlannedStage, number: int) -> None:
+    blank = dict.fromkeys(SCHEMAS["pretraining"].names) | {"stage_id": stage.stage_id}
+    rows = [blank | {"epoch": epoch + 1} for epoch in range(number)]
+    record_epochs(stage.job.results, stage.job.encoders, stage.stage_id, rows)
+
+
+def test_a_stage_that_is_trained_again_for_a_new_milestone_has_all_of_its_epochs_to_go(
+    plan: Plan, clock: list[float]
+) -> None:
+    planned = next(stage for stage in plan.stages if stage.name == "byol-domain")
+    epochs_of(planned, 2)  # it has finished, but its first epoch, which is wanted now, was passed
+    path = encoder_path(planned.job.encoders, planned.stage_id, 2)
+    path.touch()
+    board = Scoreboard(plan, expected=Expectation(3.0, {stage.stage_id: 10.0 for stage in plan.stages}))
+    stage = next(stage for stage in iter(board.take_stage, None) if stage.name == "byol-domain")
+
+    def moment() -> tuple[int, float | None]:
+        progress = next(each for each in board.counts().stages_running if each.name == "byol-domain")
+        return progress.epochs_done, progress.seconds_left
+
+    board.stage_holds_devices(stage)
+    assert moment() == (0, 20.0)
+    clock[0] += 7.0
+    epochs_of(stage, 1)
+    encoder_path(stage.job.encoders, stage.stage_id, 1).touch()
+    resume_path(stage.job.encoders, stage.stage_id).touch()
+    assert moment() == (1, 7.0)
+    epochs_of(stage, 2)
+    resume_path(stage.job.encoders, stage.stage_id).unlink()  # it has ended, which the launcher has yet to tell
+    assert moment() == (2, 0.0)

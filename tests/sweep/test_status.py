@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sweep.account import read_account
 from sweep.status import DONE, ERROR, SOME_LEFT, ArmState, StageState, main, read_status
 from trainables.results import (
     SCHEMAS,
@@ -127,5 +128,15 @@ def test_torn_files_are_named_and_other_folders_refused(root: Path, capsys: pyte
     assert "no results in" in capsys.readouterr().err
 
 
-def test_a_folder_without_a_plan_has_nothing_left(tmp_path: Path) -> None:
+def test_a_folder_without_a_plan_is_not_finished(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert read_status(open_results(tmp_path / "r")).arms == ()
+    assert main([str(tmp_path / "r")]) == SOME_LEFT
+    assert "not running; no plan has been recorded yet" in capsys.readouterr().out
+
+
+def test_the_account_is_that_of_finished_cells_and_the_one_that_a_run_tells_at_its_end(root: Path) -> None:
+    assert read_status(root).account.finetuning_seconds == 0.5  # a second each on a quarter of a GPU
+    (root / "cases" / "random-0.parquet").unlink()
+    record_plan(root, [axes(1)])  # a later run asks for one cell only
+    assert read_status(root).account == read_account(root)
+    assert read_account(root).finetuning_seconds == 0.25

@@ -10,7 +10,16 @@ from rich.console import Console
 
 from sweep.run import mirrored
 from sweep.tensorboard import DONE, ERROR, FOLDER, Mirror, main
-from trainables.results import SCHEMAS, open_results, write_rows
+from sweep.tracked_runs import cell_runs
+from trainables.results import (
+    SCHEMAS,
+    ResultsError,
+    commit_cell,
+    compact,
+    open_results,
+    read_table,
+    write_rows,
+)
 
 pytest.importorskip("tensorboard", reason="the reader of event files is not installed: pip install tensorboard")
 
@@ -43,13 +52,12 @@ def root(tmp_path: Path) -> Path:
     named = {"cell_id": "fedcba9876543210", "arm": "byol", "pretraining_epochs": 4, "label_count": 3, "train_seed": 1}
     scores = {"test_loss": 0.25, "test_dice": 0.875, "test_iou": 0.75, "train_seconds": 9.0, "steps": 20}
     cell = blank | named | scores | {"label_unit": "slices", "finished_at": NOON}
-    write_rows(root, "cells", "fedcba9876543210", [cell])
     steps = [(0, None, 0.0), (10, 0.5, 4.5), (20, 0.25, 9.0)]
     curve: list[dict[str, Any]] = [
         {"cell_id": named["cell_id"], "step": step, "train_loss": loss, "val_loss": 1.0, "val_dice": 0.5, "seconds": at}
         for step, loss, at in steps
     ]
-    write_rows(root, "curves", "fedcba9876543210", curve)
+    commit_cell(root, cell, curve, [])
     return root
 
 
@@ -106,6 +114,91 @@ def test_a_run_whose_event_files_cannot_be_written_says_so_once_and_goes_on(root
         report(None)  # type: ignore[arg-type]
         report(None)  # type: ignore[arg-type]
     assert stream.getvalue().count("warning: no TensorBoard files are written any more") == 1
+
+
+def test_looking_at_a_sweep_that_runs_leaves_the_files_of_its_own_mirror_alone(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mirror = Mirror(root)
+    mirror.update()
+    assert main([str(root), "--cells"]) == DONE
+    said = capsys.readouterr().out
+    assert "stages: another process, such as the run itself, writes these files" in said
+    assert "cells: another" not in said
+    assert scalars(root / CELL)["test_dice"] == [(20, 0.875)]
+    epochs(root, [0.75, 0.5, 0.25])
+    mirror.update()
+    assert scalars(root / STAGE)["loss"] == [(1, 0.75), (2, 0.5), (3, 0.25)]
+    mirror.close()
+
+
+def test_a_mirror_takes_over_what_another_has_closed(root: Path) -> None:
+    first, second = Mirror(root), Mirror(root, cells=True)
+    first.update()
+    second.update()
+    assert second.left_to_others == ["stages"]
+    first.close()
+    second.update()
+    assert second.left_to_others == []
+    assert scalars(root / STAGE)["loss"] == [(1, 0.75), (2, 0.5)]
+    second.close()
+
+
+def cell_of(root: Path, cell_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The fixture's cell and curve under another id."""
+    cells, curves = (read_table(root, table)[0].to_pylist() for table in ("cells", "curves"))
+    return cells[0] | {"cell_id": cell_id}, [each | {"cell_id": cell_id} for each in curves]
+
+
+def test_a_cell_that_is_committed_while_tables_are_read_is_written_with_its_curve(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell, curve = cell_of(root, "0000000000000000")
+    looks: list[str] = []
+
+    def read(folder: Path, table: str) -> Any:
+        content = read_table(folder, table)
+        if not looks:
+            commit_cell(folder, cell, curve, [])  # after the first table was read, whichever that is
+        looks.append(table)
+        return content
+
+    monkeypatch.setattr("sweep.tracked_runs.read_table", read)
+    known: set[str] = set()
+    runs = []
+    for _ in range(2):
+        new = list(cell_runs(root, known))
+        known |= {run.unit_id for run in new}
+        runs += new
+    assert {run.unit_id: len(run.points) for run in runs} == {"fedcba9876543210": 4, "0000000000000000": 4}
+
+
+def test_no_table_is_read_while_nothing_new_has_finished_compacted_or_not(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half, curve = cell_of(root, "1111111111111111")
+    compact(root)
+    write_rows(root, "cells", half["cell_id"], [half])
+    write_rows(root, "curves", half["cell_id"], curve)  # its cases are not there: it is not finished
+    monkeypatch.setattr("sweep.tracked_runs.read_table", lambda *_: pytest.fail("a table was read"))
+    assert list(cell_runs(root, {"fedcba9876543210"})) == []
+
+
+def test_tables_that_cannot_be_read_for_a_moment_do_not_end_the_mirror(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.StringIO()
+    with mirrored(root, "stages", Console(file=stream, width=200)) as report:
+        with monkeypatch.context() as patched:
+
+            def vanishes(*_: object) -> None:
+                raise ResultsError("files kept vanishing")
+
+            patched.setattr("sweep.tracked_runs.read_table", vanishes)
+            report(None)  # type: ignore[arg-type]
+        report(None)  # type: ignore[arg-type]
+    assert stream.getvalue().count("warning: TensorBoard files wait: files kept vanishing") == 1
+    assert scalars(root / STAGE)["loss"] == [(1, 0.75), (2, 0.5)]
 
 
 def test_a_run_that_wants_no_event_files_writes_none(root: Path) -> None:

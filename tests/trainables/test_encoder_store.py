@@ -5,7 +5,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from trainables.encoder_store import adopt_epochs, are_kept, encoder_path, epochs_done, record_epochs, trained_by_one
+from trainables.encoder_store import (
+    EPOCHS,
+    adopt_epochs,
+    are_kept,
+    clear_state,
+    encoder_path,
+    epochs_done,
+    record_epochs,
+    resume_path,
+    trained_by_one,
+)
 from trainables.results import SCHEMAS, num_rows, open_results, read_table
 
 ROW: dict[str, Any] = {
@@ -26,7 +36,7 @@ def test_rows_of_a_stage_that_another_experiment_trained_are_taken_over_once(tmp
     first, second, shared = open_results(tmp_path / "1"), open_results(tmp_path / "2"), tmp_path / "encoders"
     record_epochs(first, shared, "stage", [ROW | {"epoch": 1}, ROW | {"epoch": 2}])
     adopt_epochs(second, shared, "stage")
-    assert (epochs_done(shared, "stage"), epochs_done(shared, "another")) == (2, 0)
+    assert (num_rows(shared / "stage" / EPOCHS), num_rows(shared / "another" / EPOCHS)) == (2, 0)
     assert read_table(second, "pretraining")[0] == read_table(first, "pretraining")[0]
 
 
@@ -38,7 +48,25 @@ def test_the_longer_table_of_a_stage_stands(tmp_path: Path) -> None:
     adopt_epochs(first, shared, "stage")
     assert num_rows(first / "pretraining" / "stage.parquet") == 3
     record_epochs(first, shared, "stage", rows[:2])  # trains it again, for another milestone
-    assert epochs_done(shared, "stage") == 3
+    assert num_rows(shared / "stage" / EPOCHS) == 3
+
+
+def test_a_stage_that_is_trained_again_goes_on_from_that_training(tmp_path: Path) -> None:
+    results, shared = open_results(tmp_path / "1"), tmp_path / "encoders"
+    rows = [ROW | {"epoch": epoch} for epoch in (1, 2, 3)]
+    record_epochs(results, shared, "stage", rows)
+    resume_path(shared, "stage").touch()
+    encoder_path(shared, "stage", 3).touch()
+    assert epochs_done(shared, "stage", [3]) == 3
+    assert epochs_done(shared, "stage", [2, 3]) == 0  # the second epoch was passed without keeping it
+    clear_state(shared, "stage")
+    assert epochs_done(shared, "stage", [3]) == 3
+    assert epochs_done(shared, "stage", [2, 3]) == 0
+    record_epochs(results, shared, "stage", rows[:1])
+    resume_path(shared, "stage").touch()
+    assert epochs_done(shared, "stage", [2, 3]) == 1
+    clear_state(shared, "stage")
+    assert {path.name for path in (shared / "stage").iterdir()} == {EPOCHS, encoder_path(shared, "stage", 3).name}
 
 
 def test_a_stage_that_nobody_trained_has_no_rows_to_take_over(tmp_path: Path) -> None:

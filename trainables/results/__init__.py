@@ -8,7 +8,7 @@ merges small files. Only pyarrow and the standard library are imported.
 from trainables.results.atomic import remove_abandoned, replacing, write_text
 from trainables.results.compaction import Compacted, compact
 from trainables.results.contract import AXES, MARKER, SCHEMA_VERSION, SCHEMAS, ResultsError, Row, num_bytes, write_rows
-from trainables.results.folder import check_results, check_writable, exclusive, is_held, open_results
+from trainables.results.folder import check_results, check_writable, exclusive, is_held, open_results, try_lock
 from trainables.results.ledger import (
     clear_failure,
     clear_failures_of_finished,
@@ -48,6 +48,7 @@ __all__ = [
     "record_plan",
     "remove_abandoned",
     "replacing",
+    "try_lock",
     "write_rows",
     "write_text",
 ]

@@ -91,6 +91,19 @@ def held(path: Path, busy: str, seconds: float = 0.0) -> Iterator[None]:
         yield
 
 
+def try_lock(path: Path) -> IO[str] | None:
+    """Hold a lock file until what is returned is closed; None where another process holds it."""
+    lock = path.open("w")
+    try:
+        if _locked(lock, path):
+            return lock
+    except ResultsError:
+        lock.close()
+        raise
+    lock.close()
+    return None
+
+
 def _locked(lock: IO[str], path: Path) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
