@@ -1,6 +1,7 @@
 """A stage whose worker or node dies goes on from its last epoch, and ends with the encoder of an undisturbed run."""
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -52,7 +53,7 @@ def until(condition: Callable[[], bool], process: subprocess.Popen[str], seconds
 
 def epochs_begun(results: Path) -> int:
     (path, *_) = [*results.glob("pretraining/*.parquet"), None]
-    return 0 if path is None else len(pd.read_parquet(path))
+    return 0 if path is None else len(pd.read_parquet(io.BytesIO(path.read_bytes())))  # it is replaced meanwhile
 
 
 def descendants(pid: int) -> Iterator[int]:
@@ -63,12 +64,12 @@ def descendants(pid: int) -> Iterator[int]:
                 yield from descendants(int(folder.name))
 
 
-def train_workers(driver: int) -> list[int]:
-    """The processes of a stage's workers below a driver on its own machine."""
+def processes_of(driver: int, title: bytes) -> list[int]:
+    """The processes of a title below a driver on its own machine."""
     found = []
     for pid in descendants(driver):
         with contextlib.suppress(OSError):
-            if b"RayTrainWorker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if title in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
     return found
 
@@ -82,12 +83,16 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     return results
 
 
-def test_a_killed_worker_costs_an_epoch_and_not_the_result(undisturbed: Path, tmp_path: Path, cache: Path) -> None:
+@pytest.mark.parametrize("title", [b"RayTrainWorker", b"ray::train_stage"])
+def test_a_killed_process_of_a_stage_costs_an_epoch_and_not_the_result(
+    undisturbed: Path, tmp_path: Path, cache: Path, title: bytes
+) -> None:
+    """The second one's children hold the machine's cores, and must give them back."""
     results = tmp_path / "results"
     process = subprocess.Popen(command(results, cache), stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
         until(lambda: epochs_begun(results) >= 3, process)
-        victims = train_workers(process.pid)
+        victims = processes_of(process.pid, title)
         assert victims
         assert epochs_begun(results) < EPOCHS
         os.kill(victims[-1], signal.SIGKILL)

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ray import train, tune
+from ray import PlacementGroupID, train, tune
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.placement_group import PlacementGroup, get_current_placement_group, remove_placement_group
 
 from trainables.encoder_store import trained_by_one
 from trainables.finetune import run_and_commit
@@ -31,10 +32,11 @@ def train_stage(
     is room for. Raises PretrainingError where the stage cannot go on, which no repetition would change.
     """
     stage = StageJob.model_validate(job)
+    release(Path(scratch), stage.stage_id)  # what an attempt that was killed held
     refusal = Path(scratch) / f"stage-{stage.stage_id}.refusal"
     trainer = TorchTrainer(
         pretrain_worker,
-        train_loop_config={"job": job, "refusal": str(refusal)},
+        train_loop_config={"job": job, "refusal": str(refusal), "scratch": scratch},
         torch_config=TorchConfig(backend="nccl" if gpus_per_worker else "gloo"),
         scaling_config=train.ScalingConfig(
             num_workers=num_workers,
@@ -49,9 +51,23 @@ def train_stage(
     )
     with trained_by_one(stage.encoders, stage.stage_id):
         write_text(held_mark(Path(scratch), stage.stage_id), "")
-        trainer.fit()
+        try:
+            trainer.fit()
+        finally:
+            release(Path(scratch), stage.stage_id)
     if refusal.is_file():
         raise PretrainingError(refusal.read_text())
+
+
+def release(scratch: Path, stage_id: str) -> None:
+    """Give back the cores and GPUs of a stage whose controller was killed; after an orderly end there are none.
+
+    Ray Train has a process that would do so, but it asks the dashboard whether the controller lives, and a run on one
+    machine has none: a killed controller then held its devices until the run ended, and the run waited for them.
+    """
+    for mark in scratch.glob(f"stage-{stage_id}.group-*"):
+        remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(mark.suffix.removeprefix(".group-")))))
+        mark.unlink(missing_ok=True)
 
 
 def pretrain_worker(config: dict[str, Any]) -> None:
@@ -60,6 +76,8 @@ def pretrain_worker(config: dict[str, Any]) -> None:
     A stage that cannot go on ends in every worker alike. It is no failure to Ray, which would start it again.
     """
     job = StageJob.model_validate(config["job"])
+    if group := get_current_placement_group():
+        write_text(Path(config["scratch"]) / f"stage-{job.stage_id}.group-{group.id.hex()}", "")
     try:
         run_stage(job, lambda row: train.report({"epoch": row["epoch"], "loss": row["loss"]}))
     except PretrainingError as error:

@@ -32,7 +32,7 @@ def test_where_there_is_no_file_there_is_no_state(tmp_path: Path) -> None:
     assert read_state(tmp_path / "resume.pt") is None
 
 
-@pytest.mark.parametrize("function", ["trainables.results.os.fsync", "trainables.resume_file.torch.save"])
+@pytest.mark.parametrize("function", ["trainables.results.atomic.os.fsync", "trainables.resume_file.torch.save"])
 def test_a_full_disk_is_named_and_leaves_the_state_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str
 ) -> None:
