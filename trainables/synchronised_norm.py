@@ -17,7 +17,7 @@ class _NormaliseOverSiblings(torch.autograd.Function):
     """Batch norm whose statistics, and the gradients through them, are those of all processes' values.
 
     torch's own kernels do the work on (batch, channel, ...) values; between them one message each way. Composed of
-    differentiable sums it took 2.3 to 9 times as long. Gradients as in Ioffe & Szegedy 2015, section 3.
+    differentiable sums it took several times as long. Gradients as in Ioffe & Szegedy 2015, section 3.
     """
 
     @staticmethod
