@@ -33,12 +33,12 @@ class Shares:
     gpus_per_worker: int
 
     def less_packed(self) -> "Shares | None":
-        """Return shares with one cell less on each GPU, or without GPUs one less at a time; None below one."""
-        if not self.gpus_per_cell:
-            return replace(self, slots=self.slots - 1) if self.slots > 1 else None
-        packing = _packing(self.gpus_per_cell)
-        if packing == 1:
+        """Return shares with one cell less on each GPU, or at a time without GPUs; None where each cell is alone."""
+        packing = _packing(self.gpus_per_cell) if self.gpus_per_cell else self.slots
+        if self.slots == 1 or packing == 1:
             return None
+        if not self.gpus_per_cell:
+            return replace(self, slots=self.slots - 1)
         fewer = packing - 1
         slots, stage = max(1, self.slots * fewer // packing), max(1, self.stage * fewer // packing)
         return replace(self, slots=slots, stage=stage, gpus_per_cell=1 / fewer)

@@ -1,5 +1,7 @@
 """How the cluster is divided, without starting it."""
 
+import dataclasses
+
 import pytest
 
 from sweep.shares import LaunchError, divide
@@ -89,6 +91,12 @@ def test_less_packed_shares_have_one_cell_less_on_each_gpu_down_to_one() -> None
         found.append((fewer.words, fewer.slots, fewer.stage, fewer.gpus_per_cell))
         fewer = fewer.less_packed()
     assert found == [("3 a GPU", 24, 6, 1 / 3), ("2 a GPU", 16, 4, 1 / 2), ("1 a GPU", 8, 2, 1.0)]
+
+
+def test_a_cell_that_few_cores_leave_alone_on_its_gpu_is_not_packed_less() -> None:
+    shares = divide(ComputeConfig(gpus_per_cell=0.25), {"CPU": 4.0, "GPU": 1.0})
+    one_core = dataclasses.replace(shares, slots=1)
+    assert one_core.less_packed() is None
 
 
 def test_without_gpus_less_packed_shares_run_one_cell_less_at_a_time() -> None:
