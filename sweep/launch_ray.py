@@ -139,13 +139,13 @@ def _run_stages(
             else:
                 board.stage_stopped(stage)
         except Exception as error:  # the boundary of a unit: recorded with its reason, never passed over
-            _release(stage, scratch)
             failure = stage.job.failure(_cause(error))
             board.stage_ended(stage, succeeded=False, reason=failure["reason"])
             try:
                 record_failure(stage.job.results, failure)
             except OSError as full_disk:
                 errors.append(full_disk)
+            _release(stage, scratch)
 
 
 def _release(stage: PlannedStage, scratch: Path) -> None:
