@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from sweep.experiment import Experiment
-from sweep.finished_units import FinishedUnits, read_finished_units
+from sweep.finished_units import FinishedUnits
 from sweep.inputs import Inputs
 from sweep.plan import Plan, PlannedStage
 from sweep.stage_checks import samples_of
@@ -57,12 +57,11 @@ class Costs:
         return self.epoch_seconds[stage_id] * self.epochs_left[stage_id]
 
 
-def calibrate(experiment: Experiment, plan: Plan, inputs: Inputs) -> Costs:
-    """Time what has not run yet. Raises CalibrationError where the device is not here, or its memory does not do."""
+def calibrate(experiment: Experiment, plan: Plan, inputs: Inputs, seen: FinishedUnits) -> Costs:
+    """Time what ``seen`` does not tell. Raises CalibrationError where the device is absent or its memory too small."""
     left = {stage.stage_id: _epochs_left(stage) for stage in plan.stages}
     try:
         with seeded(0):
-            seen = read_finished_units(experiment, plan)
             cells = seen.cell_seconds
             cell = statistics.median(cells) if cells else _timed_cell(experiment, inputs)
             epochs = _epoch_seconds(experiment, plan, inputs, seen)
@@ -76,14 +75,14 @@ def calibrate(experiment: Experiment, plan: Plan, inputs: Inputs) -> Costs:
     return Costs(cell, basis, epochs, left, seen.begun)
 
 
-def work_share(experiment: Experiment, plan: Plan, inputs: Inputs) -> float:
+def work_share(experiment: Experiment, plan: Plan, inputs: Inputs, seen: FinishedUnits) -> float:
     """Return the work of calibrating over that of the plan, both counted in samples that pass a network."""
     size, config = experiment.data.image_size, experiment.finetune
     device = "cuda" if torch.cuda.is_available() and experiment.compute.device != "cpu" else "cpu"
     evaluated = _evaluated_slices(experiment, inputs) * EVALUATION_SHARE
     run = len(plan.missing) * (config.steps * config.batch_size + evaluated)
     timed = 0.0
-    if not read_finished_units(experiment, plan).cell_seconds:
+    if not seen.cell_seconds:
         timed = NUM_STEPS * _timed_batch(config.batch_size, size, device) + NUM_SAMPLES * EVALUATION_SHARE
     for stage in {_recipe(stage): stage for stage in plan.stages}.values():
         timed += _timed_batch(

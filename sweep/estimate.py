@@ -8,6 +8,7 @@ import torch
 
 from sweep.calibration import CalibrationError, calibrate, work_share
 from sweep.experiment import Experiment
+from sweep.finished_units import read_finished_units
 from sweep.forecast import Forecast, forecast
 from sweep.inputs import Inputs
 from sweep.plan import Plan
@@ -22,11 +23,12 @@ def estimate(experiment: Experiment, plan: Plan, inputs: Inputs, launcher: str, 
     """Return the forecast, or why there is none. ``is_asked``: whatever it costs."""
     if not plan.missing:
         return "nothing to run"
-    if not is_asked and (share := work_share(experiment, plan, inputs)) > MOST_OF_RUN:
+    seen = read_finished_units(experiment, plan)
+    if not is_asked and (share := work_share(experiment, plan, inputs, seen)) > MOST_OF_RUN:
         return f"timing a few steps would be {share:.0%} of the work of this run; --dry-run does it"
     try:
         room, devices_per_cell = _room(experiment, launcher)
-        costs = calibrate(experiment, plan, inputs)
+        costs = calibrate(experiment, plan, inputs, seen)
     except LaunchError as error:
         return str(error)
     except CalibrationError as error:

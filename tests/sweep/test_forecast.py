@@ -123,18 +123,22 @@ def test_the_table_keeps_every_figure_on_a_narrow_terminal(tmp_path: Path, width
     assert all(amount(arm.device_seconds / 3600) in said for arm in found.arms)
 
 
+def calibrated(planned: Plan) -> Costs:
+    return calibrate(experiment(), planned, inputs(), read_finished_units(experiment(), planned))
+
+
 def test_what_has_finished_is_believed_and_nothing_of_it_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = plan(tmp_path, "grid.arms=[random,byol-domain]", "report.reference_arm=random")
     finish_a_cell(planned, 12.5)
     epochs_of(planned, "byol-domain", [4.0])
     monkeypatch.setattr("sweep.calibration._time", lambda run: pytest.fail("timed"))
     stage_id = planned.stages[0].stage_id
-    found = calibrate(experiment(), planned, inputs())
+    found = calibrated(planned)
     assert (found.cell_seconds, found.basis) == (12.5, "median of 1 finished cells")
     assert found.stage_seconds(stage_id) == 2 * 4.0  # its state is gone: it starts anew
     resume_path(planned.stages[0].job.encoders, stage_id).touch()
     encoder_path(planned.stages[0].job.encoders, stage_id, 1).touch()
-    assert calibrate(experiment(), planned, inputs()).stage_seconds(stage_id) == 4.0
+    assert calibrated(planned).stage_seconds(stage_id) == 4.0
 
 
 @pytest.mark.parametrize(
@@ -192,7 +196,7 @@ def test_stages_of_one_recipe_are_timed_once_and_scaled_by_their_images(
     timed: list[int] = []
     monkeypatch.setattr("sweep.calibration._time", lambda run: timed.append(1) or 16.0)
     planned = plan(tmp_path)
-    found = calibrate(experiment(), planned, inputs())
+    found = calibrated(planned)
     assert len(timed) == 2 + 3  # a cell's training and evaluation, three recipes of five stages
     by_name = {stage.name: found.epoch_seconds[stage.stage_id] for stage in planned.stages}
     assert by_name["byol-natural"] == 48  # 16 s for a batch of 16
@@ -201,7 +205,7 @@ def test_stages_of_one_recipe_are_timed_once_and_scaled_by_their_images(
 
 def test_the_real_timing_of_cells_and_stages_gives_positive_seconds(tmp_path: Path) -> None:
     planned = plan(tmp_path, "grid.arms=[byol-domain]", "report.reference_arm=byol-domain")
-    found = calibrate(experiment(), planned, inputs())
+    found = calibrated(planned)
     assert 0 < found.cell_seconds < 60
     assert all(0 < seconds < 60 for seconds in found.epoch_seconds.values())
 
@@ -211,7 +215,8 @@ def test_the_work_of_calibrating_is_weighed_against_that_of_the_run(tmp_path: Pa
     # Timed 1 + 3 times: two steps of 4 samples, 8 evaluated at a third; three batches of 16. In the run: 36 cells
     # of 6 steps of 4, evaluating 8 slices 3 times and 16 at the end; 48 images twice, and 200 six times.
     by_hand = 4 * (2 * 4 + 8 / 3 + 3 * 16) / (36 * (6 * 4 + (3 * 8 + 16) / 3) + 2 * 48 + 6 * 200)
-    assert work_share(experiment(), planned, inputs()) == pytest.approx(by_hand)
+    seen = read_finished_units(experiment(), planned)
+    assert work_share(experiment(), planned, inputs(), seen) == pytest.approx(by_hand)
     said = estimate(experiment(), planned, inputs(), "ray", is_asked=False)
     assert said == f"timing a few steps would be {by_hand:.0%} of the work of this run; --dry-run does it"
     long = experiment("finetune.steps=2000")
@@ -242,7 +247,7 @@ def test_a_device_that_cannot_be_timed_on_leaves_the_run_without_a_forecast_and_
 
     monkeypatch.setattr("sweep.calibration._timed_cell", fails)
     with pytest.raises(CalibrationError, match=message):
-        calibrate(experiment(), plan(tmp_path), inputs())
+        calibrated(plan(tmp_path))
     said = estimate(experiment(), plan(tmp_path), inputs(), "ray", is_asked=True)
     assert said == f"{message}; finished cells of the same protocol would be believed instead"
 
