@@ -23,7 +23,6 @@ def select_design(
     Plans of one protocol add up (more seeds, counts or arms). Where a later plan asks for the same point of the
     grid with another pretraining recipe, the later one stands: a point never mixes two encoders.
     """
-    cells = _once(cells, "cell_id", "files of one cell", warnings)
     if planned.empty and cells.empty:
         return planned, cells
     planned = planned.sort_values("plan_number", kind="stable")
@@ -34,7 +33,7 @@ def select_design(
     planned = planned[planned["protocol_id"] == protocol].drop_duplicates(DESIGN_AXES, keep="last")
     cells = cells[cells["protocol_id"] == protocol]
     if planned.empty:  # results copied without their plans
-        cells = _once(cells.sort_values("finished_at", kind="stable"), DESIGN_AXES, "cells of one grid point", warnings)
+        cells = _one_a_point(cells.sort_values("finished_at", kind="stable"), warnings)
     else:
         cells = cells[cells["cell_id"].isin(planned["cell_id"])]
     return planned.reset_index(drop=True), cells.reset_index(drop=True)
@@ -80,12 +79,11 @@ def _only_protocol(cells: pd.DataFrame) -> str:
     )
 
 
-def _once(cells: pd.DataFrame, keys: str | list[str], what: str, warnings: list[str]) -> pd.DataFrame:
-    """Keep the last of cells that are there twice, and say so."""
-    repeated = cells.duplicated(keys, keep="last")
+def _one_a_point(cells: pd.DataFrame, warnings: list[str]) -> pd.DataFrame:
+    """Keep the last of several cells of one point of the grid, and say so."""
+    repeated = cells.duplicated(DESIGN_AXES, keep="last")
     if repeated.any():
         named = ", ".join(cells.loc[repeated, "cell_id"].iloc[:NUM_NAMED])
-        warnings.append(
-            f"Left out: {int(repeated.sum())} {what} that are there more than once; the last stands ({named})."
-        )
+        found = f"{int(repeated.sum())} cells of one grid point that are there more than once"
+        warnings.append(f"Left out: {found}; the last stands ({named}).")
     return cells[~repeated]
