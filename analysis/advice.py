@@ -42,6 +42,13 @@ def describe(step: NextStep) -> str:
     )
 
 
+def nothing_open(findings: Findings) -> str:
+    """Say why there is no next step."""
+    if len(findings.headline) < 2:
+        return f"Only {findings.reference} has finished cells: there is nothing to compare yet."
+    return "Every question that is asked here is settled, at the confidence of this report."
+
+
 def next_steps_table(findings: Findings) -> pd.DataFrame:
     """List every open question with what would settle it."""
     columns = ["question", "half_width_of", "half_width", "seeds", "seeds_needed", "expected_half_width"]

@@ -25,8 +25,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.advice import describe
-from analysis.findings import find
+from analysis.advice import describe, nothing_open
+from analysis.findings import Findings, find
 from analysis.load import ExperimentResults, load_results
 from analysis.next_steps import NextStep, next_steps
 from analysis.selection import ReportError
@@ -53,11 +53,12 @@ def next_run(results: ExperimentResults, looks: int = LOOKS) -> NextRun:
         return NextRun("", f"look {used} of {looks}: the looks are used up; what is open stays open (--looks)")
     alpha = (1 - results.options.confidence) / looks
     options = dataclasses.replace(results.options, confidence=1 - alpha)
-    steps = next_steps(find(dataclasses.replace(results, options=options)))
+    findings = find(dataclasses.replace(results, options=options))
+    steps = next_steps(findings)
     runs = [step for step in steps if step.num_cells]
     level = f"look {used} of {looks}, each at {100 * (1 - alpha):.4g}%"
     if not runs:
-        return NextRun("", f"{level}: {_why_nothing(steps)}")
+        return NextRun("", f"{level}: {_why_nothing(findings, steps)}")
     return NextRun(runs[0].settings, f"{level}: {runs[0].question.words} {describe(runs[0])}")
 
 
@@ -68,9 +69,9 @@ def looks_used(results: ExperimentResults) -> int:
     return len({row["plan_number"] for row in planned.to_pylist() if row["protocol_id"] == protocol})
 
 
-def _why_nothing(steps: Sequence[NextStep]) -> str:
+def _why_nothing(findings: Findings, steps: Sequence[NextStep]) -> str:
     if not steps:
-        return "every question is settled"
+        return nothing_open(findings)
     return " ".join(f"{step.question.words} {describe(step)}" for step in steps)
 
 

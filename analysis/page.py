@@ -11,7 +11,7 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
-from analysis.advice import describe, first_steps
+from analysis.advice import describe, first_steps, nothing_open
 from analysis.claims import Claim
 from analysis.conclusions import Answer, percent
 from analysis.drawing import Drawing
@@ -49,6 +49,7 @@ def render_page(
         margin=percent(results.options.near_minimum),
         answer=answer,
         steps=[(step, describe(step)) for step in first_steps(next_steps(findings))],
+        nothing_open=nothing_open(findings),
         claims=claims,
         methods=methods(findings),
         drawings={drawing.name: drawing for drawing in drawings},
