@@ -1,19 +1,20 @@
 """A stage whose worker or node dies goes on from its last epoch, and ends with the encoder of an undisturbed run."""
 
-import contextlib
 import io
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+
+from tests.chaos.processes import descendants, title
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -56,22 +57,9 @@ def epochs_begun(results: Path) -> int:
     return 0 if path is None else len(pd.read_parquet(io.BytesIO(path.read_bytes())))  # it is replaced meanwhile
 
 
-def descendants(pid: int) -> Iterator[int]:
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
-                yield int(folder.name)
-                yield from descendants(int(folder.name))
-
-
-def processes_of(driver: int, title: bytes) -> list[int]:
-    """The processes of a title below a driver on its own machine."""
-    found = []
-    for pid in descendants(driver):
-        with contextlib.suppress(OSError):
-            if title in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(pid)
-    return found
+def processes_of(driver: int, part: str) -> list[int]:
+    """The processes below a driver on its own machine whose titles have this part."""
+    return [pid for pid in descendants(driver) if part in title(pid)]
 
 
 @pytest.fixture(scope="module")
@@ -83,16 +71,16 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     return results
 
 
-@pytest.mark.parametrize("title", [b"RayTrainWorker", b"ray::train_stage"])
+@pytest.mark.parametrize("part", ["RayTrainWorker", "ray::train_stage"])
 def test_a_killed_process_of_a_stage_costs_an_epoch_and_not_the_result(
-    undisturbed: Path, tmp_path: Path, cache: Path, title: bytes
+    undisturbed: Path, tmp_path: Path, cache: Path, part: str
 ) -> None:
     """The second one's children hold the machine's cores, and must give them back."""
     results = tmp_path / "results"
     process = subprocess.Popen(command(results, cache), stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
         until(lambda: epochs_begun(results) >= 3, process)
-        victims = processes_of(process.pid, title)
+        victims = processes_of(process.pid, part)
         assert victims
         assert epochs_begun(results) < EPOCHS
         os.kill(victims[-1], signal.SIGKILL)

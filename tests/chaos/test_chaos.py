@@ -6,24 +6,17 @@ import csv
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from tests.chaos.small_sweep import assert_same_numbers
 from tests.chaos.witness import Witness
-from trainables.results import SCHEMAS, commit_cell, open_results, read_table, write_rows
+from tests.ledger_rows import commit, row
+from trainables.results import open_results, read_table, write_rows
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = {
-    pa.string(): "x",
-    pa.binary(): b"x",
-    pa.float64(): 0.5,
-    pa.timestamp("us", tz="UTC"): datetime(2026, 1, 1, tzinfo=UTC),
-}
 
 
 @pytest.mark.ray
@@ -45,17 +38,12 @@ def test_kills_of_those_who_write_and_compact_the_ledger_mislead_no_reader_and_l
     assert "2640 rows are as they were written" in done.stdout  # twice 120 cells with 1 + 5 + 5 rows
 
 
-def row(table: str, **values: Any) -> dict[str, Any]:
-    return {field.name: EXAMPLES.get(field.type, 1) for field in SCHEMAS[table]} | values
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Two finished cells and a stage."""
     root = open_results(tmp_path / "results")
     for cell_id in ("a", "b"):
-        curves, cases = ([row(table, cell_id=cell_id)] for table in ("curves", "cases"))
-        commit_cell(root, row("cells", cell_id=cell_id), curves, cases)
+        commit(root, cell_id)
     write_rows(root, "pretraining", "stage", [row("pretraining", stage_id="stage")])
     return root
 

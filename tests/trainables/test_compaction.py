@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from sweep.compact import main
+from tests.ledger_rows import row
 from trainables import results as contract
 from trainables.results import (
     SCHEMAS,
@@ -33,20 +33,10 @@ from trainables.results import (
 CELLS = ("a", "b", "c")
 FINISHED = ("cells", "curves", "cases")  # in all of which a finished cell has a file
 TABLES = (*FINISHED, "examples")
-EXAMPLES = {
-    pa.string(): "x",
-    pa.binary(): b"x",
-    pa.float64(): 0.5,
-    pa.timestamp("us", tz="UTC"): datetime(2026, 1, 1, tzinfo=UTC),
-}
 
 
 class Killed(BaseException):  # stands for SIGKILL, which is no error
     """The process is killed here."""
-
-
-def row(table: str, **values: Any) -> dict[str, Any]:
-    return {field.name: EXAMPLES.get(field.type, 1) for field in SCHEMAS[table]} | values
 
 
 def commit(root: Path, cell_id: str, dice: float = 0.5) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.ledger_rows import commit, row
 from trainables.results import (
     SCHEMA_VERSION,
     SCHEMAS,
     ResultsError,
     check_results,
-    commit_cell,
     exclusive,
     finished_cells,
     is_finished,
@@ -26,23 +25,6 @@ from trainables.results import (
     record_plan,
     write_rows,
 )
-
-EXAMPLES = {
-    pa.string(): "x",
-    pa.binary(): b"x",
-    pa.float64(): 0.5,
-    pa.timestamp("us", tz="UTC"): datetime(2026, 1, 1, tzinfo=UTC),
-}
-
-
-def row(table: str, **values: Any) -> dict[str, Any]:
-    """A valid row of a table."""
-    return {field.name: EXAMPLES.get(field.type, 1) for field in SCHEMAS[table]} | values
-
-
-def commit(root: Path, cell_id: str) -> None:
-    rows = {table: row(table, cell_id=cell_id) for table in ("cells", "curves", "cases")}
-    commit_cell(root, rows["cells"], [rows["curves"]], [rows["cases"]])
 
 
 @pytest.mark.parametrize("table", SCHEMAS)

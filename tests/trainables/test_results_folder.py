@@ -11,15 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pytest
 
 from sweep.status import main as status
+from tests.ledger_rows import commit, row
 from trainables.results import (
     SCHEMAS,
     ResultsError,
@@ -42,25 +41,9 @@ from trainables.results import (
 )
 from trainables.results.atomic import own_prefix
 
-EXAMPLES = {
-    pa.string(): "x",
-    pa.binary(): b"x",
-    pa.float64(): 0.5,
-    pa.timestamp("us", tz="UTC"): datetime(2026, 1, 1, tzinfo=UTC),
-}
-
-
-def row(table: str, **values: Any) -> dict[str, Any]:
-    return {field.name: EXAMPLES.get(field.type, 1) for field in SCHEMAS[table]} | values
-
 
 def of_cell(table: str, cell_id: str) -> dict[str, str]:
     return {"cell_id": cell_id} if "cell_id" in SCHEMAS[table].names else {}
-
-
-def commit(root: Path, cell_id: str) -> None:
-    curves, cases = ([row(table, cell_id=cell_id)] for table in ("curves", "cases"))
-    commit_cell(root, row("cells", cell_id=cell_id), curves, cases)
 
 
 def empty(path: Path) -> None:
