@@ -334,3 +334,19 @@ def test_the_command_says_what_became_of_each_table(root: Path) -> None:
     )
     assert "cells: 3 files of 3 cells -> compacted-000001-" in done.stdout
     assert done.stdout.count("\n") == 4
+
+
+def test_whether_one_cell_is_finished_is_told_without_listing_all_of_them(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    real = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: listed.append(str(path)) or real(path))
+    assert not is_finished(root, "strange")
+    assert is_finished(root, "a")
+    assert listed == []
+    compact(root)
+    listed.clear()
+    assert is_finished(root, "a")
+    assert not any(is_finished(root, f"strange-{number}") for number in range(50))
+    assert len(listed) <= 2 * 3  # a table each, and once more where ten seconds pass meanwhile

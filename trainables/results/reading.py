@@ -7,6 +7,8 @@ A cell is finished when its files in ``cells``, ``curves`` and ``cases`` are all
 run again. Its ``examples`` are pictures for a report, without which it is as finished.
 """
 
+import functools
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,12 +20,15 @@ from trainables.results.compacted import (
     COMPACTED_TABLES,
     FINISHED_TABLES,
     VanishedError,
+    generation,
     table_files,
     undisturbed,
     units_in,
 )
 from trainables.results.contract import SCHEMAS
 from trainables.results.parts import READ_ERRORS, Part, in_threads, is_whole, merged, read_part
+
+LIST_SECONDS = 10.0  # that a listing of compacted files may be old, as one that a network file system keeps is anyway
 
 
 def read_table(root: Path, table: str, columns: Sequence[str] | None = None) -> tuple[pa.Table, list[str]]:
@@ -76,7 +81,25 @@ def _holds(root: Path, table: str, cell_id: str) -> bool:
             return True
     except VanishedError:  # or never there
         pass
-    return any(cell_id in units_in(path) for path in table_files(root, table).compacted)
+    latest = generation(root)
+    if not latest:  # no compaction has removed a file yet: the cell's own would be there
+        return False
+    return any(
+        cell_id in _units(path) for path in _compacted(root, table, latest, int(time.monotonic() // LIST_SECONDS))
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _compacted(root: Path, table: str, _generation: str, _period: int) -> tuple[Path, ...]:
+    """List compacted files once for all that ask in a generation and a while: the folder may be long."""
+    return table_files(root, table).compacted
+
+
+def _units(path: Path) -> frozenset[str]:
+    try:
+        return units_in(path)
+    except VanishedError:  # replaced by a compaction that raised the generation: who asks looks again
+        return frozenset()
 
 
 def num_rows(path: Path) -> int:
