@@ -14,10 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sweep.account import read_account
-from sweep.estimate import estimate
+from sweep.costs.account import read_account
+from sweep.costs.estimate import estimate
+from sweep.costs.forecast import Forecast
 from sweep.experiment import Experiment, load_preset
-from sweep.forecast import Forecast
 from sweep.inputs import Inputs, read_inputs
 from sweep.plan import Plan, build_plan
 

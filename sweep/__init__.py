@@ -6,5 +6,5 @@ inputs.py       data and weights are read and checked once, before anything is t
 plan.py         cells and inputs become jobs: what is finished, what is missing, which stages it needs
 launch_ray.py   runs the jobs on Ray (launch_serial.py: in this process); scoreboard.py and progress.py say how far
 it is
-forecast.py     what the plan costs, before; account.py: what it has cost, after
+costs/          what the plan costs, before and after; views/: how a run shows itself
 """

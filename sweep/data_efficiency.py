@@ -139,8 +139,8 @@ def _print_forecast(
     experiment: "Experiment", plan: "Plan", inputs: "Inputs", options: argparse.Namespace, console: "Console"
 ) -> None:
     """Say what is missing would cost, by arm and in all."""
-    from sweep.cost_tables import forecast_lines, forecast_table
-    from sweep.estimate import estimate
+    from sweep.costs.estimate import estimate
+    from sweep.costs.tables import forecast_lines, forecast_table
 
     found = estimate(experiment, plan, inputs, options.launcher, is_asked=True)
     if isinstance(found, str):

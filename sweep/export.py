@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sweep.tracked_runs import TrackedRun, cell_runs, stage_runs
+from sweep.views.tracked_runs import TrackedRun, cell_runs, stage_runs
 from trainables.results import ResultsError, check_results
 
 DONE, ERROR = 0, 1

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sweep.device_shares import note_share
+from sweep.costs.device_shares import note_share
 from sweep.plan import Plan, PlannedStage
 from sweep.scoreboard import Scoreboard
 from sweep.shares import LOCAL, LaunchError, Shares, cluster_address, divide

@@ -6,7 +6,7 @@ recorded as failed and the rest goes on.
 
 from typing import Any
 
-from sweep.device_shares import note_share
+from sweep.costs.device_shares import note_share
 from sweep.plan import Plan
 from sweep.scoreboard import Scoreboard
 from trainables.encoder_store import trained_by_one

@@ -15,21 +15,21 @@ from rich.console import Console
 from rich.table import Table
 
 from sweep import launch_ray, launch_serial
-from sweep.account import read_account
-from sweep.cost_tables import forecast_lines, print_account
+from sweep.costs.account import read_account
+from sweep.costs.estimate import estimate
+from sweep.costs.forecast import Forecast, kept
+from sweep.costs.forecast_file import keep_forecast
+from sweep.costs.tables import forecast_lines, print_account
 from sweep.counts import Counts, Expectation, Limits
-from sweep.estimate import estimate
-from sweep.event_log import opened
 from sweep.exit_codes import DONE, INTERRUPTED, OUT_OF_TIME, SOME_FAILED
 from sweep.experiment import Experiment
-from sweep.forecast import Forecast, kept
-from sweep.forecast_file import keep_forecast
 from sweep.inputs import Inputs
-from sweep.live_view import Money
 from sweep.plan import Plan
-from sweep.progress import shown
 from sweep.scoreboard import Scoreboard
 from sweep.tensorboard import Mirror
+from sweep.views.event_log import opened
+from sweep.views.live_view import Money
+from sweep.views.progress import shown
 from sweep.wording import amount, duration
 from trainables.results import ResultsError, finished_cells, read_table
 

@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sweep.costs.occupancy import Occupancy
+from sweep.costs.time_left import Encoder, Room, StageWork, Work, wall_seconds
 from sweep.counts import Counts, Expectation, Limits, StageProgress
-from sweep.occupancy import Occupancy
 from sweep.plan import Plan, PlannedCell, PlannedStage, Source
 from sweep.stage_states import DONE, FAILED, RUNNING, WAITING, StageStates
-from sweep.time_left import Encoder, Room, StageWork, Work, wall_seconds
 
 FIRST_CELLS = 5  # all of which must fail alike before the rest is given up
 LATEST_FAILURES = 3

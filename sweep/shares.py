@@ -7,7 +7,7 @@ cells run out of memory beside one another. Ray is not imported.
 import os
 from dataclasses import dataclass, replace
 
-from sweep.time_left import Room
+from sweep.costs.time_left import Room
 from trainables.config import ComputeConfig
 
 LOCAL = "local"  # the address of a Ray of this run's own, on this machine

@@ -18,8 +18,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sweep.account import CELL_COLUMNS, EPOCH_COLUMNS, PLANNED_COLUMNS, Account, account, asked_for
-from sweep.cost_tables import print_account
+from sweep.costs.account import CELL_COLUMNS, EPOCH_COLUMNS, PLANNED_COLUMNS, Account, account, asked_for
+from sweep.costs.tables import print_account
 from sweep.wording import duration
 from trainables.results import ResultsError, check_results, finished_cells, is_held, read_table
 

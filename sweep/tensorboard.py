@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from sweep.tracked_runs import Point, TrackedRun, cell_runs, stage_runs
+from sweep.views.tracked_runs import Point, TrackedRun, cell_runs, stage_runs
 from trainables.results import ResultsError, check_results, try_lock
 
 DONE, ERROR = 0, 1

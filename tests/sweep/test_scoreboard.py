@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from sweep.costs.time_left import Room
 from sweep.counts import Expectation, Limits
 from sweep.experiment import load_preset
 from sweep.inputs import Inputs
 from sweep.plan import Plan, PlannedStage, build_plan
-from sweep.progress import status_line
 from sweep.scoreboard import Scoreboard
-from sweep.time_left import Room
+from sweep.views.progress import status_line
 from sweep.wording import duration
 from trainables.encoder_store import encoder_path, record_epochs, resume_path
 from trainables.results import SCHEMAS, open_results

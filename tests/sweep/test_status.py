@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sweep.account import read_account
+from sweep.costs.account import read_account
 from sweep.status import DONE, ERROR, SOME_LEFT, ArmState, StageState, main, read_status
 from trainables.results import (
     SCHEMAS,

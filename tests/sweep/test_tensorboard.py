@@ -10,7 +10,7 @@ from rich.console import Console
 
 from sweep.run import mirrored
 from sweep.tensorboard import DONE, ERROR, FOLDER, Mirror, main
-from sweep.tracked_runs import cell_runs
+from sweep.views.tracked_runs import cell_runs
 from trainables.results import (
     SCHEMAS,
     ResultsError,
@@ -163,7 +163,7 @@ def test_a_cell_that_is_committed_while_tables_are_read_is_written_with_its_curv
         looks.append(table)
         return content
 
-    monkeypatch.setattr("sweep.tracked_runs.read_table", read)
+    monkeypatch.setattr("sweep.views.tracked_runs.read_table", read)
     known: set[str] = set()
     runs = []
     for _ in range(2):
@@ -180,7 +180,7 @@ def test_no_table_is_read_while_nothing_new_has_finished_compacted_or_not(
     compact(root)
     write_rows(root, "cells", half["cell_id"], [half])
     write_rows(root, "curves", half["cell_id"], curve)  # its cases are not there: it is not finished
-    monkeypatch.setattr("sweep.tracked_runs.read_table", lambda *_: pytest.fail("a table was read"))
+    monkeypatch.setattr("sweep.views.tracked_runs.read_table", lambda *_: pytest.fail("a table was read"))
     assert list(cell_runs(root, {"fedcba9876543210"})) == []
 
 
@@ -194,7 +194,7 @@ def test_tables_that_cannot_be_read_for_a_moment_do_not_end_the_mirror(
             def vanishes(*_: object) -> None:
                 raise ResultsError("files kept vanishing")
 
-            patched.setattr("sweep.tracked_runs.read_table", vanishes)
+            patched.setattr("sweep.views.tracked_runs.read_table", vanishes)
             report(None)  # type: ignore[arg-type]
         report(None)  # type: ignore[arg-type]
     assert stream.getvalue().count("warning: TensorBoard files wait: files kept vanishing") == 1

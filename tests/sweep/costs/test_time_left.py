@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweep.time_left import Room, StageWork, Work, wall_seconds
+from sweep.costs.time_left import Room, StageWork, Work, wall_seconds
 
 
 def stage(name: str, seconds: float, parent: tuple[str, int] | None = None, **more: bool) -> StageWork:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import torch
 
+from sweep.costs.finished_units import FinishedUnits
 from sweep.experiment import Experiment
-from sweep.finished_units import FinishedUnits
 from sweep.inputs import Inputs
 from sweep.plan import Plan, PlannedStage
 from sweep.stage_checks import samples_of

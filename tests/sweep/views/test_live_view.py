@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from sweep.counts import Counts, StageProgress
-from sweep.live_view import Money, live_view
+from sweep.views.live_view import Money, live_view
 
 COUNTS = Counts(
     stages_done=1,

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from sweep.counts import Counts
-from sweep.live_view import Money
+from sweep.views.live_view import Money
 
 
 class EventLog:

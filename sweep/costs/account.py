@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from sweep.device_shares import DeviceShares, read_shares
-from sweep.forecast_file import read_forecast
+from sweep.costs.device_shares import DeviceShares, read_shares
+from sweep.costs.forecast_file import read_forecast
 from trainables.config import ComputeConfig
 from trainables.results import finished_cells, read_table
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sweep.account import read_account
-from sweep.cost_tables import print_account
-from sweep.device_shares import DeviceShares, note_share, read_shares
-from sweep.forecast_file import KeptForecast, keep_forecast, read_forecast
+from sweep.costs.account import read_account
+from sweep.costs.device_shares import DeviceShares, note_share, read_shares
+from sweep.costs.forecast_file import KeptForecast, keep_forecast, read_forecast
+from sweep.costs.tables import print_account
 from trainables.results import AXES, SCHEMAS, commit_cell, open_results, record_plan, write_rows
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -6,14 +6,14 @@ is counted once in all, and in each arm that needs it: an arm's figure is what i
 
 from dataclasses import dataclass
 
-from sweep.calibration import Costs
+from sweep.costs.calibration import Costs
+from sweep.costs.forecast_file import KeptForecast
+from sweep.costs.storage import sizes, stage_bytes
+from sweep.costs.time_left import Encoder, Room, StageWork, Work, wall_seconds
 from sweep.counts import Expectation
 from sweep.experiment import Experiment
-from sweep.forecast_file import KeptForecast
 from sweep.inputs import Inputs
 from sweep.plan import Plan, PlannedCell, PlannedStage, Source
-from sweep.storage import sizes, stage_bytes
-from sweep.time_left import Encoder, Room, StageWork, Work, wall_seconds
 
 
 @dataclass(frozen=True)

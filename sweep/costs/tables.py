@@ -11,11 +11,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from sweep.account import Account
+from sweep.costs.account import Account
 from sweep.wording import amount, duration, size
 
 if TYPE_CHECKING:  # imported by type only: it brings torch, which the status of a results folder does not need
-    from sweep.forecast import Forecast, Share
+    from sweep.costs.forecast import Forecast, Share
 
 
 def forecast_table(found: "Forecast") -> Table:

@@ -10,16 +10,16 @@ import pytest
 import torch
 from rich.console import Console
 
-from sweep.calibration import CalibrationError, Costs, calibrate, work_share
-from sweep.cost_tables import forecast_lines, forecast_table
-from sweep.estimate import estimate
+from sweep.costs.calibration import CalibrationError, Costs, calibrate, work_share
+from sweep.costs.estimate import estimate
+from sweep.costs.finished_units import read_finished_units
+from sweep.costs.forecast import Forecast, forecast, kept
+from sweep.costs.forecast_file import KeptForecast
+from sweep.costs.tables import forecast_lines, forecast_table
+from sweep.costs.time_left import Room
 from sweep.experiment import Experiment, load_preset
-from sweep.finished_units import read_finished_units
-from sweep.forecast import Forecast, forecast, kept
-from sweep.forecast_file import KeptForecast
 from sweep.inputs import Inputs
 from sweep.plan import Plan, build_plan
-from sweep.time_left import Room
 from sweep.wording import amount, size
 from trainables.encoder_store import encoder_path, record_epochs, resume_path
 from trainables.processes import DeviceError
@@ -131,7 +131,7 @@ def test_what_has_finished_is_believed_and_nothing_of_it_timed(tmp_path: Path, m
     planned = plan(tmp_path, "grid.arms=[random,byol-domain]", "report.reference_arm=random")
     finish_a_cell(planned, 12.5)
     epochs_of(planned, "byol-domain", [4.0])
-    monkeypatch.setattr("sweep.calibration._time", lambda run: pytest.fail("timed"))
+    monkeypatch.setattr("sweep.costs.calibration._time", lambda run: pytest.fail("timed"))
     stage_id = planned.stages[0].stage_id
     found = calibrated(planned)
     assert (found.cell_seconds, found.basis) == (12.5, "median of 1 finished cells")
@@ -172,7 +172,7 @@ def test_only_cells_that_ran_as_the_next_ones_will_are_believed(
 
 
 def test_what_has_begun_is_not_kept_as_forecast_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sweep.calibration._time", lambda run: 16.0)
+    monkeypatch.setattr("sweep.costs.calibration._time", lambda run: 16.0)
     few = ["grid.arms=[byol-natural,byol-domain]", "report.reference_arm=byol-domain"]
     planned = plan(tmp_path, *few)
     protocol = planned.cells[0].job.axes["protocol_id"]
@@ -194,7 +194,7 @@ def test_stages_of_one_recipe_are_timed_once_and_scaled_by_their_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     timed: list[int] = []
-    monkeypatch.setattr("sweep.calibration._time", lambda run: timed.append(1) or 16.0)
+    monkeypatch.setattr("sweep.costs.calibration._time", lambda run: timed.append(1) or 16.0)
     planned = plan(tmp_path)
     found = calibrated(planned)
     assert len(timed) == 2 + 3  # a cell's training and evaluation, three recipes of five stages
@@ -245,7 +245,7 @@ def test_a_device_that_cannot_be_timed_on_leaves_the_run_without_a_forecast_and_
     def fails(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("sweep.calibration._timed_cell", fails)
+    monkeypatch.setattr("sweep.costs.calibration._timed_cell", fails)
     with pytest.raises(CalibrationError, match=message):
         calibrated(plan(tmp_path))
     said = estimate(experiment(), plan(tmp_path), inputs(), "ray", is_asked=True)

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
+from sweep.costs.device_shares import read_shares
+from sweep.costs.storage import sizes, stage_bytes
 from sweep.data_efficiency import main
-from sweep.device_shares import read_shares
 from sweep.exit_codes import DONE, INTERRUPTED, OUT_OF_TIME, USAGE
 from sweep.experiment import load_file
 from sweep.inputs import read_inputs
 from sweep.plan import build_plan
 from sweep.status import read_status
-from sweep.storage import sizes, stage_bytes
 from trainables.results import read_table
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 Run = Callable[..., int]
 
 

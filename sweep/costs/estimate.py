@@ -6,14 +6,14 @@ cluster that is larger. A run of its own accord calibrates only where that takes
 
 import torch
 
-from sweep.calibration import CalibrationError, calibrate, work_share
+from sweep.costs.calibration import CalibrationError, calibrate, work_share
+from sweep.costs.finished_units import read_finished_units
+from sweep.costs.forecast import Forecast, forecast
+from sweep.costs.time_left import Room
 from sweep.experiment import Experiment
-from sweep.finished_units import read_finished_units
-from sweep.forecast import Forecast, forecast
 from sweep.inputs import Inputs
 from sweep.plan import Plan
 from sweep.shares import LaunchError, divide
-from sweep.time_left import Room
 from trainables.data.decoded import available_cores
 
 MOST_OF_RUN = 0.02  # that calibrating may take of a run that did not ask for it

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.live import Live
 
 from sweep.counts import Counts
-from sweep.live_view import Money, live_view
 from sweep.scoreboard import Scoreboard
+from sweep.views.live_view import Money, live_view
 from sweep.wording import amount, duration
 
 LOG_SECONDS = 30.0
