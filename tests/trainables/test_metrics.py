@@ -11,7 +11,7 @@ from trainables.metrics import SoftJaccard, dice, iou, patient_mean, slice_count
 def test_counts_of_a_small_slice_equal_a_hand_count() -> None:
     truth = torch.tensor([[[0, 1, 1], [2, 2, 0]]])
     predicted = torch.tensor([[[1, 1, 0], [2, 0, 2]]])
-    assert slice_counts(predicted, truth, 3).tolist() == [[[1, 1, 1], [1, 1, 1]]]
+    assert slice_counts(predicted, truth, 3).tolist() == [[[0, 2, 2], [1, 1, 1], [1, 1, 1]]]
 
 
 def test_identical_masks_have_dice_and_iou_one_and_disjoint_ones_zero() -> None:
