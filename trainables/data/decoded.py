@@ -144,13 +144,13 @@ def prepare(volume: Volume, dataset: Dataset, config: DataConfig, constants: Con
     shown = sum(int(np.count_nonzero(labels[:, plan.rows.shown, plan.columns.shown])) for labels, plan in labelled)
     marks = np.concatenate([fingerprints(piece.images) for piece in decoded])
     flat = np.concatenate([is_flat(piece.images) for piece in decoded])
-    stored_mm = _stored_mm([prepared_spacing(piece, config, volume.where) for piece in decoded], decoded)
+    stored_mm = stored_spacing([prepared_spacing(piece, config, volume.where) for piece in decoded], decoded)
     facts = _facts(volume, decoded, marks, shown, dataset.num_classes)
     facts = dataclasses.replace(facts, stored_mm=stored_mm)
     return Prepared(facts, images, _joined(masks) if masks else None, np.where(flat, np.uint64(0), marks))
 
 
-def _stored_mm(
+def stored_spacing(
     planes: Sequence[tuple[float, float] | None], decoded: Sequence[Decoded]
 ) -> tuple[float | None, float, float] | None:
     """Return a volume's spacing as stored, unknown where its pieces differ; pieces have no distance to each other."""
