@@ -13,13 +13,16 @@ import pandas as pd
 from analysis.crossed_effects import crossed_mean
 from analysis.uncertainty import UNKNOWN, Estimate, Floats, t_interval
 
+SIGNED = ("difference_ml",)
+
 
 def means_by_group(
     scores: pd.DataFrame, keys: Sequence[str], columns: Sequence[str], confidence: float
 ) -> pd.DataFrame:
     """Return one row per group with the mean of each column and its interval (``x``, ``x_low``, ``x_high``).
 
-    ``scores`` has the columns seed and patient; several rows of one seed and patient are averaged first.
+    ``scores`` has the columns seed and patient; several rows of one seed and patient are averaged first. Columns of
+    SIGNED may be below 0; the intervals of all others, which cannot, are cut at 0.
     """
     groups = scores.groupby(list(keys), sort=True)
     found = groups.size().index.to_frame(index=False)
@@ -28,7 +31,8 @@ def means_by_group(
         values = _by_seed_and_patient(scores[column].to_numpy(dtype=np.float64), places)
         estimates = [mean_over_patients(each, confidence) for each in values]
         found[column] = [each.value for each in estimates]
-        found[f"{column}_low"] = [each.low for each in estimates]
+        lowest = -np.inf if column in SIGNED else 0.0
+        found[f"{column}_low"] = [np.maximum(each.low, lowest) for each in estimates]
         found[f"{column}_high"] = [each.high for each in estimates]
     return found
 

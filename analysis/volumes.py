@@ -70,9 +70,19 @@ def volume_agreement(volumes: pd.DataFrame, confidence: float) -> pd.DataFrame:
     half = AGREEMENT * table["sd_ml"]
     table = table.assign(agreement_low=table["difference_ml"] - half, agreement_high=table["difference_ml"] + half)
     names = {"difference_ml": "bias_ml", "difference_ml_low": "bias_ml_low", "difference_ml_high": "bias_ml_high"}
-    order = ["variant", "label_count", "class_name", "phase", "true_ml", *names.values(), "sd_ml"]
+    order = [
+        "variant",
+        "label_count",
+        "class_name",
+        "phase",
+        "missed",
+        "num_pairs",
+        "true_ml",
+        *names.values(),
+        "sd_ml",
+    ]
     order += ["agreement_low", "agreement_high", "absolute_ml", "absolute_ml_low", "absolute_ml_high"]
-    return table.rename(columns=names)[[*order, "missed", "num_pairs"]]
+    return table.rename(columns=names)[order]
 
 
 def ejection_fractions(volumes: pd.DataFrame) -> pd.DataFrame:
@@ -116,6 +126,7 @@ def ejection_errors(fractions: pd.DataFrame, confidence: float) -> pd.DataFrame:
         missed=("missed", "sum"),
         num_pairs=("missed", "size"),
     )
+    means["error_points_high"] = means["error_points_high"].clip(upper=WORST_POINTS)
     return means.merge(spread.reset_index(), on=GROUPS).drop(columns="class_index")
 
 

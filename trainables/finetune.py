@@ -264,7 +264,7 @@ def evaluate(network: Segmenter, samples: Samples, config: FinetuneConfig, kept:
         loss.add(logits, truth)
         predicted = logits.argmax(1)
         counts.append(slice_counts(predicted, truth, network.num_classes))
-        for place, position in enumerate(indices.tolist()):
-            if position in kept:
-                masks[position] = predicted[place].to("cpu", torch.uint8).numpy()
+        places = [place for place, position in enumerate(indices.tolist()) if position in kept]
+        chosen = predicted[places].to(torch.uint8).cpu().numpy()
+        masks |= zip(indices[places].tolist(), chosen, strict=True)
     return Evaluation(loss.loss(), torch.cat(counts).cpu().numpy(), [masks[position] for position in kept])

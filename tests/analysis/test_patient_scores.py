@@ -36,7 +36,13 @@ def test_groups_are_told_apart_and_cells_of_one_seed_averaged_first():
     table = means_by_group(pd.DataFrame(rows, columns=["arm", "seed", "patient", "mm"]), ["arm"], ["mm"], 0.95)
     assert table["arm"].tolist() == ["a", "b"]
     assert table["mm"].tolist() == [3.5, 7.0]
-    assert table["mm_low"][0] == pytest.approx(3.5 - 12.706 * 1.5, abs=1e-2)  # t of one degree of freedom
+    assert table["mm_high"][0] == pytest.approx(3.5 + 12.706 * 1.5, abs=1e-2)  # t of one degree of freedom
+
+
+@pytest.mark.parametrize(("column", "low"), [("mm", 0.0), ("difference_ml", 3.5 - 12.706 * 1.5)])
+def test_intervals_of_what_cannot_be_below_0_are_cut_there(column, low):
+    rows = pd.DataFrame({"arm": "a", "seed": ["0", "1"], "patient": "p", column: [2.0, 5.0]})
+    assert means_by_group(rows, ["arm"], [column], 0.95)[f"{column}_low"][0] == pytest.approx(low, abs=1e-2)
 
 
 def test_an_empty_table_has_no_groups():
