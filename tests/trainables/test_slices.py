@@ -12,7 +12,7 @@ import pytest
 from trainables.config import DataConfig, PhantomConfig
 from trainables.data.dataset import DataError
 from trainables.data.phantom import write_phantom
-from trainables.data.slices import SliceStore, open_store
+from trainables.data.slices import SliceStore, locate, open_store
 from trainables.data.splits import PARTS
 
 SMALL = DataConfig(image_size=48, phantom=PhantomConfig(num_patients=12, num_slices=4, num_frames=4))
@@ -109,14 +109,15 @@ def test_foreground_cut_off_by_the_crop_is_counted_and_warned_about(cache: Path)
 
 
 def test_volumes_keep_the_spacing_of_their_slices_rows_and_columns(store: SliceStore, cache: Path) -> None:
-    training = store.folder.parent.glob("phantom-*/training/patient001/*_frame01.nii.gz")
-    gap = float(nibabel.load(next(training)).header.get_zooms()[2])
-    for volume in store.volumes("test"):
-        assert volume.spacing_mm == pytest.approx((gap, 2.8, 2.8))
+    phantom = locate(SMALL, cache).root
     coarse = open_store(SMALL.model_copy(update={"spacing_mm": 4.0}), cache)
     rows, columns = round(48 * 2.8 / 4), round(52 * 2.8 / 4)
-    for volume in coarse.volumes("test"):  # whole pixels: not quite 4 mm
-        assert volume.spacing_mm == pytest.approx((gap, 48 * 2.8 / rows, 52 * 2.8 / columns))
+    for fine, volume in zip(store.volumes("test"), coarse.volumes("test"), strict=True):
+        image = nibabel.load(phantom / volume.patient / f"{volume.name}.nii.gz")
+        gap = float(image.header.get_zooms()[2])
+        assert fine.spacing_mm == pytest.approx((gap, 2.8, 2.8))
+        assert volume.spacing_mm == pytest.approx((gap, 48 * 2.8 / rows, 52 * 2.8 / columns))  # not quite 4 mm
+    assert len({volume.spacing_mm for volume in store.volumes("test")}) == 2  # patients differ
 
 
 def test_resampling_keeps_areas_and_labels(store: SliceStore, cache: Path) -> None:
