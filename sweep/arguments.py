@@ -26,6 +26,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_limits(parser)
     parser.add_argument("--dry-run", action="store_true", help="print what would run and its forecast cost")
     _add_logs(parser)
+    parser.add_argument(
+        "--mirror",
+        metavar="URI",
+        help="copy what has finished to s3://BUCKET/PREFIX or another URI, and begin with what lies there; the "
+        "results folder itself stays on a disk or NFS",
+    )
     parser.add_argument("--print-config", action="store_true", help="print the resolved experiment as YAML")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="such as grid.subset_seeds=[0,1,2,3,4]")
     return parser

@@ -11,8 +11,9 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sweep.arguments import build_parser
 from sweep.exit_codes import DONE, ERROR, INTERRUPTED, USAGE
@@ -23,6 +24,8 @@ if TYPE_CHECKING:  # imported late: --help must not wait for torch and ray
     from sweep.experiment import Experiment
     from sweep.inputs import Inputs
     from sweep.plan import Plan, PlannedCell
+
+PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,6 +91,7 @@ def _interrupt(*_: object) -> None:
 
 
 def _run(experiment: "Experiment", results: Path, options: argparse.Namespace, console: "Console") -> int:
+    from sweep.mirror import mirrored_to
     from trainables.results import check_results, check_writable, exclusive, open_results
 
     if not options.dry_run:
@@ -96,7 +100,8 @@ def _run(experiment: "Experiment", results: Path, options: argparse.Namespace, c
             check_writable(experiment.compute.encoders, "the encoders' folder", "compute.encoders")
         with exclusive(folder):
             _clear_up(folder, experiment)
-            return _plan_and_run(experiment, folder, options, console)
+            with mirrored_to(options.mirror, folder, experiment.name, partial(console.print, **PLAIN)):
+                return _plan_and_run(experiment, folder, options, console)
     is_new = not results.exists() or not any(results.iterdir())
     return _plan_and_run(experiment, results.absolute() if is_new else check_results(results), options, console)
 

@@ -2,7 +2,7 @@
 
 In: rows as plain dictionaries. Out: Parquet tables and a few JSON/YAML files. ``contract`` has the schemas and the
 folder's layout, ``folder`` opens and holds it, ``ledger`` writes units of work, ``reading`` reads, ``compaction``
-merges small files. Only pyarrow and the standard library are imported.
+merges small files, ``mirror`` copies all of it to an object store and back. Only pyarrow and the standard library are imported.
 """
 
 from trainables.results.atomic import remove_abandoned, replacing, write_text
@@ -18,6 +18,9 @@ from trainables.results.ledger import (
     record_failure,
     record_plan,
 )
+from trainables.results.copying import Copied
+from trainables.results.mirror import Mirror, pull, push
+from trainables.results.place import MirrorError, is_uri, shown
 from trainables.results.reading import finished_cells, is_finished, num_rows, read_table
 
 __all__ = [
@@ -26,6 +29,9 @@ __all__ = [
     "SCHEMAS",
     "SCHEMA_VERSION",
     "Compacted",
+    "Copied",
+    "Mirror",
+    "MirrorError",
     "ResultsError",
     "Row",
     "check_results",
@@ -39,15 +45,19 @@ __all__ = [
     "finished_cells",
     "is_finished",
     "is_held",
+    "is_uri",
     "num_bytes",
     "num_rows",
     "open_results",
+    "pull",
+    "push",
     "read_table",
     "record_example_slices",
     "record_failure",
     "record_plan",
     "remove_abandoned",
     "replacing",
+    "shown",
     "try_lock",
     "write_rows",
     "write_text",

@@ -1,0 +1,120 @@
+"""A copy of a results folder behind a URI, that outlives its machine and can be read by others.
+
+In: a results folder and a URI. Out: the same cells, curves, cases, encoders and design files at the other one. The
+ledger itself stays on a disk or NFS: a mirror has no locks. What is copied, and in which order, so that every cell at
+the target is whole at every moment: ``mirrored_files`` and ``copying``.
+
+A mirror is a results folder in its layout, so that of ``file:///`` can be read as one. Its marker names the experiment
+too: a prefix of another experiment, of another schema version or with foreign files is refused.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainables.results.compaction import LOCK as COMPACTION_LOCK
+from trainables.results.contract import MARKER, SCHEMA_VERSION
+from trainables.results.copying import Copied, Copying
+from trainables.results.folder import check_results, exclusive, held, is_held, open_results
+from trainables.results.ledger import clear_failures_of_finished
+from trainables.results.place import MirrorError, local_place, open_place
+from trainables.results.reading import finished_cells
+
+
+class Mirror:
+    """The mirror of one results folder. Raises MirrorError where it cannot be reached or is of something else.
+
+    ``experiment`` is its name, where it is known. With ``with_state`` a stage in training is mirrored, too, and goes on
+    from its latest state elsewhere.
+    """
+
+    def __init__(self, root: Path, uri: str, experiment: str | None = None, with_state: bool = False) -> None:
+        self._root, self._experiment, self._with_state = Path(root).absolute(), experiment, with_state
+        self.place = open_place(uri)
+        if self.place.is_local and self.place.folder.resolve() == self._root.resolve():
+            raise MirrorError(f"{self.place} is the results folder itself; expected another place for its mirror")
+        self.is_there = self._check()
+        self._pushing = Copying(local_place(self._root), self.place, with_state)
+
+    def _check(self) -> bool:
+        """Return whether a mirror is there, and refuse what is something else."""
+        try:
+            text = self.place.read(MARKER)
+        except FileNotFoundError:
+            if self.place.is_empty():
+                return False
+            raise MirrorError(
+                f"{self.place} holds files and no {MARKER}; expected nothing, or the mirror of an earlier run: choose "
+                "another prefix"
+            ) from None
+        try:
+            marker = json.loads(text)
+            version, name = marker["schema_version"], marker.get("experiment")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise MirrorError(
+                f"{MARKER} in {self.place} is damaged: expected a JSON object with schema_version ({error!r})"
+            ) from error
+        if version != SCHEMA_VERSION:
+            raise MirrorError(
+                f"{self.place} has results schema version {version}, this program reads and writes version "
+                f"{SCHEMA_VERSION}: use another prefix, or the program version that wrote it"
+            )
+        if name and self._experiment and name != self._experiment:
+            raise MirrorError(
+                f"{self.place} is the mirror of the experiment {name}, found {self._experiment} here; expected one "
+                "prefix an experiment: choose another"
+            )
+        self._experiment = self._experiment or name
+        return True
+
+    def claim(self) -> None:
+        """Mark the place as this experiment's mirror, which tells whether it can be written at all."""
+        if self.place.is_local and is_held(self.place.folder):
+            raise MirrorError(f"a run holds {self.place} as its results folder; expected a place that only mirrors use")
+        self.place.make_bucket()
+        named = {"experiment": self._experiment} if self._experiment else {}
+        marker = json.dumps({"schema_version": SCHEMA_VERSION, **named}) + "\n"
+        self.place.write(MARKER, [marker.encode()])
+        self.is_there = True
+
+    def push(self, is_last: bool = True) -> Copied:
+        """Copy what is new in the results folder; call ``claim`` before the first time."""
+        return self._pushing.update(is_last)
+
+    def pull(self, only_missing: bool = False) -> Copied:
+        """Bring what the mirror has into the results folder, which the caller holds.
+
+        Files that the mirror has otherwise replace the folder's, unless ``only_missing``.
+        """
+        if not self.is_there:
+            raise MirrorError(f"no mirror in {self.place}: expected {MARKER} there; python -m sweep.mirror makes one")
+        known = frozenset(finished_cells(self._root))
+        copying = Copying(self.place, local_place(self._root), self._with_state, only_missing, known)
+        with held(self._root / COMPACTION_LOCK, f"a compaction is at work in {self._root}; wait for it", 1.0):
+            done = copying.update()
+        clear_failures_of_finished(self._root, finished_cells(self._root))
+        return done
+
+
+def push(root: Path, uri: str, experiment: str | None = None, with_state: bool = False) -> Copied:
+    """Copy what is new in a results folder, in use or not, to its mirror."""
+    mirror = Mirror(check_results(root), uri, experiment, with_state)
+    mirror.claim()
+    return mirror.push()
+
+
+def pull(uri: str, root: Path, experiment: str | None = None, with_state: bool = False) -> Copied:
+    """Bring a mirror into a results folder that no run holds, new or not."""
+    mirror = Mirror(root, uri, experiment, with_state)
+    if not mirror.is_there:
+        return mirror.pull()  # says so before a folder is made
+    with _held_folder(root):
+        return mirror.pull()
+
+
+@contextmanager
+def _held_folder(root: Path) -> Iterator[None]:
+    folder = open_results(root)
+    with exclusive(folder):
+        yield

@@ -1,0 +1,221 @@
+"""A folder of files, on a disk or behind a URI of ``pyarrow.fs``: listed, read, and written whole or not at all.
+
+In: a path or a URI (``s3://bucket/prefix?region=...&endpoint_override=...``, ``gs://``, ``abfs://``, ``file:///``).
+Out: names below it with size and time, and their bytes. On a disk a file is written under another name and moved; an
+object store shows an object when its upload has ended. Credentials, region and endpoint come from the usual variables
+of the store (``AWS_...``) or from the URI, and no message tells what the URI holds of secrets.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from trainables.results.atomic import replacing
+from trainables.results.contract import ResultsError
+
+CHUNK_BYTES = 8 * 2**20
+WHOLE_OR_NOT = ("local", "s3", "gcs", "abfs")  # where a file that is being written is not seen
+S3_OPTIONS = ("region", "scheme", "endpoint_override", "allow_bucket_creation", "tls_ca_file_path")
+REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+CONNECT_SECONDS, REQUEST_SECONDS, NUM_ATTEMPTS = 5.0, 20.0, 3  # so that a server that is gone is told of in seconds
+
+
+class MirrorError(ResultsError):
+    """A mirror that cannot be reached or used; the message says what was expected and found, and what to do."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file as it was listed."""
+
+    num_bytes: int
+    mtime_ns: int
+
+
+def shown(uri: str) -> str:
+    """Return a URI without what may be secret in it: who logs in, and all parameters but the endpoint."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return "the URI"
+    endpoint = dict(parse_qsl(parts.query)).get("endpoint_override", "")
+    at = f" at {endpoint.rpartition('@')[2]}" if endpoint else ""
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{at}"
+
+
+def is_uri(text: str) -> bool:
+    """Return whether a text names a place by URI, and not by path."""
+    return "://" in text
+
+
+class Place:
+    """A folder on a disk, or what lies below a URI."""
+
+    def __init__(self, filesystem: fs.FileSystem, base: str, uri: str = "") -> None:
+        self._fs, self._base, self._uri = filesystem, base.rstrip("/"), uri
+        self.is_local = filesystem.type_name == "local"
+
+    def __str__(self) -> str:
+        return shown(self._uri) if self._uri else self._base
+
+    @property
+    def folder(self) -> Path:
+        """Where a local place lies."""
+        return Path(self._base)
+
+    def listed(self, folder: str, recursive: bool = False) -> dict[str, Found]:
+        """Return the files in a folder of this place by name; none where there is no such folder."""
+        selector = fs.FileSelector(self._path(folder), allow_not_found=True, recursive=recursive)
+        with self._told("listed"):
+            found = [each for each in self._fs.get_file_info(selector) if each.is_file]
+        start = len(self._base) + 1
+        return {each.path[start:]: Found(each.size, each.mtime_ns or 0) for each in found}
+
+    def is_empty(self) -> bool:
+        """Return whether nothing lies here."""
+        with self._told("listed"):
+            return not self._fs.get_file_info(fs.FileSelector(self._base, allow_not_found=True))
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """Yield a file's bytes piece by piece. Raises FileNotFoundError."""
+        with self._told("read"), self._fs.open_input_stream(self._path(name)) as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                yield chunk
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes. Raises FileNotFoundError."""
+        return b"".join(self.chunks(name))
+
+    def write(self, name: str, chunks: Iterable[bytes]) -> None:
+        """Write a file that appears whole; nothing is opened before the first piece is there."""
+        pieces = iter(chunks)
+        first = next(pieces, b"")
+        if self.is_local:
+            with self._told("written"), replacing(Path(self._path(name))) as temporary, temporary.open("wb") as file:
+                _put(file.write, first, pieces)
+            return
+        with self._told("written"):
+            stream = self._fs.open_output_stream(self._path(name))
+            try:
+                _put(stream.write, first, pieces)
+            except BaseException:  # closing shows what has been written so far
+                with contextlib.suppress(OSError):
+                    stream.close()
+                    self.remove(name)
+                raise
+            stream.close()
+
+    def remove(self, name: str) -> None:
+        """Remove a file; it may be gone already."""
+        path = self._path(name)
+        with self._told("written"):
+            try:
+                self._fs.delete_file(path)
+            except FileNotFoundError:
+                pass
+            except OSError:  # pyarrow then writes a mark of the folder, which a store may refuse
+                if self._fs.get_file_info(path).type != fs.FileType.NotFound:
+                    raise
+
+    def footer(self, name: str) -> pq.FileMetaData | None:
+        """Return what the end of a Parquet file tells; None where it is torn. Raises FileNotFoundError."""
+        with self._told("read"), self._fs.open_input_file(self._path(name)) as file:
+            try:
+                return pq.read_metadata(file)
+            except pa.ArrowInvalid:
+                return None
+
+    def make_bucket(self) -> None:
+        """Create the bucket where the URI allows that."""
+        if "allow_bucket_creation=true" in self._uri.lower():
+            with self._told("written"):
+                self._fs.create_dir(self._base.partition("/")[0])
+
+    def _path(self, name: str) -> str:
+        return f"{self._base}/{name}" if name else self._base
+
+    @contextlib.contextmanager
+    def _told(self, doing: str) -> Iterator[None]:
+        """Turn an error of the store into a message; that a file is not there is for the caller."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except (OSError, pa.ArrowException) as error:
+            if not self._uri:
+                raise
+            raise MirrorError(
+                f"the mirror {self} cannot be {doing}: {_without_secrets(str(error), self._uri)}; expected a place "
+                "that can be reached, listed, read and written: check its name, the network, and the store's "
+                "variables (for S3 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION)"
+            ) from error
+
+
+def local_place(root: Path) -> Place:
+    """Return a folder on a disk."""
+    return Place(fs.LocalFileSystem(), str(root))
+
+
+def open_place(uri: str) -> Place:
+    """Return what a URI names; nothing is asked of it yet. Raises MirrorError where no store is told by it."""
+    try:
+        filesystem, base = _s3(uri) if uri.startswith("s3://") else fs.FileSystem.from_uri(uri)
+    except (ValueError, OSError, pa.ArrowException) as error:
+        reason = _without_secrets(str(error).splitlines()[0], uri)
+        raise MirrorError(
+            f"{shown(uri)} names no mirror: {reason}; expected s3://BUCKET/PREFIX or file:///FOLDER"
+        ) from error
+    if filesystem.type_name not in WHOLE_OR_NOT or not base.strip("/"):
+        raise MirrorError(
+            f"{shown(uri)} cannot hold a mirror: expected a bucket (s3, gs, abfs) or a folder (file), where files "
+            f"appear whole; found {filesystem.type_name or 'nothing'}"
+        )
+    return Place(filesystem, base, uri)
+
+
+def _s3(uri: str) -> tuple[fs.FileSystem, str]:
+    """Return S3 as a URI tells it; ``FileSystem.from_uri`` would wait longer for a server that is gone."""
+    parts = urlsplit(uri)
+    options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    if unknown := sorted(set(options) - set(S3_OPTIONS)):
+        raise ValueError(f"expected the parameters {', '.join(S3_OPTIONS)}, found {', '.join(unknown)}")
+    login, _, bucket = parts.netloc.rpartition("@")
+    if not bucket:
+        raise ValueError("expected a bucket after s3://")
+    key, _, secret = login.partition(":")
+    if not {"region", "endpoint_override"} & set(options) and not any(map(os.environ.get, REGION_VARIABLES)):
+        options["region"] = fs.resolve_s3_region(bucket)
+    is_creating = options.pop("allow_bucket_creation", "false").lower() == "true"
+    filesystem = fs.S3FileSystem(
+        **options,
+        access_key=unquote(key) or None,
+        secret_key=unquote(secret) or None,
+        allow_bucket_creation=is_creating,
+        allow_delayed_open=True,  # a small object is one request
+        connect_timeout=CONNECT_SECONDS,
+        request_timeout=REQUEST_SECONDS,
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=NUM_ATTEMPTS),
+    )
+    return filesystem, f"{bucket}{parts.path}"
+
+
+def _put(write: Callable[[bytes], object], first: bytes, pieces: Iterator[bytes]) -> None:
+    write(first)
+    for piece in pieces:
+        write(piece)
+
+
+def _without_secrets(text: str, uri: str) -> str:
+    """Return a store's message without the URI's secrets, in one line."""
+    text = " ".join(text.replace(uri, shown(uri)).split())
+    login = urlsplit(uri).netloc.rpartition("@")[0]
+    for secret in sorted({*login.split(":"), *map(unquote, login.split(":"))} - {""}, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
