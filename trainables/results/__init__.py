@@ -2,12 +2,14 @@
 
 In: rows as plain dictionaries. Out: Parquet tables and a few JSON/YAML files. ``contract`` has the schemas and the
 folder's layout, ``folder`` opens and holds it, ``ledger`` writes units of work, ``reading`` reads, ``compaction``
-merges small files, ``mirror`` copies all of it to an object store and back. Only pyarrow and the standard library are imported.
+merges small files, ``mirror`` copies all of it to an object store and back. Only pyarrow and the standard library are
+imported.
 """
 
 from trainables.results.atomic import remove_abandoned, replacing, write_text
 from trainables.results.compaction import Compacted, compact
 from trainables.results.contract import AXES, MARKER, SCHEMA_VERSION, SCHEMAS, ResultsError, Row, num_bytes, write_rows
+from trainables.results.copying import Copied
 from trainables.results.folder import check_results, check_writable, exclusive, is_held, open_results, try_lock
 from trainables.results.ledger import (
     clear_failure,
@@ -18,7 +20,6 @@ from trainables.results.ledger import (
     record_failure,
     record_plan,
 )
-from trainables.results.copying import Copied
 from trainables.results.mirror import Mirror, pull, push
 from trainables.results.place import MirrorError, is_uri, shown
 from trainables.results.reading import finished_cells, is_finished, num_rows, read_table

@@ -9,8 +9,8 @@ In: two places. Out: the target with all that the source has. The protocol, and 
 3. Files that are written once are copied where they are missing or differ in size. The others are copied where their
    content differs; rows of a stage's epochs are not replaced by fewer. A card follows its weights.
 4. Singles and older compacted files that the source has no more are removed where a compacted file that both have holds
-   their cells: after all copies, and after the target's generation was raised, as ``compaction`` does. A target that
-   got compacted files has a generation, without which nobody looks into them.
+   their cells: after that file came, and after the target's generation was raised, as ``compaction`` does. A target
+   that got compacted files has a generation, without which nobody looks into them.
 5. Failures that the source has no more, and resume states that this process has copied, are removed last.
 
 A second call does what a killed one left.
@@ -27,6 +27,7 @@ from typing import TypeVar
 from trainables.results.compacted import COMPACTED_TABLES, GENERATION, NUM_LOOKS, units_of
 from trainables.results.contract import ResultsError
 from trainables.results.mirrored_files import (
+    ROWS,
     is_card,
     is_fixed,
     is_of_epochs,
@@ -89,7 +90,8 @@ class Copying:
                 there = self._target_listing()
                 self._copy_all(found, there, done, is_last)
                 if _generation(self.source) == before:
-                    self._clear(found, there, done)
+                    self._remove_merged(found, there, done)
+                    self._remove_cleared(found, there, done)
                     return done
             except FileNotFoundError:  # merged or cleared since it was listed, at the target perhaps
                 self._there = None
@@ -104,11 +106,13 @@ class Copying:
         """Copy what is new, each rank after the one before it is whole."""
         now = time.monotonic()
         wanted = [name for name in found if is_last or now >= self._state_due.get(name, now)]
-        for _, names in itertools.groupby(sorted(wanted, key=lambda name: (rank(name), name)), key=rank):
+        for place, names in itertools.groupby(sorted(wanted, key=lambda name: (rank(name), name)), key=rank):
             for num_bytes in _in_threads(partial(self._bring, found, there), names):
                 if num_bytes is not None:
                     done.num_files += 1
                     done.num_bytes += num_bytes
+            if place == ROWS:  # before what marks their cells as finished: an outdated single would stand before them
+                self._remove_merged(found, there, done)
 
     def _bring(self, all_found: Listing, there: Listing, name: str) -> int | None:
         """Copy one file if it is new; return its bytes, None where it is not."""
@@ -153,23 +157,30 @@ class Copying:
             self._units[name] = _units(self.source, name)
         return self._units[name]
 
-    def _clear(self, found: Listing, there: Listing, done: Copied) -> None:
-        """Raise the target's generation where compacted files came, then remove what they and successes replace."""
-        gone = [] if self.only_missing else [name for name in there if name not in found]
-        merged = self._merged(gone, found, there)
+    def _remove_merged(self, found: Listing, there: Listing, done: Copied) -> None:
+        """Raise the target's generation where compacted files came, then remove what they replace."""
+        merged = [] if self.only_missing else self._merged(found, there)
         current, needed = _number(_generation(self.target)), last_number(there)
         if merged or current < needed:
             self.target.write(GENERATION, [f"{max(needed, current + 1 if merged else 0)}\n".encode()])
-        over = [name for name in gone if table_of(name) == "failures" or (is_state(name) and name in self._same)]
-        for name in [*merged, *over]:
+        self._remove(merged, there, done)
+
+    def _remove_cleared(self, found: Listing, there: Listing, done: Copied) -> None:
+        """Remove failures of what has succeeded, and states of stages that have ended."""
+        gone = [] if self.only_missing else [name for name in there if name not in found]
+        cleared = [name for name in gone if table_of(name) == "failures" or (is_state(name) and name in self._same)]
+        self._remove(cleared, there, done)
+
+    def _remove(self, names: list[str], there: Listing, done: Copied) -> None:
+        for name in names:
             self.target.remove(name)
             del there[name]
             self._same.pop(name, None)
             done.num_removed += 1
 
-    def _merged(self, gone: list[str], found: Listing, there: Listing) -> list[str]:
+    def _merged(self, found: Listing, there: Listing) -> list[str]:
         """Return which of the target's files lie in compacted files that both have."""
-        candidates = [name for name in gone if table_of(name) in COMPACTED_TABLES]
+        candidates = [name for name in there if name not in found and table_of(name) in COMPACTED_TABLES]
         if not candidates:
             return []
         covered: dict[str, frozenset[str]] = {}

@@ -89,7 +89,7 @@ class Mirror:
         """
         if not self.is_there:
             raise MirrorError(f"no mirror in {self.place}: expected {MARKER} there; python -m sweep.mirror makes one")
-        known = frozenset(finished_cells(self._root))
+        known = frozenset(finished_cells(self._root)) if only_missing else frozenset()
         copying = Copying(self.place, local_place(self._root), self._with_state, only_missing, known)
         with held(self._root / COMPACTION_LOCK, f"a compaction is at work in {self._root}; wait for it", 1.0):
             done = copying.update()
