@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 
 from analysis.report import write_report
+from sweep.data_efficiency import main
+from sweep.exit_codes import DONE
 
 KEYS = {
     "cells": ["cell_id"],
@@ -21,9 +23,12 @@ KEYS = {
 }
 
 
+def options(results: Path, cache: Path, *arguments: str) -> list[str]:
+    return ["--preset", "smoke", "--results", str(results), f"compute.cache={cache}", "compute.device=cpu", *arguments]
+
+
 def command(results: Path, cache: Path, *arguments: str) -> list[str]:
-    program = [sys.executable, "-m", "sweep.data_efficiency", "--preset", "smoke", "--results", str(results)]
-    return [*program, f"compute.cache={cache}", "compute.device=cpu", *arguments]
+    return [sys.executable, "-m", "sweep.data_efficiency", *options(results, cache, *arguments)]
 
 
 def numbers(results: Path, table: str) -> pd.DataFrame:
@@ -41,7 +46,7 @@ def assert_same_numbers(first: Path, second: Path) -> None:
 def serial(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     """The smoke preset, run in one process without Ray."""
     results = tmp_path_factory.mktemp("serial") / "results"
-    subprocess.run(command(results, cache, "--launcher", "serial"), check=True, capture_output=True)
+    assert main(options(results, cache, "--launcher", "serial")) == DONE
     return results
 
 

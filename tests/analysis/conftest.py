@@ -1,8 +1,10 @@
-"""Fixtures of the analysis tests: the simulator as a module, and one results folder shared by all tests that
-read it.
+"""Fixtures of the analysis tests: the simulator as a module, and what all tests that read it share: results folders,
+their findings and a report.
 """
 
+import dataclasses
 import importlib.util
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,10 @@ from typing import Any
 
 import pytest
 
+from analysis.findings import Findings, find
+from analysis.load import load_results
 from analysis.report import Report, write_report
+from trainables.data.cache import built_once
 
 
 def _load(name: str) -> ModuleType:
@@ -34,17 +39,40 @@ def simulated() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(shared: Path) -> Path:
     """A simulated sweep of 9 variants, 5 label counts and 3 seeds, with two missing cells and a failed
-    one.
+    one. Tests that change it change a copy.
     """
-    return _simulated.write_results(tmp_path_factory.mktemp("sweep") / "results")
+    return built_once(shared, "simulated", _simulated.write_results)
 
 
 @pytest.fixture(scope="session")
-def report(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+def noisy(shared: Path) -> Path:
+    """The same without anything missing, and so noisy that questions stay open. Tests that change it change a copy."""
+
+    def build(root: Path) -> None:
+        _simulated.write_results(root, noise=0.25, left_out=0, failed=0)
+
+    return built_once(shared, "noisy", build)
+
+
+@pytest.fixture(scope="session")
+def findings(results: Path) -> Findings:
+    """The findings of the simulated sweep."""
+    return find(load_results(results))
+
+
+@pytest.fixture(scope="session")
+def report(results: Path, shared: Path) -> Report:
     """The report of the simulated sweep."""
-    return write_report(results, tmp_path_factory.mktemp("report"))
+
+    def build(folder: Path) -> None:
+        made = dataclasses.asdict(write_report(results, folder))
+        (folder / "made.json").write_text(json.dumps(made | {"page": made["page"].name}))
+
+    folder = built_once(shared, "report", build)
+    made = json.loads((folder / "made.json").read_text())
+    return Report(**made | {"page": folder / made["page"]})
 
 
 @pytest.fixture(scope="session")

@@ -22,11 +22,6 @@ from trainables.results import write_rows
 
 
 @pytest.fixture(scope="module")
-def findings(results):
-    return find(load_results(results))
-
-
-@pytest.fixture(scope="module")
 def many_seeds(simulated, tmp_path_factory):
     seeds = tuple((seed, seed + 100) for seed in range(6))
     root = tmp_path_factory.mktemp("many") / "results"

@@ -15,11 +15,6 @@ from analysis.time_to_target import Run, study_convergence
 
 
 @pytest.fixture(scope="module")
-def findings(results):
-    return find(load_results(results))
-
-
-@pytest.fixture(scope="module")
 def tables(findings):
     return all_tables(findings)
 
