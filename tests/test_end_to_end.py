@@ -80,11 +80,10 @@ def test_the_report_of_a_run_is_one_page_with_every_arm(serial: Path) -> None:
 
 @pytest.mark.ray
 def test_ray_gives_the_same_numbers_as_one_process_on_a_part_of_the_grid(
-    serial: Path, tmp_path: Path, cache: Path
+    serial: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     part = ["grid.arms=[random,byol-domain]", "report.reference_arm=random", "grid.subset_seeds=[0]"]
-    done = subprocess.run(command(tmp_path / "results", cache, *part), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert main(options(tmp_path / "results", cache, *part)) == DONE, capsys.readouterr().err
     mine, everyones = numbers(tmp_path / "results", "cells"), numbers(serial, "cells")
     assert len(mine) == 3 * 2
     expected = everyones[everyones.cell_id.isin(mine.cell_id)].reset_index(drop=True)

@@ -6,7 +6,7 @@ import dataclasses
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -44,6 +44,19 @@ def results(shared: Path) -> Path:
     one. Tests that change it change a copy.
     """
     return built_once(shared, "simulated", _simulated.write_results)
+
+
+@pytest.fixture
+def small(simulated: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """A function that writes a sweep of few arms, label counts and seeds; three arms are enough for every figure."""
+
+    def write(num_arms: int = 2, counts: tuple[int, ...] = (4, 36), num_seeds: int = 2, **options: Any) -> Path:
+        arms = ("random", simulated.REFERENCE, "byol-domain")[:num_arms]
+        monkeypatch.setattr(simulated, "BASES", {arm: simulated.BASES[arm] for arm in arms})
+        monkeypatch.setattr(simulated, "LABEL_COUNTS", counts)
+        return simulated.write_results(tmp_path / "small", seeds=simulated.SEEDS[:num_seeds], **options)
+
+    return write
 
 
 @pytest.fixture(scope="session")

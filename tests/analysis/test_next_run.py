@@ -38,8 +38,9 @@ def test_an_open_question_prints_settings_that_the_sweep_takes(noisy, capsys):
 def test_each_plan_is_a_look_and_the_last_one_ends_the_loop(simulated, root, capsys):
     for num_seeds in (1, 2):
         plan_again(simulated, root, num_seeds)
-    assert "look 3 of 4" in next_run(load_results(root)).reason
-    assert next_run(load_results(root)).settings
+    found = next_run(load_results(root))
+    assert "look 3 of 4" in found.reason
+    assert found.settings
     assert main([str(root), "--looks", "3"]) == NOTHING
     said = capsys.readouterr()
     assert "look 3 of 3: the looks are used up" in said.err

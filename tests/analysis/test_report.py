@@ -32,19 +32,6 @@ def page(report):
     return report.page.read_text()
 
 
-@pytest.fixture
-def small(simulated, tmp_path, monkeypatch):
-    """A function that writes a sweep of three arms, two of their label counts and two seeds: it has every figure."""
-
-    def write(num_seeds=2, **options):
-        arms = ("random", simulated.REFERENCE, "byol-domain")
-        monkeypatch.setattr(simulated, "BASES", {arm: simulated.BASES[arm] for arm in arms})
-        monkeypatch.setattr(simulated, "LABEL_COUNTS", (4, 36))
-        return simulated.write_results(tmp_path / "sweep", seeds=simulated.SEEDS[:num_seeds], **options)
-
-    return write
-
-
 def test_the_page_needs_no_other_file_and_forbids_itself_the_network(page):
     assert "default-src 'none'" in page
     assert page.count("<script>") == page.count("<script") == 1
@@ -107,7 +94,7 @@ def test_figures_tables_and_fits_stand_beside_the_page(report):
 
 
 def test_equal_results_give_an_equal_page_and_equal_figures(small, tmp_path):
-    root = small()
+    root = small(num_arms=3)
     one, other = (write_report(root, tmp_path / name).page for name in ("one", "other"))
     assert one.read_text() == other.read_text()
     figures = sorted((one.parent / "figures").iterdir())
@@ -139,7 +126,7 @@ def test_the_command_prints_the_answer_and_the_page(small, capsys):
 
 
 def test_a_sweep_of_one_seed_and_few_tables_still_has_a_page(small):
-    root = small(num_seeds=1, beside=False)
+    root = small(num_arms=3, num_seeds=1, beside=False)
     for table in ("curves", "cases", "examples", "pretraining", "failures"):
         shutil.rmtree(root / table, ignore_errors=True)
     report = write_report(root)
