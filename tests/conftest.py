@@ -1,7 +1,8 @@
 """Fixtures that several folders share, and the order in which files of tests are given to the workers."""
 
+import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,17 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the same numbers with and w
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers are the parallel ones: their threads would wait for each other
 
 LONGEST_FIRST = ("test_end_to_end.py", "test_two_workers.py", "test_report.py", "test_store_building.py")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Import without looking for garbage, and never look again at what was imported."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -59,6 +59,12 @@ def small(simulated: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return write
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without figures, for tests of their words: drawing takes most of a report's time."""
+    monkeypatch.setattr("analysis.report.draw_all", lambda findings: [])
+
+
 @pytest.fixture(scope="session")
 def noisy(shared: Path) -> Path:
     """The same without anything missing, and so noisy that questions stay open. Tests that change it change a copy."""

@@ -117,6 +117,7 @@ def test_markdown_has_the_same_answer_links_what_is_there_and_says_the_methods(s
     )
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_prints_the_answer_and_the_page(small, capsys):
     root = small()
     assert main([str(root)]) == 0
@@ -151,6 +152,7 @@ def test_another_schema_ends_with_status_one(simulated, tmp_path, capsys):
     assert "999" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_output_that_cannot_be_written_ends_with_status_one(small, tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
     assert main([str(small()), "--output", str(tmp_path / "file")]) == 1

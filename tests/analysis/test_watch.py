@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from analysis.page import reload_tag
 from analysis.report import main
 from analysis.selection import ReportError
@@ -94,6 +96,7 @@ def test_watching_a_folder_that_is_none_of_ours_ends_with_status_one(tmp_path, c
     assert "no results in" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_finished_sweep_is_reported_once_and_watching_ends(small, capsys):
     root = small(left_out=0, failed=0)
     assert main([str(root), "--watch", "5"]) == 0

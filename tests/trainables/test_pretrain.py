@@ -22,7 +22,7 @@ from trainables.objectives import OBJECTIVES
 from trainables.pretrain import PretrainingError, run_stage
 from trainables.results import open_results, read_table, record_failure
 
-NATURAL = NaturalConfig(num_images=48, num_classes=2, image_size=32)
+NATURAL = NaturalConfig(num_images=32, num_classes=2, image_size=32)
 SMALL = {"projection_hidden": 16, "projection_size": 8, "prediction_hidden": 16, "queue_size": 24, "momentum": 0.9}
 SMALL |= {"momentum_start": 0.9, "num_prototypes": 16, "num_local_views": 1, "patch_size": 8}
 DATA = DataConfig(image_size=32, spacing_mm=4, phantom=PhantomConfig(num_patients=12, num_slices=3, num_frames=2))
