@@ -13,7 +13,13 @@ settings.load_profile("labelcurve")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the same numbers with and without a GPU in the machine
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers are the parallel ones: their threads would wait for each other
 
-LONGEST_FIRST = ("test_end_to_end.py", "test_two_workers.py", "test_report.py", "test_store_building.py")
+LONGEST_FIRST = (
+    "test_end_to_end.py",
+    "test_pretrain.py",
+    "test_report.py",
+    "test_two_workers.py",
+    "test_store_building.py",
+)
 
 
 @pytest.hookimpl(wrapper=True)
