@@ -26,6 +26,9 @@ test: $(READY)   ## the tests that need no GPU, data or patience
 test-slow: $(READY)  ## the long tests: kills and restarts of whole sweeps
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
+test-gpu: $(READY)  ## the tests that need a GPU
+	CUDA_VISIBLE_DEVICES=$${CUDA_VISIBLE_DEVICES:-0} $(BIN)/python -m pytest -m gpu
+
 check: $(READY)  ## format, lint, strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -40,5 +43,5 @@ lowest:          ## the tests on the lowest versions that pyproject.toml allows
 clean:           ## remove results and caches, keep the environment
 	rm -rf results .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test test-slow check lowest clean
+.PHONY: help setup demo test test-slow test-gpu check lowest clean
 .DEFAULT_GOAL := help

@@ -30,6 +30,7 @@ from trainables.finetune import train_block
 from trainables.models.encoder import Encoder
 from trainables.models.segmenter import Segmenter
 from trainables.processes import this_worker
+from trainables.training_step import TrainingStep
 
 FULL = PhantomConfig(num_patients=100, num_slices=10, num_frames=30, height=256, width=216, spacing_mm=1.5)
 TINY = PhantomConfig(num_patients=12, num_slices=3, num_frames=2, height=256, width=216, spacing_mm=1.5)
@@ -106,9 +107,9 @@ def train(store: SliceStore, num_batches: int | None) -> None:
     model = ModelConfig(encoder="resnet10", width=8, decoder_channels=(16, 16, 8, 8, 8))
     network = Segmenter(Encoder(model, store.num_channels), model, store.num_classes)
     recipe = FinetuneConfig(steps=20, batch_size=16)
-    optimizer = torch.optim.Adam(network.parameters())
+    take_step = TrainingStep(network, recipe, CPU, graphs=False)
     finetune_batch(labelled, recipe.batch_size, recipe.views, generator)
-    train_block(recipe, network, optimizer, labelled, generator, 0, num_batches or recipe.steps)
+    train_block(recipe, network, take_step, labelled, generator, 0, num_batches or recipe.steps)
 
 
 class _Peak:

@@ -1,6 +1,6 @@
 """Claim: drawing, decoding and augmenting a batch takes at most 5 % of the model's step.
 
-    python -m benchmarks.input_pipeline
+    python -m benchmarks.input_pipeline [key=value ...] [--networks demo resnet18-96 resnet18-224 resnet50-224]
 
 Both are timed by turns in one process: batches from the memory-mapped store (random resized crop, flip, colour),
 and forward, loss, backward, clipping and Adam on a ready batch.
@@ -51,7 +51,7 @@ class ModelStep:
     """One optimiser step on a ready batch."""
 
     def __init__(self, job: CellJob, train: Samples) -> None:
-        device = train.images.device
+        self.device = device = train.device
         self.job, self.network = job, build_network(job, device, num_channels=1, num_classes=4).train()
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-6, fused=True)
         self.criterion = jaccard_loss()
@@ -59,8 +59,14 @@ class ModelStep:
         images, self.masks = finetune_batch(train, job.finetune.batch_size, job.finetune.views, generator)
         self.images = images.contiguous(memory_format=torch.channels_last)
 
+    def autocast(self) -> torch.autocast:
+        """Return the context of a forward pass in the recipe's precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.job.finetune.precision == "bf16")
+
     def __call__(self) -> None:
-        loss = self.criterion(self.network(self.images), self.masks)
+        with self.autocast():
+            logits = self.network(self.images)
+        loss = self.criterion(logits.float(), self.masks)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.job.finetune.gradient_clip)

@@ -1,10 +1,12 @@
-"""The two networks that every training benchmark measures, as fine-tuning jobs on the phantom.
+"""The networks that every training benchmark measures, as fine-tuning jobs on the phantom.
 
-In: nothing. Out: named CellJobs: the demo's own, and a ResNet-18 U-Net at 96 px with a batch of 16.
+In: a benchmark's command line. Out: named CellJobs: the demo's own, and U-Nets on ResNets at 96 and 224 px with batches
+that a CPU gets through; ``finetune.batch_size=64`` on the command line suits a GPU better.
 """
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from sweep.experiment import load_preset
@@ -13,32 +15,53 @@ from sweep.plan import build_plan
 from trainables.jobs import CellJob
 from trainables.results import open_results
 
-LARGE = (
-    "model={encoder: resnet18, width: 64}",
-    "data.image_size=96",
-    "data.phantom={num_patients: 12, num_slices: 6, num_frames: 2, height: 96, width: 104, spacing_mm: 1.4}",
+COMMON = (
+    "grid.arms=[random]",
+    "report.reference_arm=random",
+    "grid.label_counts=[36]",
+    "grid.subset_seeds=[0]",
+    "grid.intermediate_label_counts=null",
+)
+LARGER = (
     "data.validation_slices=16",
-    "finetune.batch_size=16",
     "finetune.steps=30",
     "finetune.evaluate_every=15",
 )
+PHANTOM = "data.phantom={{num_patients: 12, num_slices: 6, num_frames: 2, height: {0}, width: {0}, spacing_mm: {1}}}"
+AT_96 = (*LARGER, "data.image_size=96", PHANTOM.format(104, 1.4), "finetune.batch_size=16")
+AT_224 = (*LARGER, "data.image_size=224", PHANTOM.format(232, 0.65))
+NETWORKS = {
+    "demo": (),
+    "resnet18-96": ("model={encoder: resnet18, width: 64}", *AT_96),
+    "resnet18-224": ("model={encoder: resnet18, width: 64}", *AT_224, "finetune.batch_size=8"),
+    "resnet50-224": ("model={encoder: resnet50, width: 64}", *AT_224, "finetune.batch_size=4"),
+}
+QUICK = ("demo", "resnet18-96")
 
 
-def jobs(root: Path) -> dict[str, CellJob]:
-    """Return the two jobs, decoding their data first."""
-    common = ("grid.arms=[random]", "report.reference_arm=random", "grid.label_counts=[36]", "grid.subset_seeds=[0]")
-    common += ("grid.intermediate_label_counts=null",)
+def parser(description: str, rounds: int) -> argparse.ArgumentParser:
+    """Return the command line that benchmarks of networks share."""
+    result = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    result.add_argument("settings", nargs="*", metavar="key=value", help="of the experiment, such as finetune.steps=99")
+    result.add_argument("--rounds", type=int, default=rounds, help=f"side-by-side repeats (default {rounds})")
+    help_text = f"default: {', '.join(QUICK)}, which a CPU gets through"
+    result.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(QUICK), help=help_text)
+    return result
+
+
+def jobs(names: Sequence[str], settings: Sequence[str]) -> dict[str, CellJob]:
+    """Return a job for each network, decoding its data first."""
+    root = Path(tempfile.mkdtemp(prefix="labelcurve-benchmark-"))
     result = {}
-    for name, overrides in {"demo's model": (), "ResNet-18 at 96 px": LARGE}.items():
-        experiment = load_preset("demo", [*common, *overrides, f"compute.cache={root / 'cache'}"])
+    for name in names:
+        overrides = [*COMMON, *NETWORKS[name], f"compute.cache={root / 'cache'}", *settings]
+        experiment = load_preset("demo", overrides)
         plan = build_plan(experiment, read_inputs(experiment), open_results(root / "results"))
         result[name] = plan.cells[0].job
     return result
 
 
 def rounds_and_jobs(description: str, rounds: int) -> tuple[int, dict[str, CellJob]]:
-    """Parse the benchmark's command line and return how often to measure, and what."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--rounds", type=int, default=rounds, help=f"side-by-side repeats (default {rounds})")
-    chosen: int = parser.parse_args().rounds
-    return chosen, jobs(Path(tempfile.mkdtemp(prefix="labelcurve-benchmark-")))
+    """Parse a benchmark's command line and return how often to measure, and what."""
+    options = parser(description, rounds).parse_args()
+    return options.rounds, jobs(options.networks, options.settings)

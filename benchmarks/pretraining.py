@@ -9,8 +9,8 @@ lightly    a stage is faster than lightly's own example on the same images, one 
 peak       a step reaches 65 % of what a large matrix product reaches, in floating-point operations a second
 
 An epoch of ``loop`` has 16 steps and ends with its measures, row and checkpoint, which weigh less in a study's longer
-ones; an encoder is kept at the end alone. Times are the process's own, so that other work on the machine weighs little;
-of two workers, and on a GPU, they are the clock's.
+ones; an encoder is kept at the end alone. On a GPU batches fill it, in bf16. Times are the process's own, so that other
+work on the machine weighs little; of two workers, and on a GPU, they are the clock's.
 """
 
 import argparse
@@ -33,8 +33,12 @@ from trainables.processes import this_worker
 
 SMALL = Setting("resnet18", 96, batch_size=32, steps=4)
 SETTINGS = (SMALL, Setting("resnet18", 224, batch_size=8, steps=4), Setting("resnet50", 224, batch_size=4, steps=4))
-EPOCH_STEPS = 16  # of `loop`
-MATRIX_SIZE = 2048
+GPU_SETTINGS = (  # batches that fill it, in bf16
+    Setting("resnet18", 96, batch_size=1024, steps=16),
+    Setting("resnet18", 224, batch_size=256, steps=16),
+    Setting("resnet50", 224, batch_size=256, steps=16),
+)
+EPOCH_STEPS = 16  # of `loop` on a CPU
 HALF_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 
 
@@ -52,11 +56,20 @@ def main() -> None:
             CLAIMS[name](Path(folder), options.rounds, options.threads)
 
 
+def settings() -> tuple[tuple[Setting, ...], str]:
+    """Return what is measured on this machine, and in which precision."""
+    if torch.cuda.is_available():
+        return GPU_SETTINGS, "bf16"
+    return SETTINGS, "fp32"
+
+
 def measure_loop(folder: Path, rounds: int, threads: int) -> None:
     """Train an epoch of a stage and as many bare steps by turns."""
-    for setting in SETTINGS:
-        setting = replace(setting, steps=EPOCH_STEPS)
-        job = stage_job(setting, folder, threads, epochs=rounds + 1)
+    known, precision = settings()
+    for setting in known:
+        if precision == "fp32":
+            setting = replace(setting, steps=EPOCH_STEPS)
+        job = stage_job(setting, folder, threads, epochs=rounds + 1, precision=precision)
         whole, bare = epochs_by_turns(job, BareStep(job), setting.steps)
         print(f"loop: {setting}: bare step {1e3 * bare:.0f} ms, stage {1e3 * whole:.0f} ms, ratio {bare / whole:.3f}")
 
@@ -81,9 +94,10 @@ def measure_precision(folder: Path, rounds: int, threads: int) -> None:
     if not torch.cuda.is_available() and not _has_half_instructions():
         print(f"precision: left out, since this processor has none of {', '.join(HALF_INSTRUCTIONS)}")
         return
-    steps = [BareStep(stage_job(SMALL, folder, threads, precision=name)) for name in ("fp32", "bf16")]
+    small = settings()[0][0]
+    steps = [BareStep(stage_job(small, folder, threads, precision=name)) for name in ("fp32", "bf16")]
     full, half = by_turns(steps, rounds)
-    print(f"precision: {SMALL}: fp32 {1e3 * full:.0f} ms, bf16 {1e3 * half:.0f} ms, ratio {full / half:.2f}")
+    print(f"precision: {small}: fp32 {1e3 * full:.0f} ms, bf16 {1e3 * half:.0f} ms, ratio {full / half:.2f}")
 
 
 def _has_half_instructions() -> bool:
@@ -120,13 +134,15 @@ def measure_lightly(folder: Path, rounds: int, threads: int) -> None:
 
 def measure_peak(folder: Path, rounds: int, threads: int) -> None:
     """Take bare steps and multiply matrices by turns."""
-    for setting in SETTINGS:
-        step = BareStep(stage_job(setting, folder, threads))
-        left, right = torch.rand(2, MATRIX_SIZE, MATRIX_SIZE, device=step.device)
+    known, precision = settings()
+    size, dtype = (8192, torch.bfloat16) if precision == "bf16" else (2048, torch.float32)
+    for setting in known:
+        step = BareStep(stage_job(setting, folder, threads, precision=precision))
+        left, right = torch.rand(2, size, size, device=step.device).to(dtype)
         with FlopCounterMode(display=False) as counter:
             step()
         one_step, product = by_turns([step, lambda a=left, b=right: a @ b], rounds)
-        reached, peak = counter.get_total_flops() / one_step, 2 * MATRIX_SIZE**3 / product
+        reached, peak = counter.get_total_flops() / one_step, 2 * size**3 / product
         print(
             f"peak: {setting}: step {reached / 1e9:.1f} GFLOP/s, matrices {peak / 1e9:.1f} GFLOP/s, "
             f"share {reached / peak:.0%}"

@@ -26,10 +26,11 @@ from trainables.data.splits import PARTS, LabelSubset, label_order, take_labels
 from trainables.examples import Mask, choose_slices, prediction_rows, slice_rows
 from trainables.jobs import CellJob
 from trainables.metrics import Counts, SoftJaccard, dice, iou, patient_mean, slice_counts
-from trainables.models.segmenter import Segmenter, jaccard_loss
+from trainables.models.segmenter import Segmenter
 from trainables.processes import seeded, this_worker
 from trainables.results import commit_cell, record_example_slices
 from trainables.schedule import warmup_cosine
+from trainables.training_step import TrainingStep
 from trainables.weights import build_encoder, check_unchanged
 
 Row = dict[str, Any]
@@ -167,14 +168,14 @@ def _fit(job: CellJob, network: Segmenter, train: Samples, validation: Samples) 
     Without validation slices the curve holds the training loss alone.
     """
     config, fit = job.finetune, _Fit([])
-    optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
+    take_step = TrainingStep(network, config, train.device, job.compute.cuda_graphs)
     generator = torch.Generator().manual_seed(int(content_hash("batches", job.axes["train_seed"])[:12], 16))
     step = 0
     _validate(job, fit, network, validation, step, None)
     while step < config.steps:
         block = min(config.evaluate_every, config.steps - step)
         started = time.perf_counter()
-        loss = train_block(config, network, optimizer, train, generator, step, block)
+        loss = train_block(config, network, take_step, train, generator, step, block)
         fit.train_seconds += time.perf_counter() - started
         step += block
         if not math.isfinite(loss):
@@ -189,7 +190,7 @@ def _fit(job: CellJob, network: Segmenter, train: Samples, validation: Samples) 
 def train_block(
     config: FinetuneConfig,
     network: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
+    take_step: TrainingStep,
     train: Samples,
     generator: torch.Generator,
     first_step: int,
@@ -197,22 +198,11 @@ def train_block(
 ) -> float:
     """Take ``num_steps`` optimiser steps and return their mean loss; waits for the device once, at the end."""
     network.train()
-    criterion = jaccard_loss()
-    device = train.device
-    total = torch.zeros((), device=device)
+    total = torch.zeros((), device=train.device)
     for step in range(first_step, first_step + num_steps):
         factor = warmup_cosine(step, config.steps, config.warmup_fraction * config.steps)
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * factor
-        images, masks = finetune_batch(train, config.batch_size, config.views, generator)
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            logits = network(images)
-        loss = criterion(logits.float(), masks)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
-        optimizer.step()
-        total += loss.detach()
+        take_step.set_learning_rate(config.learning_rate * factor)
+        total += take_step(*finetune_batch(train, config.batch_size, config.views, generator))
     return float(total) / num_steps
 
 

@@ -1,9 +1,9 @@
 """One pretraining stage: a plain PyTorch loop that runs in one process, or in several under torch.distributed.
 
 In: a StageJob. Out: the encoder after every kept epoch (safetensors) and a row per epoch in the ``pretraining``
-table. After each epoch the state is saved, so a killed stage goes on from its last epoch and ends with the same
-weights: views and order are drawn from generators seeded by stage and epoch, never from a stream that a restart
-would lose.
+table. The state is saved after an epoch, as often as that takes little of the time, so a killed stage goes on from its
+latest state and ends with the same weights: views and order are drawn from generators seeded by stage and epoch, never
+from a stream that a restart would lose.
 """
 
 import math
@@ -69,7 +69,8 @@ def run_stage(job: StageJob, report: Report = lambda row: None) -> None:
             record_epochs(job.results, job.encoders, job.stage_id, loop.rows)
             if epoch in job.stage.kept_epochs:
                 loop.keep_encoder(epoch)
-            loop.save(epoch)
+            if epoch < job.stage.epochs and loop.saving_pays():
+                loop.save(epoch)
         report(row)
     wait_for_siblings(worker)
     _finish(job, worker)
@@ -117,6 +118,7 @@ class _Loop:
         self.views = self.objective.views(job.stage, image_size)
         self.optimisation = Optimisation(self.objective.trained, job.stage, batch, self.steps_per_epoch, worker.device)
         self.flops = StepFlops(job.stage.compile)
+        self._saved_at, self._save_seconds = time.perf_counter(), 0.0
 
     def train_epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch and return its row."""
@@ -213,8 +215,14 @@ class _Loop:
         card = stage_card(job, self.initial, epoch, self.samples.images.shape[1])
         save_encoder(encoder_path(job.encoders, job.stage_id, epoch), self.objective.kept_encoder().state_dict(), card)
 
+    def saving_pays(self) -> bool:
+        """Whether the state has not been saved for so long that saving it again takes its share of the time at most."""
+        since = time.perf_counter() - self._saved_at
+        return self._save_seconds <= self.job.compute.checkpoint_share * (since + self._save_seconds)
+
     def save(self, epoch: int) -> None:
         """Save everything that the next epoch starts from, atomically."""
+        started = time.perf_counter()
         own = {key: value for key, value in self.objective.state_dict().items() if not key.startswith("trained.")}
         state = {
             "epoch": epoch,
@@ -224,6 +232,8 @@ class _Loop:
             "rows": self.rows,
         }
         write_state(self.state_path, state)
+        self._saved_at = time.perf_counter()
+        self._save_seconds = self._saved_at - started
 
     def resume(self) -> None:
         """Load the last saved epoch, if there is one that can be read; otherwise start from the beginning.

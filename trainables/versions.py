@@ -20,10 +20,17 @@ LIBRARIES = (
 
 
 def library_versions() -> dict[str, str]:
-    """Return the installed versions, Python's and the machine's."""
-    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    """Return the versions of what is installed, Python's and the machine's; training needs no Ray, for one."""
+    versions = {name: version for name in LIBRARIES if (version := _version(name))}
     return versions | {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "system": platform.system(),
     }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

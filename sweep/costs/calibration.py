@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -18,7 +19,7 @@ from sweep.experiment import Experiment
 from sweep.inputs import Inputs
 from sweep.plan import Plan, PlannedStage
 from sweep.stage_checks import samples_of
-from trainables.config import FinetuneConfig, content_hash
+from trainables.config import content_hash
 from trainables.data.batches import Samples, random_view
 from trainables.encoder_store import epochs_done
 from trainables.finetune import evaluate, train_block
@@ -27,6 +28,7 @@ from trainables.models.segmenter import Segmenter
 from trainables.objectives import build_objective
 from trainables.optimisation import Optimisation
 from trainables.processes import DeviceError, seeded, this_worker
+from trainables.training_step import TrainingStep
 
 NUM_SAMPLES = 8  # random images that are timed on
 NUM_STEPS = 2  # of a cell in one timing
@@ -115,7 +117,10 @@ def _timed_cell(experiment: Experiment, inputs: Inputs) -> float:
     samples = _random_samples(experiment.data.image_size, num_channels, num_classes, device)
     batch = _timed_batch(config.batch_size, experiment.data.image_size, device.type)
     timed = config.model_copy(update={"batch_size": batch})
-    step = _time(lambda: _train_steps(timed, network, samples)) / NUM_STEPS
+    take_step = TrainingStep(network, timed, device, experiment.compute.cuda_graphs)
+    generator = torch.Generator().manual_seed(0)
+    train = partial(train_block, timed, network, take_step, samples, generator, 0, NUM_STEPS)
+    step = _time(train) / NUM_STEPS
     slice_seconds = _time(lambda: evaluate(network, samples, timed)) / len(samples)
     return config.steps * step * config.batch_size / batch + _evaluated_slices(experiment, inputs) * slice_seconds
 
@@ -130,11 +135,6 @@ def _random_samples(size: int, num_channels: int, num_classes: int | None, devic
     images = torch.rand(NUM_SAMPLES, num_channels, size, size, generator=generator)
     masks = None if num_classes is None else torch.randint(num_classes, (NUM_SAMPLES, size, size), generator=generator)
     return Samples(images.to(device), None if masks is None else masks.to(device), device, torch.arange(NUM_SAMPLES))
-
-
-def _train_steps(config: FinetuneConfig, network: Segmenter, samples: Samples) -> None:
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-6, fused=True)
-    train_block(config, network, optimizer, samples, torch.Generator().manual_seed(0), 0, NUM_STEPS)
 
 
 def _time(run: Callable[[], object]) -> float:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def job(root: Path, cache: Path, objective: str = "byol", data: str = "domain", 
         data=DATA,
         natural=NATURAL,
         source_id=open_store(DATA, cache).pool_id if data == "domain" else open_natural(NATURAL, cache).data_id,
-        compute=ComputeConfig(cache=cache, device="cpu"),
+        compute=ComputeConfig(cache=cache, device="cpu", checkpoint_share=1),
     )
 
 
@@ -106,6 +107,23 @@ def test_a_torn_resume_file_restarts_the_stage_and_ends_with_the_same_weights(tm
     run_stage(job(tmp_path / "torn", cache))
     whole, restarted = encoder(tmp_path / "whole", 3), encoder(tmp_path / "torn", 3)
     assert all(torch.equal(whole[key], restarted[key]) for key in whole)
+
+
+@pytest.mark.parametrize(("share", "saved"), [(0.05, [1]), (1.0, [1, 2, 3])])
+def test_saving_the_state_takes_its_share_of_the_time_at_most(
+    share: float, saved: list[int], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epochs: list[int] = []
+
+    def slow(path: Path, state: dict[str, Any]) -> None:
+        epochs.append(state["epoch"])
+        time.sleep(2)  # of epochs that take far less
+
+    monkeypatch.setattr("trainables.pretrain.write_state", slow)
+    stage = job(tmp_path, cache, epochs=4, milestones=())
+    compute = stage.compute.model_copy(update={"checkpoint_share": share})
+    run_stage(stage.model_copy(update={"compute": compute}))
+    assert epochs == saved  # never the last one, which leaves its encoder
 
 
 def test_supervised_pretraining_lowers_its_loss_on_procedural_classes(tmp_path: Path, cache: Path) -> None:
@@ -258,7 +276,8 @@ def test_a_compiled_stage_learns_what_an_interpreted_one_does(tmp_path: Path, ca
         [row["loss"] for row in read_table(tmp_path / name, "pretraining")[0].to_pylist()]
         for name in ("compiled", "interpreted")
     ]
-    assert losses[0] == pytest.approx(losses[1], abs=1e-3)
+    assert losses[0][0] == pytest.approx(losses[1][0], abs=1e-3)
+    assert losses[0] == pytest.approx(losses[1], abs=1e-2)  # rounding grows from step to step
     assert encoder(tmp_path / "compiled", 3).keys() == encoder(tmp_path / "interpreted", 3).keys()
 
 

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from trainables.config import ViewConfig
 from trainables.data.colour import blur, saturate, solarise
+from trainables.placement import to_device
 
 
 @dataclass(frozen=True)
 class Views:
-    """The drawn parameters of a batch, one entry per sample, on the CPU generator's device."""
+    """The drawn parameters of a batch, one entry per sample; on the CPU, where looking at them waits for nothing."""
 
     top: Tensor  # first row of the crop, pixels
     left: Tensor
@@ -36,6 +37,14 @@ class Views:
     def part(self, share: slice) -> "Views":
         """Return the parameters of some of the samples."""
         return Views(*(getattr(self, field.name)[share] for field in fields(self)))
+
+    def on(self, device: torch.device) -> "Views":
+        """Return the parameters on a device: one small copy that waits for nothing."""
+        if device.type == "cpu":
+            return self
+        own = [getattr(self, field.name) for field in fields(self)]
+        placed = to_device(torch.stack([each.float() for each in own]), device)
+        return Views(*(there.to(here.dtype) for here, there in zip(own, placed, strict=True)))
 
 
 def draw_views(config: ViewConfig, batch_size: int, rows: int, columns: int, generator: torch.Generator) -> Views:
@@ -78,29 +87,30 @@ def _pair(bounds: tuple[float, float]) -> tuple[Tensor, Tensor]:
 
 def view_images(images: Tensor, views: Views, size: int) -> Tensor:
     """Return (batch, channel, size, size) views of images, resized with anti-aliasing, then changed in intensity."""
-    rows, columns = (matrix.to(images.device, images.dtype) for matrix in _matrices(views, images.shape[-2:], size))
+    placed = views.on(images.device)
+    rows, columns = (matrix.to(images.dtype) for matrix in _matrices(placed, images.shape[-2:], size))
     result = rows[:, None] @ images @ columns[:, None].transpose(-1, -2)  # (batch, channel, size, size)
     mean = result.mean((1, 2, 3), keepdim=True)
-    contrast = views.contrast.to(images)[:, None, None, None]
-    brightness = views.brightness.to(images)[:, None, None, None]
+    contrast = placed.contrast.to(images)[:, None, None, None]
+    brightness = placed.brightness.to(images)[:, None, None, None]
     result = (result - mean) * contrast + mean + brightness
     if bool((views.saturation != 1).any()):
-        result = saturate(result, views.saturation)
+        result = saturate(result, placed.saturation)
     if bool(views.blur_sigma.any()):
-        result = blur(result, views.blur_sigma)
-    return solarise(result, views.solarised) if bool(views.solarised.any()) else result
+        result = blur(result, placed.blur_sigma, float(views.blur_sigma.max()))
+    return solarise(result, placed.solarised) if bool(views.solarised.any()) else result
 
 
 def view_masks(masks: Tensor, views: Views, size: int) -> Tensor:
     """Return (batch, size, size) views of masks under the same crops and flips, by nearest pixel."""
-    rows, columns = _nearest(views, (masks.shape[-2], masks.shape[-1]), size)
+    rows, columns = _nearest(views.on(masks.device), (masks.shape[-2], masks.shape[-1]), size)
     batch = torch.arange(len(masks), device=masks.device)[:, None, None]
-    return masks[batch, rows.to(masks.device)[:, :, None], columns.to(masks.device)[:, None, :]]
+    return masks[batch, rows[:, :, None], columns[:, None, :]]
 
 
 def _nearest(views: Views, shape: tuple[int, int], size: int) -> tuple[Tensor, Tensor]:
     """Source row and column of each output pixel, (batch, size) each."""
-    steps = torch.arange(size) + 0.5
+    steps = torch.arange(size, device=views.top.device) + 0.5
     rows = (views.top[:, None] + steps * views.height[:, None] / size).floor().clamp(0, shape[0] - 1)
     columns = (views.left[:, None] + steps * views.width[:, None] / size).floor().clamp(0, shape[1] - 1)
     rows = torch.where(views.vertical_flip[:, None], rows.flip(-1), rows)
@@ -123,8 +133,8 @@ def _resize_matrix(start: Tensor, length: Tensor, num_input: int, size: int) -> 
     """
     scale = (length / size)[:, None, None]
     support = scale.clamp(min=1)
-    centre = start[:, None, None] + (torch.arange(size) + 0.5)[None, :, None] * scale
-    pixel = (torch.arange(num_input) + 0.5)[None, None, :]
+    centre = start[:, None, None] + (torch.arange(size, device=start.device) + 0.5)[None, :, None] * scale
+    pixel = (torch.arange(num_input, device=start.device) + 0.5)[None, None, :]
     weights = (1 - (pixel - centre).abs() / support).clamp(min=0)
     inside = (pixel > start[:, None, None]) & (pixel < (start + length)[:, None, None])
     weights = weights * inside

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trainables.config import ViewConfig
 from trainables.data.augment import draw_views, view_images, view_masks
+from trainables.placement import rows_to_device
 
 PIXEL_MEAN, PIXEL_STD = 0.25, 0.25
 """Roughly centre and scale of a percentile-scaled slice; fixed, so that nothing is measured on data."""
@@ -42,13 +43,13 @@ class Samples:
 
     def take(self, indices: Tensor) -> Tensor:
         """Return the chosen images on the device as float32, their range about 0 to 1."""
-        chosen = self.images[self.rows[indices].to(self.images.device)].to(self.device)
+        chosen = rows_to_device(self.images, self.rows[indices], self.device)
         return chosen.float() / 255 if chosen.dtype == torch.uint8 else chosen.float()
 
     def take_targets(self, indices: Tensor) -> Tensor:
         """Return the targets of the chosen images on the device as int64."""
         assert self.targets is not None
-        return self.targets[self.rows[indices].to(self.targets.device)].to(self.device).long()
+        return rows_to_device(self.targets, self.rows[indices], self.device).long()
 
     def subset(self, positions: Sequence[int]) -> "Samples":
         """Return the samples at these positions."""

@@ -9,6 +9,8 @@ import math
 import torch
 from torch import Tensor
 
+from trainables.placement import to_device
+
 LUMINANCE = (0.2989, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
 HALF_RANGE = 0.5
 
@@ -17,29 +19,30 @@ def saturate(images: Tensor, factors: Tensor) -> Tensor:
     """Return images moved from their greys by factors: 0 is grey, 1 the same. Only three channels are colours."""
     if images.shape[1] != 3:
         return images
-    weights = torch.tensor(LUMINANCE).to(images)[:, None, None]
+    weights = to_device(torch.tensor(LUMINANCE, dtype=images.dtype), images.device)[:, None, None]
     grey = (images * weights).sum(1, keepdim=True)
     return grey + (images - grey) * _per_sample(factors, images)
 
 
-def blur(images: Tensor, sigmas: Tensor) -> Tensor:
+def blur(images: Tensor, sigmas: Tensor, largest: float) -> Tensor:
     """Return images under a Gaussian blur of sigma pixels, reflected at the border; 0 leaves a sample as it is.
 
-    The kernel reaches three times the batch's largest sigma.
+    The kernel reaches three times the batch's ``largest`` sigma, which is told so that no GPU has to be waited for.
     """
-    rows, columns = (_blur_matrix(sigmas, size).to(images) for size in images.shape[-2:])
+    rows, columns = (_blur_matrix(sigmas, size, largest).to(images) for size in images.shape[-2:])
     return rows[:, None] @ images @ columns[:, None].transpose(-1, -2)
 
 
-def _blur_matrix(sigmas: Tensor, size: int) -> Tensor:
+def _blur_matrix(sigmas: Tensor, size: int, largest: float) -> Tensor:
     """Weights (batch, size, size) of each source pixel in each blurred one."""
-    reach = min(math.ceil(3 * float(sigmas.max())), size - 1)
-    offsets = torch.arange(-reach, reach + 1)
+    device = sigmas.device
+    reach = min(math.ceil(3 * largest), size - 1)
+    offsets = torch.arange(-reach, reach + 1, device=device)
     kernel = torch.exp(-0.5 * (offsets / sigmas.clamp(min=1e-3)[:, None]) ** 2)
     kernel = kernel / kernel.sum(1, keepdim=True)  # (batch, offset)
-    source = (torch.arange(size)[:, None] + offsets).abs()
+    source = (torch.arange(size, device=device)[:, None] + offsets).abs()
     source = torch.where(source >= size, 2 * (size - 1) - source, source)  # (row, offset), reflected
-    return torch.zeros(len(sigmas), size, size).scatter_add_(
+    return torch.zeros(len(sigmas), size, size, device=device).scatter_add_(
         2, source.expand(len(sigmas), -1, -1), kernel[:, None].expand(-1, size, -1)
     )
 

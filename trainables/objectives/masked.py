@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from trainables.models.encoder import Encoder
 from trainables.objectives.contract import Batch, Objective, Options, Step
 from trainables.objectives.whole_batch import full_precision
+from trainables.placement import to_device
 
 STRIDE = 32  # pixels between neighbours on the last feature map
 
@@ -71,7 +72,7 @@ class Masked(Objective):
     def forward(self, views: list[Tensor], targets: Tensor | None = None) -> Step:
         """Return the mean absolute error of each image's masked pixels, averaged over the images."""
         images = views[0]
-        mask = self._masks(len(images), images.shape[-2], images.shape[-1]).to(images.device)
+        mask = to_device(self._masks(len(images), images.shape[-2], images.shape[-1]), images.device)
         predicted, features = self.trained(images.masked_fill(mask, 0))
         error = (full_precision(predicted) - full_precision(images)).abs().mean(1, keepdim=True)
         return Step(((error * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3))).mean(), features)
