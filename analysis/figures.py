@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,12 +17,14 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from analysis.axes import error_axis, label_axis, limit_ratio, plain_log, share_limits
 from analysis.captions import caption
+from analysis.distances import mean_distance
 from analysis.drawing import STYLE, Drawing, arm_id, tip
 from analysis.example_figure import draw_examples
 from analysis.falling_curve import describe_labels, describe_labels_interval
 from analysis.findings import Findings, epoch_ladder
 from analysis.law_fit import LawFit
 from analysis.uncertainty import Floats, t_interval
+from analysis.volumes import mean_ejection_error
 
 MARKERS = "osD^vPX*<>"
 
@@ -36,6 +39,7 @@ def draw_all(findings: Findings) -> list[Drawing]:
         convergence_curves,
         speed_ups,
         pretraining_epochs,
+        distances_and_ejection,
     ]
     with matplotlib.rc_context({**seaborn.axes_style("whitegrid"), **STYLE}):
         drawings = [make(findings) for make in makers]
@@ -270,6 +274,40 @@ def pretraining_epochs(findings: Findings) -> Drawing | None:
     share_limits(axes)
     _legend(figure, axes[0], len(findings.label_counts), title=f"labelled {findings.results.label_unit}")
     return _drawing("pretraining_epochs", findings, figure)
+
+
+def distances_and_ejection(findings: Findings) -> Drawing | None:
+    """Draw mean HD95 against labels, and the error of the ejection fraction where the data have one."""
+    level = findings.results.options.confidence
+    distances = mean_distance(findings.distances, level)
+    if distances["unit"].nunique() != 1:  # none was measured, or means would mix millimetres and pixels
+        return None
+    unit = distances["unit"].iloc[0]
+    shown = [("hd95", f"HD95, {unit}", distances)]
+    if len(findings.ejection_fractions):
+        ejection = mean_ejection_error(findings.ejection_fractions, level)
+        shown.append(("error_points", "ejection fraction error, points", ejection))
+    figure, axes = _panels(len(shown), 2, 4.6, 3.9)
+    for panel, (column, words, table) in zip(axes, shown, strict=True):
+        _mean_lines(panel, findings, table, column)
+        label_axis(panel, findings)
+        panel.set_ylabel(words)
+        panel.set_ylim(bottom=0)
+    _legend(figure, axes[0], 2)
+    return _drawing("distances_and_ejection", findings, figure)
+
+
+def _mean_lines(panel: Axes, findings: Findings, table: pd.DataFrame, column: str) -> None:
+    """Draw a mean against labels for every headline variant; its interval stands where a pointer rests."""
+    for variant, shift in zip(findings.headline, np.geomspace(0.97, 1.03, len(findings.headline)), strict=True):
+        colour, marker = _look(findings, variant)
+        rows = table[table["variant"] == variant].sort_values("label_count")
+        places, values = rows["label_count"].to_numpy() * shift, rows[column].to_numpy()
+        panel.plot(places, values, marker=marker, color=colour, ms=5, lw=1.4, label=variant, gid=arm_id(variant))
+        ends = zip(places, rows["label_count"], values, rows[f"{column}_low"], rows[f"{column}_high"], strict=True)
+        for place, count, value, low, high in ends:
+            interval = "no interval" if np.isnan(low) else f"{low:.1f} to {high:.1f}"
+            tip(panel, place, value, variant, f"{count} {findings.results.label_unit}, {value:.1f} ({interval})")
 
 
 def _drawing(name: str, findings: Findings, figure: Figure) -> Drawing:

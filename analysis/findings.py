@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.comparison import PairedDifference, holm, paired_difference
+from analysis.distances import patient_distances
 from analysis.error_curve import ErrorCurve, error_curves
 from analysis.labels_needed import (
     Crossing,
@@ -28,6 +29,7 @@ from analysis.load import ExperimentResults
 from analysis.saturation import Saturation, saturation
 from analysis.time_to_target import ConvergenceStudy, Run, collect_runs, study_convergence, targets_of_reference
 from analysis.uncertainty import Floats, complete_counts, median_over_seeds
+from analysis.volumes import case_volumes, ejection_fractions
 
 TARGET_SHARES = (0.90, 0.95, 0.98, 0.99)  # of the reference's final validation Dice, beside the configured one
 MARGINS = (0.05, 0.10, 0.25)  # of the error at most labels, beside the configured one
@@ -81,6 +83,21 @@ class Findings:
     def errors(self) -> dict[str, Floats]:
         """Return each variant's mean error over patients, (seed, label count)."""
         return {name: curve.by_seed for name, curve in self.curves.items()}
+
+    @cached_property
+    def distances(self) -> pd.DataFrame:
+        """Return surface distances by cell, class and test patient; empty where no cell measured any."""
+        return patient_distances(self.results.cells, self.results.cases)
+
+    @cached_property
+    def volumes(self) -> pd.DataFrame:
+        """Return true and predicted volumes of every test case; empty where a voxel's volume is unknown."""
+        return case_volumes(self.results.cells, self.results.cases)
+
+    @cached_property
+    def ejection_fractions(self) -> pd.DataFrame:
+        """Return ejection fractions by cell, ventricle and test patient; empty for data without both phases."""
+        return ejection_fractions(self.volumes)
 
     @property
     def convergence(self) -> ConvergenceStudy:

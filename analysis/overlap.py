@@ -42,6 +42,19 @@ def dice_by_class(cases: pd.DataFrame) -> pd.DataFrame:
     return patients.groupby(keys, sort=True).agg(**sums).reset_index()
 
 
+def slice_scores_by_class(cases: pd.DataFrame) -> pd.DataFrame:
+    """Average over all test slices on which a class is there or predicted: columns slice_dice and slice_iou.
+
+    Note: a slice weighs the same whether it holds most of a structure or its tip, so this is lower than the Dice of
+    whole volumes where tips are missed, and patients with many slices weigh more.
+    """
+    keys, number = ["cell_id", "class_index", "class_name"], cases["scored_slices"].astype(np.float64)
+    sums = {name: cases[name].astype(np.float64) * number for name in ("slice_dice", "slice_iou")}
+    totals = cases[keys].assign(**sums, number=number).groupby(keys, sort=True).sum(min_count=1)
+    means = totals[list(sums)].div(totals["number"].where(totals["number"] > 0), axis=0)
+    return means.reset_index()
+
+
 def dice_by_patient(cases: pd.DataFrame) -> pd.Series:
     """Average Dice over a patient's phases and foreground classes, as ``trainables.metrics`` does for a cell's test
     Dice: one value per (cell_id, patient), NaN where no structure is there or predicted.

@@ -14,6 +14,7 @@ import pandas as pd
 from analysis.advice import describe, first_steps, nothing_open
 from analysis.claims import Claim
 from analysis.conclusions import Answer, percent
+from analysis.distance_tables import gaps
 from analysis.drawing import Drawing
 from analysis.findings import Findings
 from analysis.methods import methods
@@ -52,6 +53,7 @@ def render_page(
         nothing_open=nothing_open(findings),
         claims=claims,
         methods=methods(findings),
+        distance_gaps=gaps(findings),
         drawings={drawing.name: drawing for drawing in drawings},
         svgs={drawing.name: _unique_ids(drawing) for drawing in drawings},
         labels_summary=labels_summary(findings, tables["labels_needed"]),

@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from analysis import convergence_tables, label_tables
+from analysis import convergence_tables, distance_tables, label_tables
 from analysis.advice import next_steps_table
 from analysis.comparison import holm, paired_difference
 from analysis.findings import Findings
 from analysis.load import LOST
-from analysis.overlap import dice_by_class
+from analysis.overlap import dice_by_class, slice_scores_by_class
 from analysis.pretraining_cost import pretraining_cost
 
 COLLAPSED_RANK = 2.0
@@ -37,6 +37,10 @@ def all_tables(findings: Findings) -> dict[str, pd.DataFrame]:
         "uncertainty": label_tables.uncertainty,
         "pretraining_epochs": pretraining_epochs,
         "dice_by_class": class_dice,
+        "slice_iou": distance_tables.slice_iou,
+        "distances": distance_tables.distances,
+        "volumes": distance_tables.volumes,
+        "ejection_fraction": distance_tables.ejection_fraction,
         "pretraining": pretraining,
         "cost": cost,
         "next_steps": next_steps_table,
@@ -141,11 +145,21 @@ def progress(findings: Findings) -> pd.DataFrame:
 
 
 def class_dice(findings: Findings) -> pd.DataFrame:
-    """Summarise Dice per class, variant and label count: median over seeds of the mean over patients."""
-    scores = dice_by_class(findings.results.cases)
+    """Summarise Dice per class, variant and label count: median over seeds of the mean over patients, and over slices.
+
+    Note: the slices' is blank for cells of older versions.
+    """
+    cases = findings.results.cases
+    scores = dice_by_class(cases).merge(slice_scores_by_class(cases), on=["cell_id", "class_index", "class_name"])
     cells = findings.results.cells[["cell_id", "variant", "label_count"]]
     grouped = scores.merge(cells, on="cell_id").groupby(["variant", "label_count", "class_index", "class_name"])
-    table = grouped.agg(median_dice=("dice", "median"), median_iou=("iou", "median"), left_out=("undefined", "sum"))
+    table = grouped.agg(
+        median_dice=("dice", "median"),
+        median_iou=("iou", "median"),
+        median_slice_dice=("slice_dice", "median"),
+        median_slice_iou=("slice_iou", "median"),
+        left_out=("undefined", "sum"),
+    )
     return table.reset_index().drop(columns="class_index")
 
 

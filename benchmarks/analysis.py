@@ -135,7 +135,7 @@ def _write_cell(root: Path, axes: dict[str, object], error: float, generator: np
     cell_id = str(axes["cell_id"])
     steps = np.arange(NUM_POINTS) * 10
     dice = (1 - error) * (1 - np.exp(-steps / 60.0))
-    floats = dict.fromkeys(("val_loss", "test_loss", "test_iou"), 1.0)
+    floats = dict.fromkeys(("val_loss", "test_loss", "test_iou", "test_slice_iou"), 1.0)
     floats |= {f"{name}_seconds": 1.0 for name in ("train", "validation", "test", "wall")}
     integers = dict.fromkeys(("labelled_patients", "validation_slices", "validation_patients", "batch_size"), 8)
     row = axes | floats | integers | {"labelled_slices": axes["label_count"], "steps": 390, "num_parameters": 1}
@@ -155,6 +155,9 @@ def _write_cell(root: Path, axes: dict[str, object], error: float, generator: np
         "class_name": np.tile(CLASSES, 2 * NUM_PATIENTS),
         "true_positives": np.full(size, round(1e4 * (1 - error))),
     }
+    cases |= {"voxel_ml": 0.08, "hd95": 40 * error, "assd": 10 * error, "diagonal": 200.0, "distance_unit": "mm"}
+    cases |= {"slice_dice": 0.9, "slice_iou": 0.8, "scored_slices": 8, "num_distances": 1, "num_undefined_distances": 0}
+    cases = {name: value if isinstance(value, list | np.ndarray) else [value] * size for name, value in cases.items()}
     _write(root / "cases" / f"{cell_id}.parquet", "cases", cases | {"false_positives": wrong, "false_negatives": wrong})
 
 

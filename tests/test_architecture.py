@@ -24,6 +24,7 @@ HOMES = {
     "huggingface_hub": ("trainables/weights/hubs.py",),
     "torch.distributed": ("trainables/processes.py", "trainables/synchronised_norm.py"),
     "pyarrow": ("trainables/results/",),
+    "scipy": ("trainables/surface_distance.py", "trainables/data/phantom_scene.py", "analysis/"),
     "tensorboardX": ("sweep/tensorboard.py",),
     "mlflow": ("sweep/export.py",),
     "wandb": ("sweep/export.py",),

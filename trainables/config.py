@@ -285,6 +285,7 @@ class ComputeConfig(Section):
     encoders: Path | None = None  # folder of pretrained encoders that experiments share; none: in the results folder
     cache: Path | None = None  # decoded volumes, on a disk of each node; none takes the user's cache folder
     max_retries: int = Field(1, ge=0)  # of a cell or stage whose worker died
+    surface_distances: bool = True  # of the test volumes; they change no other number, and cost no training time
     example_slices: int = Field(5, ge=0)  # test slices whose image and predictions are kept for the report; 0: none
     price_per_device_hour: float | None = Field(None, ge=0)  # of a GPU, or of a CPU process of ``threads`` threads
 

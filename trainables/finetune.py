@@ -25,11 +25,12 @@ from trainables.data.slices import SliceStore, open_store
 from trainables.data.splits import PARTS, LabelSubset, label_order, take_labels
 from trainables.examples import Mask, choose_slices, prediction_rows, slice_rows
 from trainables.jobs import CellJob
-from trainables.metrics import Counts, SoftJaccard, dice, iou, patient_mean, slice_counts
+from trainables.metrics import Counts, SoftJaccard, dice, slice_counts
 from trainables.models.segmenter import Segmenter
 from trainables.processes import seeded, this_worker
 from trainables.results import commit_cell, record_example_slices
 from trainables.schedule import warmup_cosine
+from trainables.scoring import score_cases
 from trainables.training_step import TrainingStep
 from trainables.weights import build_encoder, check_unchanged
 
@@ -53,7 +54,10 @@ class CellResult:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Loss and counts (slice, class, 3) of one deterministic pass, and the masks predicted on the slices asked for."""
+    """Loss and counts of one deterministic pass, and the masks predicted on the slices asked for.
+
+    ``counts`` are (slice, class, 3), the background first.
+    """
 
     loss: float
     counts: Counts
@@ -84,8 +88,11 @@ def run_cell(job: CellJob) -> CellResult:
     fit = _fit(job, network, train, validation)
     tested = time.perf_counter()
     shown = choose_slices(store, job.compute.example_slices)
-    test = evaluate(network, data["test"], job.finetune, [each.position for each in shown])
-    cases, scores = _score_cases(job, store, test.counts)
+    is_measured = job.compute.surface_distances
+    kept = range(len(data["test"])) if is_measured else [each.position for each in shown]
+    test = evaluate(network, data["test"], job.finetune, kept)
+    masks = dict(zip(kept, test.masks, strict=True))
+    cases, scores = score_cases(job.cell_id, store, test.counts, test.masks if is_measured else None)
     now = time.perf_counter()
     cell = {
         **job.axes,
@@ -111,7 +118,7 @@ def run_cell(job: CellJob) -> CellResult:
         "code_version": f"labelcurve {importlib.metadata.version('labelcurve')}, torch {torch.__version__}",
         "finished_at": datetime.now(UTC),
     }
-    examples = prediction_rows(job.cell_id, shown, test.masks)
+    examples = prediction_rows(job.cell_id, shown, [masks[each.position] for each in shown])
     return CellResult(cell, fit.curves, cases, examples, slice_rows(store, shown))
 
 
@@ -226,7 +233,7 @@ def _validate(
 
 def _pooled_dice(counts: Counts) -> float | None:
     """Mean foreground Dice over all slices; None where no structure is there and none is found."""
-    scores = dice(counts.sum(0))
+    scores = dice(counts.sum(0)[1:])
     return None if np.isnan(scores).all() else float(np.nanmean(scores))
 
 
@@ -247,35 +254,7 @@ def evaluate(network: Segmenter, samples: Samples, config: FinetuneConfig, kept:
         loss.add(logits, truth)
         predicted = logits.argmax(1)
         counts.append(slice_counts(predicted, truth, network.num_classes))
-        for place, position in enumerate(indices.tolist()):
-            if position in kept:
-                masks[position] = predicted[place].to("cpu", torch.uint8).numpy()
+        if places := [place for place, position in enumerate(indices.tolist()) if position in kept]:
+            chosen = predicted[places].to(torch.uint8).cpu().numpy()
+            masks |= zip(indices[places].tolist(), chosen, strict=True)
     return Evaluation(loss.loss(), torch.cat(counts).cpu().numpy(), [masks[position] for position in kept])
-
-
-def _score_cases(job: CellJob, store: SliceStore, counts: Counts) -> tuple[list[Row], Row]:
-    """Sum the counts of each test volume; return a row per volume and class, and the final scores."""
-    volumes = store.volumes("test")
-    volume_counts = np.stack([counts[volume.start : volume.stop].sum(0) for volume in volumes])
-    names = store.summary["class_names"]
-    cases = [
-        {
-            "cell_id": job.cell_id,
-            "patient": volume.patient,
-            "group": volume.group,
-            "phase": volume.phase,
-            "class_index": index + 1,
-            "class_name": names[index],
-            "true_positives": int(row[0]),
-            "false_positives": int(row[1]),
-            "false_negatives": int(row[2]),
-        }
-        for volume, per_class in zip(volumes, volume_counts, strict=True)
-        for index, row in enumerate(per_class)
-    ]
-    patients = [volume.patient for volume in volumes]
-    scores = {
-        "test_dice": patient_mean(dice(volume_counts), patients),
-        "test_iou": patient_mean(iou(volume_counts), patients),
-    }
-    return cases, scores

@@ -3,7 +3,7 @@
 In: class scores or labels of slices. Out: true positives, false positives and false negatives per volume and class,
 and Dice and IoU. A structure absent from both truth and prediction has no score (NaN) and is left out of means; a
 missed or an invented structure scores 0, so neither ever improves a mean. Source: Dice 1945; Maier-Hein et al. 2024
-(absent structures).
+(absent structures). docs/scores.md defines them all.
 """
 
 import numpy as np
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 Counts = npt.NDArray[np.int64]
-"""(..., class, 3): true positives, false positives, false negatives of each foreground class."""
+"""(..., class, 3): true positives, false positives, false negatives of each class."""
 
 
 def slice_counts(predicted: Tensor, truth: Tensor, num_classes: int) -> Tensor:
-    """Count per slice and foreground class: (slice, num_classes - 1, 3) int64 from (slice, row, column) labels."""
-    classes = torch.arange(1, num_classes, device=truth.device)[None, :, None, None]
+    """Count per slice and class, background first: (slice, num_classes, 3) int64 from (slice, row, column) labels."""
+    classes = torch.arange(num_classes, device=truth.device)[None, :, None, None]
     is_predicted, is_true = predicted[:, None] == classes, truth[:, None] == classes
     positives = (is_predicted & is_true).sum((2, 3))
     return torch.stack([positives, is_predicted.sum((2, 3)) - positives, is_true.sum((2, 3)) - positives], -1)
@@ -31,6 +31,15 @@ def dice(counts: Counts) -> npt.NDArray[np.float64]:
 def iou(counts: Counts) -> npt.NDArray[np.float64]:
     """Return TP / (TP + FP + FN), NaN where all three are 0."""
     return _ratio(counts[..., 0], counts.sum(-1))
+
+
+def paper_iou(counts: Counts) -> float:
+    """Mean over slices of the mean IoU over all classes, the background included, of (slice, class, 3) counts.
+
+    What Kalapos & Gyires-Toth 2022 tell as mean IoU. It flatters: the background is easy, and a class that is neither
+    there nor predicted counts as 1.
+    """
+    return float(np.nan_to_num(iou(counts), nan=1.0).mean())
 
 
 def _ratio(top: npt.NDArray[np.int64], bottom: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -166,6 +166,7 @@ def _cell(axes: dict[str, Any], error: float, val_dice: float) -> dict[str, Any]
         "test_loss": error,
         "test_dice": 1 - error,
         "test_iou": (1 - error) / (1 + error),
+        "test_slice_iou": 0.5 + (1 - error) / (1 + error) / 2,
         "train_seconds": 40.0,
         "validation_seconds": 5.0,
         "test_seconds": 1.0,
@@ -178,14 +179,16 @@ def _cell(axes: dict[str, Any], error: float, val_dice: float) -> dict[str, Any]
 
 
 def _cases(cell_id: str, error: float) -> list[dict[str, Any]]:
-    """Two patients and phases; every Dice is 1 - error up to rounding, and one structure is absent from both
-    masks.
+    """Two patients and phases; every Dice is 1 - error up to rounding, one structure is absent from both masks, HD95 is
+    40 mm times the error, and the ejection fraction is 50 points times error / Dice below the true 50 %.
     """
     rows = []
     for patient in ("patient-1", "patient-2"):
         for phase in ("ED", "ES"):
             for index, name in enumerate(CLASSES, start=1):
                 absent = patient == "patient-2" and phase == "ES" and name == "RV"
+                missed = error / 2 if phase == "ES" else error
+                extra = 2 * (1 - missed) / (1 - error) - 2 + missed
                 rows.append(
                     {
                         "cell_id": cell_id,
@@ -194,9 +197,19 @@ def _cases(cell_id: str, error: float) -> list[dict[str, Any]]:
                         "phase": phase,
                         "class_index": index,
                         "class_name": name,
-                        "true_positives": 0 if absent else round(1e6 * (1 - error)),
-                        "false_positives": 0 if absent else round(1e6 * error),
-                        "false_negatives": 0 if absent else round(1e6 * error),
+                        "true_positives": 0 if absent else round(1e6 * (1 - missed)),
+                        "false_positives": 0 if absent else round(1e6 * extra),
+                        "false_negatives": 0 if absent else round(1e6 * missed),
+                        "voxel_ml": 1e-4 if phase == "ED" else 5e-5,  # of equal counts, half the volume is ejected
+                        "slice_dice": None if absent else 0.9 * (1 - error),
+                        "slice_iou": None if absent else 0.8 * (1 - error),
+                        "scored_slices": 0 if absent else 8,
+                        "hd95": None if absent else 40 * error,
+                        "assd": None if absent else 10 * error,
+                        "num_distances": 0 if absent else 1,
+                        "num_undefined_distances": 0,
+                        "distance_unit": "mm",
+                        "diagonal": 200.0,
                     }
                 )
     return rows

@@ -53,7 +53,7 @@ def test_pictures_keep_their_grey_values_in_the_dark_and_fit_a_telephone(page, b
 def test_without_scripts_every_row_and_figure_is_there_and_no_choice_is_offered(page, browser):
     browser.open(page, 1400, script=False)
     assert browser.evaluate("document.querySelectorAll('select').length") == 0
-    assert browser.evaluate("document.querySelectorAll('figure svg').length") == 9
+    assert browser.evaluate("document.querySelectorAll('figure svg').length") == 10
     rows = len(pd.read_csv(page.parent / "tables" / "differences.csv"))
     assert browser.evaluate("document.querySelectorAll('#table-differences tbody tr').length") == rows
 

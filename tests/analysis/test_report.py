@@ -7,7 +7,9 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
+from analysis.load import load_results
 from analysis.report import main, write_report
+from tests.ledger_rows import make_older
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 
@@ -50,7 +52,7 @@ def test_the_page_is_well_formed_and_its_ids_are_unique(page):
 
 
 def test_the_page_shows_every_figure_with_a_caption_and_a_text_alternative(page):
-    assert page.count("<svg") == page.count("<figcaption") == page.count('role="img"') == 9
+    assert page.count("<svg") == page.count("<figcaption") == page.count('role="img"') == 10
 
 
 def test_the_page_names_missing_and_failed_cells_and_escapes_their_text(page):
@@ -78,7 +80,7 @@ def test_figures_tables_and_fits_stand_beside_the_page(report):
     folder = report.page.parent
     svgs = {path.stem for path in (folder / "figures").glob("*.svg")}
     assert svgs == {path.stem for path in (folder / "figures").glob("*.png")}
-    assert len(svgs) == 9
+    assert len(svgs) == 10
     fits = pd.read_parquet(folder / "fits.parquet")
     assert set(fits["variant"]) == set(pd.read_csv(folder / "tables" / "errors.csv")["variant"])
     for name in (
@@ -136,6 +138,59 @@ def test_a_sweep_of_one_seed_and_few_tables_still_has_a_page(small):
     assert "data.json is missing" in page
     assert "hold no example segmentations" in page
     assert not list((report.page.parent / "figures").glob("examples*"))
+
+
+@pytest.fixture
+def two_arms(simulated, tmp_path, monkeypatch):
+    """A sweep of two arms and seeds."""
+    arms = ("random", simulated.REFERENCE)
+    monkeypatch.setattr(simulated, "BASES", {arm: simulated.BASES[arm] for arm in arms})
+    return simulated.write_results(tmp_path / "sweep", seeds=simulated.SEEDS[:2])
+
+
+def table_of(report, name):
+    return pd.read_csv(report.page.parent / "tables" / f"{name}.csv")
+
+
+def test_the_page_has_distances_volumes_and_ejection_fractions_of_known_truth(report, page, results):
+    distances = table_of(report, "distances")
+    cells = load_results(results).cells
+    errors = cells.groupby(["variant", "label_count"])["error"].mean()
+    pairs = zip(distances["variant"], distances["label_count"], strict=True)
+    assert distances["hd95"].tolist() == pytest.approx([40 * errors[pair] for pair in pairs])
+    assert (distances["hd95"] / distances["assd"]).tolist() == pytest.approx([4] * len(distances))
+    fractions = table_of(report, "ejection_fraction")
+    assert set(fractions["class_name"]) == {"RV", "LV"}
+    assert fractions["true_points"].tolist() == pytest.approx([50] * len(fractions))
+    points = cells.assign(points=(50 * cells["error"] / cells["test_dice"]).clip(upper=100))
+    expected = points.groupby(["variant", "label_count"])["points"].mean()
+    pairs = zip(fractions["variant"], fractions["label_count"], strict=True)
+    assert fractions["error_points"].tolist() == pytest.approx([expected[pair] for pair in pairs], rel=1e-4)
+    assert len(table_of(report, "volumes")) == 2 * len(distances)
+    assert "counts as the diagonal" in page
+    assert "hold no surface distances" not in page
+
+
+def test_results_of_an_older_version_have_a_page_that_says_what_they_lack(two_arms):
+    make_older(two_arms)
+    report = write_report(two_arms)
+    page = report.page.read_text()
+    assert "These results hold no surface distances: they were written by an older version" in page
+    assert "They hold no volumes: they were written by an older version." in page
+    assert "left out:" not in page.lower()
+    for name in ("distances", "volumes", "ejection_fraction", "slice_iou"):
+        assert table_of(report, name).empty
+    assert table_of(report, "dice_by_class")["median_slice_dice"].isna().all()
+    assert table_of(report, "dice_by_class")["median_dice"].notna().all()
+
+
+def test_where_only_some_cells_have_distances_the_page_says_how_many(two_arms):
+    make_older(two_arms, "protocol-a-random-0-4-*")
+    report = write_report(two_arms)
+    number = len(list((two_arms / "cells").glob("protocol-a*")))
+    assert f"{number - 2} of {number} finished cells have surface distances" in report.page.read_text()
+    table = table_of(report, "distances")
+    assert not ((table["variant"] == "random") & (table["label_count"] == 4)).any()
 
 
 def test_an_empty_folder_ends_with_status_one_and_one_line(tmp_path, capsys):

@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sweep.compact import main
-from tests.ledger_rows import row
+from tests.ledger_rows import make_older, row
 from trainables import results as contract
 from trainables.results import (
     SCHEMAS,
@@ -29,6 +30,7 @@ from trainables.results import (
     record_failure,
     write_rows,
 )
+from trainables.results.contract import LATER_COLUMNS
 
 CELLS = ("a", "b", "c")
 FINISHED = ("cells", "curves", "cases")  # in all of which a finished cell has a file
@@ -81,6 +83,28 @@ def test_compaction_changes_files_and_no_row_nor_their_order(root: Path) -> None
     assert [r["step"] for r in after["curves"] if r["cell_id"] == "b"] == [0, 20, 10]
     assert names(root, "pretraining") == ["stage.parquet"]
     assert names(root, "failures") == ["half.parquet"]
+
+
+def test_cells_of_older_programs_are_finished_and_read_null_in_the_columns_they_lack(root: Path) -> None:
+    whole = contents(root)
+    make_older(root, "a")
+    for _ in range(2):
+        assert finished_cells(root) == set(CELLS)
+        assert is_finished(root, "a")
+        for table in ("cells", "cases"):
+            blank = dict.fromkeys(LATER_COLUMNS[table])
+            expected = [each | (blank if each["cell_id"] == "a" else {}) for each in whole[table]]
+            assert contents(root)[table] == expected
+        compact(root)  # and the same of old and new in one file
+    assert read_table(root, "cases", ["hd95"])[0]["hd95"].to_pylist() == [None, None, 0.5, 0.5, 0.5, 0.5]
+
+
+def test_an_older_file_that_lost_another_column_is_not_read(root: Path) -> None:
+    make_older(root, "a")
+    path = root / "cases" / "a.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["false_negatives"]), path)
+    assert finished_cells(root) == {"b", "c"}
+    assert "no column false_negatives" in read_table(root, "cases")[1][0]
 
 
 def test_pandas_reads_a_compacted_table_in_one_line(root: Path) -> None:

@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> SliceStore:
     volumes, start = [], 0
     for patient, group, phase, each in TEST:
         place = {"name": patient, "patient": patient, "group": group, "phase": phase}
-        volumes.append(place | {"start": start, "stop": start + len(each)})
+        volumes.append(place | {"start": start, "stop": start + len(each), "spacing_mm": None})
         start += len(each)
     index = {"rows": {"test": [NUM_TRAIN, len(areas)]}, "volumes": {"test": volumes}}
     (tmp_path / "index.json").write_text(json.dumps(index))

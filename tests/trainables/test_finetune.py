@@ -17,6 +17,7 @@ from trainables.finetune import Evaluation, FinetuningError, run_and_commit, run
 from trainables.jobs import CellJob
 from trainables.metrics import dice, patient_mean
 from trainables.results import finished_cells, open_results, read_table
+from trainables.scoring import NOT_MEASURED
 
 DATA = DataConfig(image_size=32, spacing_mm=4, phantom=PhantomConfig(num_patients=12, num_slices=3, num_frames=2))
 TIMES = ("train_seconds", "validation_seconds", "test_seconds", "wall_seconds", "finished_at")
@@ -85,6 +86,17 @@ def test_every_pixel_of_a_structure_is_a_true_positive_or_a_false_negative(tmp_p
     first, other = run_cell(job(tmp_path, cache)), run_cell(job(tmp_path, cache, train_seed=1))
     truth = [[row["true_positives"] + row["false_negatives"] for row in each.cases] for each in (first, other)]
     assert truth[0] == truth[1]
+
+
+def test_a_cell_with_distances_has_the_other_numbers_of_one_without(tmp_path: Path, cache: Path) -> None:
+    measured, plain = job(tmp_path / "a", cache), job(tmp_path / "b", cache)
+    first = run_cell(measured)
+    other = run_cell(plain.model_copy(update={"compute": ComputeConfig(cache=cache, surface_distances=False)}))
+    assert numbers(other.cell) == numbers(first.cell)
+    assert other.examples == first.examples
+    assert [row | NOT_MEASURED for row in first.cases] == other.cases
+    assert {row["distance_unit"] for row in first.cases} == {"mm"}
+    assert any(row["hd95"] for row in first.cases)
 
 
 def test_a_cell_with_examples_has_the_numbers_of_one_without(tmp_path: Path, cache: Path) -> None:

@@ -5,13 +5,18 @@ import pytest
 import torch
 from segmentation_models_pytorch.losses import JaccardLoss
 
-from trainables.metrics import SoftJaccard, dice, iou, patient_mean, slice_counts
+from trainables.metrics import SoftJaccard, dice, iou, paper_iou, patient_mean, slice_counts
 
 
 def test_counts_of_a_small_slice_equal_a_hand_count() -> None:
     truth = torch.tensor([[[0, 1, 1], [2, 2, 0]]])
     predicted = torch.tensor([[[1, 1, 0], [2, 0, 2]]])
-    assert slice_counts(predicted, truth, 3).tolist() == [[[1, 1, 1], [1, 1, 1]]]
+    assert slice_counts(predicted, truth, 3).tolist() == [[[0, 2, 2], [1, 1, 1], [1, 1, 1]]]
+
+
+def test_the_papers_iou_takes_the_background_and_counts_an_absent_class_as_found() -> None:
+    slices = np.array([[[8, 1, 1], [0, 2, 0], [0, 0, 0]], [[6, 0, 2], [2, 2, 0], [0, 0, 0]]])
+    assert paper_iou(slices) == pytest.approx(((0.8 + 0 + 1) / 3 + (6 / 8 + 0.5 + 1) / 3) / 2)
 
 
 def test_identical_masks_have_dice_and_iou_one_and_disjoint_ones_zero() -> None:

@@ -1,5 +1,6 @@
 """What is done to slices: scaling by rule, anti-aliased resampling, the crop; each against another computation."""
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from trainables.config import DataConfig, PhantomConfig
 from trainables.data.batches import network_input
 from trainables.data.dataset import DataError, Dataset, Piece, Volume
 from trainables.data.decode import Decoded, decode_volume
+from trainables.data.decoded import stored_spacing
 from trainables.data.phantom import write_phantom
 from trainables.data.preprocess import (
     AxisPlan,
@@ -33,6 +35,7 @@ from trainables.data.preprocess import (
     pooled_constants,
     prepared_images,
     prepared_labels,
+    prepared_spacing,
     target_size,
     volume_constants,
 )
@@ -204,6 +207,22 @@ def test_the_size_after_resampling_follows_from_the_spacing_or_the_longest_side(
     config: DataConfig, size: tuple[int, int]
 ) -> None:
     assert target_size(decoded(noise(1, 60, 40), spacing=(1.5, 0.75)), config, "here") == size
+
+
+def test_the_spacing_as_stored_is_that_of_whole_pixels() -> None:
+    piece = decoded(noise(1, 60, 41), spacing=(1.5, 0.75))
+    assert prepared_spacing(piece, DataConfig(), "here") == (1.5, 0.75)
+    found = prepared_spacing(piece, DataConfig(spacing_mm=2.0), "here")
+    assert found == pytest.approx((60 * 1.5 / 45, 41 * 0.75 / 15))
+    assert prepared_spacing(piece, DataConfig(longest_side=30), "here") == pytest.approx((3.0, 41 * 0.75 / 20))
+
+
+def test_pieces_have_no_distance_to_each_other_and_none_at_all_where_their_pixels_differ() -> None:
+    piece = dataclasses.replace(decoded(noise(3, 8, 8), spacing=(1.5, 1.5)), slice_spacing=8.0)
+    assert stored_spacing([(2.0, 2.0)], [piece]) == (8.0, 2.0, 2.0)
+    assert stored_spacing([(2.0, 2.0), (2.01, 2.0)], [piece, piece]) == (None, 2.0, 2.0)
+    assert stored_spacing([(2.0, 2.0), (2.1, 2.0)], [piece, piece]) is None
+    assert stored_spacing([None], [piece]) is None
 
 
 def test_pictures_have_no_pixel_size_but_the_one_that_is_given(tmp_path: Path) -> None:

@@ -210,7 +210,8 @@ def test_images_of_the_test_set_are_not_read(written: dict[str, Written], tmp_pa
 def test_pictures_take_the_pixel_size_that_is_given(written: dict[str, Written]) -> None:
     config = written["folder"].config(pixel_spacing_mm=0.5)
     dataset = read(config)
-    assert {piece.spacing for piece in decode_volume(dataset.volumes[0], dataset, config)} == {(0.5, 0.5)}
+    pieces = decode_volume(dataset.volumes[0], dataset, config)
+    assert {(piece.spacing, piece.slice_spacing) for piece in pieces} == {((0.5, 0.5), None)}
 
 
 def test_images_and_masks_beside_each_other_may_lie_in_a_subfolder(written: dict[str, Written], tmp_path: Path) -> None:
@@ -255,4 +256,5 @@ def test_slices_are_cut_along_the_chosen_axis(written: dict[str, Written], axis:
     np.testing.assert_array_equal(piece.images[:, 0], expected)
     zooms = volume.header.get_zooms()
     assert piece.spacing == (zooms[across[1]], zooms[across[0]])
+    assert piece.slice_spacing == zooms[axis]
     assert piece.labels.shape == expected.shape

@@ -5,13 +5,14 @@ import shutil
 from itertools import pairwise
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
 from trainables.config import DataConfig, PhantomConfig
 from trainables.data.dataset import DataError
 from trainables.data.phantom import write_phantom
-from trainables.data.slices import SliceStore, open_store
+from trainables.data.slices import SliceStore, locate, open_store
 from trainables.data.splits import PARTS
 
 SMALL = DataConfig(image_size=48, phantom=PhantomConfig(num_patients=12, num_slices=4, num_frames=4))
@@ -107,6 +108,18 @@ def test_foreground_cut_off_by_the_crop_is_counted_and_warned_about(cache: Path)
     assert "lie outside the 32 px crop" in tight["warnings"][0]
 
 
+def test_volumes_keep_the_spacing_of_their_slices_rows_and_columns(store: SliceStore, cache: Path) -> None:
+    phantom = locate(SMALL, cache).root
+    coarse = open_store(SMALL.model_copy(update={"spacing_mm": 4.0}), cache)
+    rows, columns = round(48 * 2.8 / 4), round(52 * 2.8 / 4)
+    for fine, volume in zip(store.volumes("test"), coarse.volumes("test"), strict=True):
+        image = nibabel.load(phantom / volume.patient / f"{volume.name}.nii.gz")
+        gap = float(image.header.get_zooms()[2])
+        assert fine.spacing_mm == pytest.approx((gap, 2.8, 2.8))
+        assert volume.spacing_mm == pytest.approx((gap, 48 * 2.8 / rows, 52 * 2.8 / columns))  # not quite 4 mm
+    assert len({volume.spacing_mm for volume in store.volumes("test")}) == 2  # patients differ
+
+
 def test_resampling_keeps_areas_and_labels(store: SliceStore, cache: Path) -> None:
     coarse = open_store(SMALL.model_copy(update={"spacing_mm": 5.6}), cache)
     for label in (1, 2, 3):
@@ -123,6 +136,11 @@ def test_the_real_acdc_splits_into_the_papers_1498_206_and_198_slices(real_acdc:
         ["DCM", "HCM", "MINF", "NOR", "RV"], 20
     )
     assert any("patient074 and patient076" in warning for warning in store.summary["warnings"])  # one examination
+    gaps = [
+        volume.spacing_mm[0] for volume in store.volumes("test") if volume.spacing_mm
+    ]  # of pixdim, in the plane 3 mm
+    assert len(gaps) == 20
+    assert set(gaps) == {5.0, 10.0}
 
 
 def test_unknown_patients_of_another_folder_are_pretrained_on_and_counted(store: SliceStore, tmp_path: Path) -> None:

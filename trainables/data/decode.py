@@ -25,13 +25,17 @@ LARGEST = 1e30
 
 @dataclass(frozen=True)
 class Decoded:
-    """One piece of a volume. ``spacing`` is (row, column) in mm, None where the format holds none and none is given."""
+    """One piece of a volume. ``spacing`` is (row, column) in mm, None where the format holds none and none is given.
+
+    ``slice_spacing`` is the distance of slices in mm, None where the file is one slice, or has no such number.
+    """
 
     images: Array  # (slice, channel, row, column), int16 or float32
     labels: npt.NDArray[np.uint8] | None  # (slice, row, column)
     spacing: tuple[float, float] | None
     dtype: str  # of the image file
     mask_dtype: str
+    slice_spacing: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class _File:
     spacing: tuple[float, float] | None
     affine: npt.NDArray[np.float64] | None
     shape: tuple[int, ...]  # as the file has it
+    slice_spacing: float | None = None
 
 
 def claimed_bytes(volume: Volume) -> int:
@@ -97,7 +102,8 @@ def _decode_piece(piece: Piece, dataset: Dataset, config: DataConfig) -> Decoded
     if problems:
         raise DataError(*problems)
     first = channels[0]
-    return Decoded(images, labels, first.spacing, str(first.array.dtype), str(mask.array.dtype) if mask else "")
+    dtypes = str(first.array.dtype), str(mask.array.dtype) if mask else ""
+    return Decoded(images, labels, first.spacing, *dtypes, first.slice_spacing)
 
 
 def _joined(channels: list[_File], dataset: Dataset) -> Array:
@@ -149,7 +155,9 @@ def _from_nifti(path: Path, file: nifti.Nifti, config: DataConfig, last_axis: st
     else:
         moved = array.transpose(*order, 3)  # (column, row, slice, frame)
         slices = moved.reshape(*moved.shape[:2], -1).transpose(2, 1, 0)[:, None]
-    return _File(path, np.ascontiguousarray(slices), spacing, file.affine, shape)
+    gap = file.zooms[config.slice_axis] if len(file.zooms) > 2 else np.inf
+    slice_spacing = gap if 0 < gap < np.inf and len(slices) > 1 else None
+    return _File(path, np.ascontiguousarray(slices), spacing, file.affine, shape, slice_spacing)
 
 
 def canonical(images: Array, path: Path) -> Array:

@@ -28,6 +28,7 @@ from trainables.data.preprocess import (
     pooled_constants,
     prepared_images,
     prepared_labels,
+    prepared_spacing,
     volume_constants,
 )
 
@@ -36,6 +37,7 @@ MEMORY_BYTES = 2**29
 
 SYNC_BYTES = 2**26  # written before the disk is waited for
 AHEAD = 8  # items a thread that may be started before the first of them is taken
+ALIKE = 0.01  # relative difference of spacings that count as one
 COPIES = 5  # of a file's voxels that are alive at once at most: inflated, reordered, windowed and prepared
 
 Progress = Callable[[int, int], None]
@@ -65,6 +67,7 @@ class VolumeFacts:
     pixels_outside: int  # foreground that the crop loses
     images_id: str
     labels_id: str
+    stored_mm: tuple[float | None, float, float] | None = None  # of slices, rows, columns as stored; None: unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,8 +144,20 @@ def prepare(volume: Volume, dataset: Dataset, config: DataConfig, constants: Con
     shown = sum(int(np.count_nonzero(labels[:, plan.rows.shown, plan.columns.shown])) for labels, plan in labelled)
     marks = np.concatenate([fingerprints(piece.images) for piece in decoded])
     flat = np.concatenate([is_flat(piece.images) for piece in decoded])
+    stored_mm = stored_spacing([prepared_spacing(piece, config, volume.where) for piece in decoded], decoded)
     facts = _facts(volume, decoded, marks, shown, dataset.num_classes)
+    facts = dataclasses.replace(facts, stored_mm=stored_mm)
     return Prepared(facts, images, _joined(masks) if masks else None, np.where(flat, np.uint64(0), marks))
+
+
+def stored_spacing(
+    planes: Sequence[tuple[float, float] | None], decoded: Sequence[Decoded]
+) -> tuple[float | None, float, float] | None:
+    """Return a volume's spacing as stored, unknown where its pieces differ; pieces have no distance to each other."""
+    first = planes[0]
+    if first is None or not all(plane is not None and np.allclose(plane, first, rtol=ALIKE) for plane in planes):
+        return None
+    return decoded[0].slice_spacing if len(decoded) == 1 else None, *first
 
 
 def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:

@@ -66,7 +66,7 @@ class Manifest:
         return {
             part: [
                 {"name": facts.name, "patient": facts.patient, "group": facts.group, "phase": facts.phase}
-                | {"start": start - first, "stop": stop - first}
+                | {"start": start - first, "stop": stop - first, "spacing_mm": facts.stored_mm}
                 for facts, (start, stop) in self.of_part(part)
             ]
             for part, first in firsts.items()

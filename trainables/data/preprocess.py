@@ -134,6 +134,21 @@ def target_size(decoded: Decoded, config: DataConfig, where: str) -> tuple[int, 
     return max(1, round(rows * row_mm / config.spacing_mm)), max(1, round(columns * column_mm / config.spacing_mm))
 
 
+def prepared_spacing(decoded: Decoded, config: DataConfig, where: str) -> tuple[float, float] | None:
+    """Return the distance of rows and of columns in mm as stored; None where the file's is unknown.
+
+    A size of whole pixels makes it differ a little from ``spacing_mm``.
+    """
+    if decoded.spacing is None:
+        return None
+    size = target_size(decoded, config, where)
+    row_mm, column_mm = (
+        spacing * before / after
+        for spacing, before, after in zip(decoded.spacing, decoded.images.shape[2:], size, strict=True)
+    )
+    return row_mm, column_mm
+
+
 @dataclass(frozen=True)
 class AxisPlan:
     """How one axis of a slice becomes one of the square: which pixels, weighted how, and where they go."""

@@ -25,12 +25,16 @@ from trainables.data.phantom import write_phantom
 from trainables.data.splits import PARTS, SliceOrigin, as_nnunet_split, split_patients
 from trainables.data.unlabelled import pool_volumes
 
-STORE_VERSION = 6  # of the files in a store's folder: another version is decoded anew
+STORE_VERSION = 7  # of the files in a store's folder: another version is decoded anew
 
 
 @dataclass(frozen=True)
 class StoredVolume:
-    """Consecutive slices of one patient at one phase: ``start`` to ``stop`` of its part's rows."""
+    """Consecutive slices of one patient at one phase: ``start`` to ``stop`` of its part's rows.
+
+    ``spacing_mm`` is that of slices, rows and columns as stored: None where none is known, as of pictures, and None for
+    slices alone where they are single or their distance is unknown.
+    """
 
     name: str
     patient: str
@@ -38,6 +42,7 @@ class StoredVolume:
     phase: str
     start: int
     stop: int
+    spacing_mm: tuple[float | None, float, float] | None
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ class SliceStore:
     @cached_property
     def _volumes(self) -> dict[str, list[StoredVolume]]:
         volumes = self._index["volumes"]
-        return {part: [StoredVolume(**row) for row in rows] for part, rows in volumes.items()}
+        return {part: [_stored_volume(row) for row in rows] for part, rows in volumes.items()}
 
     def volumes(self, part: str) -> list[StoredVolume]:
         """Return the volumes of a labelled part in storage order."""
@@ -130,6 +135,11 @@ class SliceStore:
     def origins(self, part: str) -> list[SliceOrigin]:
         """Return where each slice of a labelled part comes from, in order of its rows."""
         return self._origins[part]
+
+
+def _stored_volume(row: dict[str, Any]) -> StoredVolume:
+    spacing = row["spacing_mm"]  # JSON knows lists alone, and a volume is a key of caches
+    return StoredVolume(**row | {"spacing_mm": tuple(spacing) if spacing else None})
 
 
 def open_store(

@@ -78,6 +78,10 @@ SCHEMAS: dict[str, pa.Schema] = {
                 pa.float64(),
             ),  # mean over test patients of the mean over phases and foreground classes
             ("test_iou", pa.float64()),  # the same mean, of IoU
+            (
+                "test_slice_iou",
+                pa.float64(),
+            ),  # mean over test slices and all classes, an absent one counting 1: the paper's
             ("train_seconds", pa.float64()),
             ("validation_seconds", pa.float64()),
             ("test_seconds", pa.float64()),
@@ -109,6 +113,16 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("true_positives", pa.int64()),  # pixels of the whole volume
             ("false_positives", pa.int64()),
             ("false_negatives", pa.int64()),
+            ("voxel_ml", pa.float64()),  # null where the distance of slices is unknown
+            ("slice_dice", pa.float64()),  # mean over ``scored_slices``, those that show or predict the class
+            ("slice_iou", pa.float64()),
+            ("scored_slices", pa.int32()),
+            ("hd95", pa.float64()),  # null where nothing could be measured; a mean over ``num_distances``
+            ("assd", pa.float64()),  # average symmetric surface distance, likewise
+            ("num_distances", pa.int32()),  # 1 of a volume; of slices that are measured one by one, how many
+            ("num_undefined_distances", pa.int32()),  # missed or invented: there in one of truth and prediction
+            ("distance_unit", pa.string()),  # mm | px
+            ("diagonal", pa.float64()),  # of the grid that was measured, in distance_unit: no distance is longer
         ]
     ),
     "examples": pa.schema(  # a cell without any is as finished: older programs wrote none
@@ -166,6 +180,24 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
 }
+
+
+LATER_COLUMNS: dict[str, frozenset[str]] = {
+    "cells": frozenset({"test_slice_iou"}),
+    "cases": frozenset(
+        {"voxel_ml", "slice_dice", "slice_iou", "scored_slices", "hd95", "assd", "diagonal", "distance_unit"}
+        | {"num_distances", "num_undefined_distances"}
+    ),
+}
+"""Columns that came with the schema's version as it is: files of older programs lack them, and read null there.
+
+They add facts and change none, so a cell without them is as finished.
+"""
+
+
+def required_columns(table: str) -> list[str]:
+    """Return the columns without which a file is not one of this table."""
+    return [name for name in SCHEMAS[table].names if name not in LATER_COLUMNS.get(table, ())]
 
 
 class ResultsError(Exception):

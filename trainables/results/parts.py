@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from trainables.results.compacted import COMPACTED_TABLES, TableFiles, is_compacted, must_be_there, units_of
-from trainables.results.contract import SCHEMAS
+from trainables.results.contract import SCHEMAS, required_columns
 
 MAGIC = b"PAR1"
 TRAILER_BYTES = 8  # the footer's length and the magic bytes
@@ -26,7 +26,7 @@ READ_BYTES = 16 * 1024  # at once: more than the footer of a single file
 NUM_THREADS = 16  # storage over a network answers late, but many at once
 NUM_TRIED = 32  # files that tell how late
 LATE_SECONDS = 1e-3  # of waiting for a file
-NAMES = {table: [name.encode() for name in schema.names] for table, schema in SCHEMAS.items()}
+NAMES = {table: [name.encode() for name in required_columns(table)] for table in SCHEMAS}
 READ_ERRORS = (pa.ArrowException, OSError, KeyError, ValueError)
 
 T = TypeVar("T")
@@ -42,15 +42,18 @@ class Part:
 
 
 def read_part(table: str, names: Sequence[str], path: Path) -> Part:
-    """Read some columns of a file, which must hold all of its table's. Raises VanishedError."""
+    """Read some columns of a file, which must hold all that its table requires. Raises VanishedError.
+
+    Columns that only files of newer programs have are null in older ones.
+    """
     schema = chosen_columns(table, tuple(names))
     try:
         with pq.ParquetFile(path) as file:
-            if lost := set(SCHEMAS[table].names) - set(file.schema.names):
+            if lost := set(required_columns(table)) - set(file.schema.names):
                 raise ValueError(f"no column {', '.join(sorted(lost))}")
             is_many = is_compacted(table, path.name)
             units = units_of(file.metadata.metadata) if is_many else frozenset({path.stem})
-            rows = file.read(columns=list(names), use_threads=is_many).select(names)
+            rows = _with_later(file.read(columns=list(names), use_threads=is_many), schema)
             if not is_many and table in COMPACTED_TABLES and "cell_id" in names:
                 _must_be_of(path.stem, rows["cell_id"])
             is_ours = rows.schema.equals(schema)
@@ -58,6 +61,13 @@ def read_part(table: str, names: Sequence[str], path: Path) -> Part:
     except READ_ERRORS as error:
         must_be_there(path, error)
         return Part(None, problem=f"{path}: not a readable {table} file ({str(error).splitlines()[0]})")
+
+
+def _with_later(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Put columns in order; those that are not there are null."""
+    for name in set(schema.names) - set(rows.column_names):
+        rows = rows.append_column(schema.field(name), pa.nulls(rows.num_rows, schema.field(name).type))
+    return rows.select(schema.names)
 
 
 def _must_be_of(cell_id: str, found: pa.ChunkedArray) -> None:
