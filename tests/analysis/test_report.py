@@ -100,7 +100,7 @@ def test_equal_results_give_an_equal_page_and_equal_figures(small, tmp_path):
     one, other = (write_report(root, tmp_path / name).page for name in ("one", "other"))
     assert one.read_text() == other.read_text()
     figures = sorted((one.parent / "figures").iterdir())
-    assert len(figures) == 2 * 9
+    assert len(figures) == 2 * 10
     assert all(path.read_bytes() == (other.parent / "figures" / path.name).read_bytes() for path in figures)
 
 
