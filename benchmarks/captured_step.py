@@ -40,8 +40,8 @@ def main() -> None:
         far = median(partial(captured.block, on_host(store, device)), rounds)
         print(
             f"{name}, batch {job.finetune.batch_size}, {job.finetune.precision}: ready batch {ready[0]:.2f} ms, "
-            f"captured {ready[1]:.2f}, ratio {ready[0] / ready[1]:.2f}; drawn batches {block[0]:.2f}, captured {block[1]:.2f}, "
-            f"ratio {block[0] / block[1]:.2f}; from the host {far:.2f}"
+            f"captured {ready[1]:.2f}, ratio {ready[0] / ready[1]:.2f}; drawn batches {block[0]:.2f}, "
+            f"captured {block[1]:.2f}, ratio {block[0] / block[1]:.2f}; from the host {far:.2f}"
         )
 
 
