@@ -27,8 +27,8 @@ def train_stage(
 ) -> None:
     """Run a pretraining stage on ``num_workers`` processes, or from the first to the second number of them.
 
-    When a worker or its node dies, all start anew from the last epoch: with as many as before, or with as many as there
-    is room for. Raises PretrainingError where the stage cannot go on, which no repetition would change.
+    When a worker or its node dies, all start anew from the last epoch that was saved: with as many as before, or with
+    as many as there is room for. Raises PretrainingError where the stage cannot go on: no repetition would change that.
     """
     stage = StageJob.model_validate(job)
     release(Path(scratch), stage.stage_id)  # what an attempt that was killed held

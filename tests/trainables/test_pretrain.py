@@ -126,6 +126,17 @@ def test_saving_the_state_takes_its_share_of_the_time_at_most(
     assert epochs == saved  # never the last one, which leaves its encoder
 
 
+def test_a_stage_that_is_stopped_between_two_saves_saves_once_more(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.pretrain._Loop.saving_pays", lambda loop: False)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(job(tmp_path, cache), report=kill_after(2))
+    epochs: list[int] = []
+    run_stage(job(tmp_path, cache), report=lambda row: epochs.append(row["epoch"]))
+    assert epochs == [3]
+
+
 def test_supervised_pretraining_lowers_its_loss_on_procedural_classes(tmp_path: Path, cache: Path) -> None:
     run_stage(job(tmp_path, cache, "supervised", "natural", epochs=20, milestones=(), learning_rate=3e-3))
     losses = [row["loss"] for row in read_table(tmp_path, "pretraining")[0].to_pylist()]
