@@ -117,7 +117,7 @@ def test_saving_the_state_takes_its_share_of_the_time_at_most(
 
     def slow(path: Path, state: dict[str, Any]) -> None:
         epochs.append(state["epoch"])
-        time.sleep(2)  # of epochs that take far less
+        time.sleep(0.3)  # of epochs that take far less
 
     monkeypatch.setattr("trainables.pretrain.write_state", slow)
     stage = job(tmp_path, cache, epochs=4, milestones=())
