@@ -9,15 +9,16 @@ that are there.
 Sources: Hillis, Obuchowski & Berbaum (2011), sizing of multi-reader multi-case studies; ``crossed_effects``.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from analysis.crossed_effects import crossed_mean
 from analysis.uncertainty import Floats
 
+Whole = npt.NDArray[np.int64]
 MOST_SEEDS, MOST_PATIENTS = 50, 2000
 
 
@@ -37,23 +38,33 @@ class Spread:
 
     def half_width(self, num_seeds: int, num_patients: int, confidence: float) -> float:
         """Return the expected half-width of the t interval with other numbers of seeds and patients."""
-        seeds, patients = self.seed_variance / num_seeds, self.patient_variance / num_patients
-        parts = seeds**2 / (num_seeds - 1) + (patients**2 / (num_patients - 1) if num_patients > 1 else 0.0)
-        degrees = (seeds + patients) ** 2 / parts if parts > 0 else num_seeds - 1.0
-        least = min(num_seeds, num_patients if num_patients > 1 else num_seeds) - 1.0
-        return float(stats.t.ppf(0.5 + confidence / 2, max(degrees, least))) * math.sqrt(seeds + patients)
+        return float(self._half_widths(np.array([num_seeds]), np.array([num_patients]), confidence)[0])
 
     def seeds_for(self, half_width: float, confidence: float) -> int | None:
         """Return the fewest seeds that are expected to reach a half-width with the patients there are; None if none."""
-        numbers = range(max(2, self.num_seeds), MOST_SEEDS + 1)
-        return next((n for n in numbers if self.half_width(n, self.num_patients, confidence) <= half_width), None)
+        numbers = np.arange(max(2, self.num_seeds), MOST_SEEDS + 1)
+        return _first(numbers, self._half_widths(numbers, np.array([self.num_patients]), confidence) <= half_width)
 
     def patients_for(self, half_width: float, confidence: float) -> int | None:
         """Return the fewest test patients that are expected to reach a half-width with the seeds there are."""
         if self.num_patients < 2 or self.num_seeds < 2:
             return None
-        numbers = range(self.num_patients, MOST_PATIENTS + 1)
-        return next((p for p in numbers if self.half_width(self.num_seeds, p, confidence) <= half_width), None)
+        numbers = np.arange(self.num_patients, MOST_PATIENTS + 1)
+        return _first(numbers, self._half_widths(np.array([self.num_seeds]), numbers, confidence) <= half_width)
+
+    def _half_widths(self, num_seeds: Whole, num_patients: Whole, confidence: float) -> Floats:
+        """Return the half-widths of many numbers at once; one patient has no variance part of its own."""
+        seeds, patients = self.seed_variance / num_seeds, self.patient_variance / num_patients
+        is_crossed = num_patients > 1
+        of_patients = np.where(is_crossed, patients**2 / np.maximum(num_patients - 1, 1), 0.0)
+        parts = seeds**2 / (num_seeds - 1) + of_patients
+        least = np.minimum(num_seeds, np.where(is_crossed, num_patients, num_seeds)) - 1.0
+        degrees = np.divide((seeds + patients) ** 2, parts, out=least + 0.0 * parts, where=parts > 0)
+        return np.asarray(stats.t.ppf(0.5 + confidence / 2, np.maximum(degrees, least)) * np.sqrt(seeds + patients))
+
+
+def _first(numbers: Whole, is_enough: npt.NDArray[np.bool_]) -> int | None:
+    return int(numbers[is_enough.argmax()]) if is_enough.any() else None
 
 
 def spread(contrast: Floats) -> Spread | None:

@@ -100,17 +100,17 @@ def launched(plan: Plan, trial: Any) -> float:
 
 def trivial_trial(config: dict[str, Any]) -> None:
     """Run a trial as it is, but for what a cell does."""
-    from trainables import ray_adapters
+    from trainables import finetune, ray_adapters
 
-    ray_adapters.run_and_commit = commit_made_up
+    finetune.run_and_commit = commit_made_up
     ray_adapters.finetune_trial(config)
 
 
 def waiting_trial(config: dict[str, Any]) -> None:
     """Run a trial whose cells wait."""
-    from trainables import ray_adapters
+    from trainables import finetune, ray_adapters
 
-    ray_adapters.run_and_commit = wait_and_commit
+    finetune.run_and_commit = wait_and_commit
     ray_adapters.finetune_trial(config)
 
 

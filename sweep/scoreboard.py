@@ -98,7 +98,7 @@ class Scoreboard:
         self._on_event("stage_ended", _of_stage(stage) | _outcome(succeeded, reason))
 
     def stage_stopped(self, stage: PlannedStage) -> None:
-        """Record that a stage was stopped before its end; another run goes on from its last epoch."""
+        """Record that a stage was stopped before its end; another run goes on from what it saved."""
         with self._lock:
             self._stages.stop(stage.stage_id)
             self.occupancy.stage_ended(stage.stage_id)

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 
 from analysis.report import write_report
+from sweep.data_efficiency import main
+from sweep.exit_codes import DONE
 
 KEYS = {
     "cells": ["cell_id"],
@@ -21,9 +23,12 @@ KEYS = {
 }
 
 
+def options(results: Path, cache: Path, *arguments: str) -> list[str]:
+    return ["--preset", "smoke", "--results", str(results), f"compute.cache={cache}", "compute.device=cpu", *arguments]
+
+
 def command(results: Path, cache: Path, *arguments: str) -> list[str]:
-    program = [sys.executable, "-m", "sweep.data_efficiency", "--preset", "smoke", "--results", str(results)]
-    return [*program, f"compute.cache={cache}", "compute.device=cpu", *arguments]
+    return [sys.executable, "-m", "sweep.data_efficiency", *options(results, cache, *arguments)]
 
 
 def numbers(results: Path, table: str) -> pd.DataFrame:
@@ -41,7 +46,7 @@ def assert_same_numbers(first: Path, second: Path) -> None:
 def serial(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     """The smoke preset, run in one process without Ray."""
     results = tmp_path_factory.mktemp("serial") / "results"
-    subprocess.run(command(results, cache, "--launcher", "serial"), check=True, capture_output=True)
+    assert main(options(results, cache, "--launcher", "serial")) == DONE
     return results
 
 
@@ -75,11 +80,10 @@ def test_the_report_of_a_run_is_one_page_with_every_arm(serial: Path) -> None:
 
 @pytest.mark.ray
 def test_ray_gives_the_same_numbers_as_one_process_on_a_part_of_the_grid(
-    serial: Path, tmp_path: Path, cache: Path
+    serial: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     part = ["grid.arms=[random,byol-domain]", "report.reference_arm=random", "grid.subset_seeds=[0]"]
-    done = subprocess.run(command(tmp_path / "results", cache, *part), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert main(options(tmp_path / "results", cache, *part)) == DONE, capsys.readouterr().err
     mine, everyones = numbers(tmp_path / "results", "cells"), numbers(serial, "cells")
     assert len(mine) == 3 * 2
     expected = everyones[everyones.cell_id.isin(mine.cell_id)].reset_index(drop=True)

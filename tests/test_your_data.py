@@ -15,9 +15,9 @@ from trainables.data.__main__ import main as look
 PAGE = Path(__file__).parents[1] / "docs" / "your-data.md"
 PROGRAMS = {"trainables.data": look, "sweep.data_efficiency": sweep, "analysis.report": report}
 QUICK = (
-    *("finetune.steps=2", "finetune.batch_size=2", "finetune.evaluate_every=2", "grid.subset_seeds=[0, 1]"),
+    *("finetune.steps=2", "finetune.batch_size=2", "finetune.evaluate_every=2", "grid.subset_seeds=[0]"),
     *("stages.supervised-natural.epochs=1", "stages.byol-domain.epochs=2", "stages.byol-domain.milestones=[1, 2]"),
-    *("natural.num_images=128", "model.width=8", "report.bootstrap_resamples=100"),
+    *("natural.num_images=64", "model.width=8", "report.bootstrap_resamples=100"),
     "--launcher=serial",
 )
 

@@ -71,7 +71,12 @@ def run_stage(job: StageJob, report: Report = lambda row: None) -> None:
                 loop.keep_encoder(epoch)
             if epoch < job.stage.epochs and loop.saving_pays():
                 loop.save(epoch)
-        report(row)
+        try:
+            report(row)
+        except BaseException:  # the run is stopped in good order: nothing of it need be lost
+            if worker.is_first and loop.epoch_saved < epoch < job.stage.epochs:
+                loop.save(epoch)
+            raise
     wait_for_siblings(worker)
     _finish(job, worker)
 
@@ -118,7 +123,7 @@ class _Loop:
         self.views = self.objective.views(job.stage, image_size)
         self.optimisation = Optimisation(self.objective.trained, job.stage, batch, self.steps_per_epoch, worker.device)
         self.flops = StepFlops(job.stage.compile)
-        self._saved_at, self._save_seconds = time.perf_counter(), 0.0
+        self.epoch_saved, self._saved_at, self._save_seconds = 0, time.perf_counter(), 0.0
 
     def train_epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch and return its row."""
@@ -232,7 +237,7 @@ class _Loop:
             "rows": self.rows,
         }
         write_state(self.state_path, state)
-        self._saved_at = time.perf_counter()
+        self.epoch_saved, self._saved_at = epoch, time.perf_counter()
         self._save_seconds = self._saved_at - started
 
     def resume(self) -> None:

@@ -1,6 +1,7 @@
 """What Ray calls: the training functions, reporting to it. The only file here that imports ray.
 
 In: jobs as plain dictionaries. Out: reports to Ray Train or Ray Tune; the rows themselves go to the results folder.
+What trains is imported where it is called: two of a stage's three processes watch the third, and start seconds sooner.
 """
 
 import time
@@ -12,9 +13,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.placement_group import PlacementGroup, get_current_placement_group, remove_placement_group
 
 from trainables.encoder_store import trained_by_one
-from trainables.finetune import run_and_commit
 from trainables.jobs import CellJob, StageJob
-from trainables.pretrain import PretrainingError, run_stage
 from trainables.results import is_finished, record_failure, write_text
 
 
@@ -28,8 +27,8 @@ def train_stage(
 ) -> None:
     """Run a pretraining stage on ``num_workers`` processes, or from the first to the second number of them.
 
-    When a worker or its node dies, all start anew from the last epoch: with as many as before, or with as many as there
-    is room for. Raises PretrainingError where the stage cannot go on, which no repetition would change.
+    When a worker or its node dies, all start anew from the last epoch that was saved: with as many as before, or with
+    as many as there is room for. Raises PretrainingError where the stage cannot go on: no repetition would change that.
     """
     stage = StageJob.model_validate(job)
     release(Path(scratch), stage.stage_id)  # what an attempt that was killed held
@@ -56,6 +55,8 @@ def train_stage(
         finally:
             release(Path(scratch), stage.stage_id)
     if refusal.is_file():
+        from trainables.pretrain import PretrainingError
+
         raise PretrainingError(refusal.read_text())
 
 
@@ -75,6 +76,8 @@ def pretrain_worker(config: dict[str, Any]) -> None:
 
     A stage that cannot go on ends in every worker alike. It is no failure to Ray, which would start it again.
     """
+    from trainables.pretrain import PretrainingError, run_stage
+
     job = StageJob.model_validate(config["job"])
     if group := get_current_placement_group():
         write_text(Path(config["scratch"]) / f"stage-{job.stage_id}.group-{group.id.hex()}", "")
@@ -90,6 +93,8 @@ def finetune_trial(config: dict[str, Any]) -> None:
     A cell that raises is recorded as failed and the next one goes on; Tune does not repeat what would fail again.
     When a worker dies Tune retries the trial, and cells that had finished are passed over.
     """
+    from trainables.finetune import run_and_commit
+
     started = time.perf_counter()
     for content in config["cells"]:
         job = CellJob.model_validate(content)

@@ -1,17 +1,22 @@
-"""Fixtures of the analysis tests: the simulator as a module, and one results folder shared by all tests that
-read it.
+"""Fixtures of the analysis tests: the simulator as a module, and what all tests that read it share: results folders,
+their findings and a report.
 """
 
+import dataclasses
 import importlib.util
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from analysis.findings import Findings, find
+from analysis.load import load_results
 from analysis.report import Report, write_report
+from trainables.data.cache import built_once
 
 
 def _load(name: str) -> ModuleType:
@@ -34,17 +39,59 @@ def simulated() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(shared: Path) -> Path:
     """A simulated sweep of 9 variants, 5 label counts and 3 seeds, with two missing cells and a failed
-    one.
+    one. Tests that change it change a copy.
     """
-    return _simulated.write_results(tmp_path_factory.mktemp("sweep") / "results")
+    return built_once(shared, "simulated", _simulated.write_results)
+
+
+@pytest.fixture
+def small(simulated: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """A function that writes a sweep of few arms, label counts and seeds; three arms are enough for every figure."""
+
+    def write(num_arms: int = 2, counts: tuple[int, ...] = (4, 36), num_seeds: int = 2, **options: Any) -> Path:
+        arms = ("random", simulated.REFERENCE, "byol-domain")[:num_arms]
+        monkeypatch.setattr(simulated, "BASES", {arm: simulated.BASES[arm] for arm in arms})
+        monkeypatch.setattr(simulated, "LABEL_COUNTS", counts)
+        return simulated.write_results(tmp_path / "small", seeds=simulated.SEEDS[:num_seeds], **options)
+
+    return write
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without figures, for tests of their words: drawing takes most of a report's time."""
+    monkeypatch.setattr("analysis.report.draw_all", lambda findings: [])
 
 
 @pytest.fixture(scope="session")
-def report(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+def noisy(shared: Path) -> Path:
+    """The same without anything missing, and so noisy that questions stay open. Tests that change it change a copy."""
+
+    def build(root: Path) -> None:
+        _simulated.write_results(root, noise=0.25, left_out=0, failed=0)
+
+    return built_once(shared, "noisy", build)
+
+
+@pytest.fixture(scope="session")
+def findings(results: Path) -> Findings:
+    """The findings of the simulated sweep."""
+    return find(load_results(results))
+
+
+@pytest.fixture(scope="session")
+def report(results: Path, shared: Path) -> Report:
     """The report of the simulated sweep."""
-    return write_report(results, tmp_path_factory.mktemp("report"))
+
+    def build(folder: Path) -> None:
+        made = dataclasses.asdict(write_report(results, folder))
+        (folder / "made.json").write_text(json.dumps(made | {"page": made["page"].name}))
+
+    folder = built_once(shared, "report", build)
+    made = json.loads((folder / "made.json").read_text())
+    return Report(**made | {"page": folder / made["page"]})
 
 
 @pytest.fixture(scope="session")

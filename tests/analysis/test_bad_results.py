@@ -131,6 +131,7 @@ def test_unreadable_cases_under_a_whole_end_are_lost_too(small):
     assert find(loaded).curves["random"].errors.shape[1] == 2
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_torn_file_is_skipped_and_named_on_the_page(small):
     root = small()
     torn = sorted((root / "cells").glob("protocol-a*.parquet"))[0]

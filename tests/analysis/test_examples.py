@@ -8,13 +8,6 @@ import pytest
 
 from analysis.example_figure import _cut, draw_examples
 from analysis.examples import ExampleSlice, Segmentation, example_sheets, foreground_dice, unpacked
-from analysis.findings import find
-from analysis.load import load_results
-
-
-@pytest.fixture(scope="module")
-def findings(results):
-    return find(load_results(results))
 
 
 def with_examples(findings, examples):

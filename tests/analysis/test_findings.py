@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -19,11 +18,6 @@ from analysis.load import load_results
 from analysis.tables import all_tables
 from analysis.uncertainty import Estimate
 from trainables.results import write_rows
-
-
-@pytest.fixture(scope="module")
-def findings(results):
-    return find(load_results(results))
 
 
 @pytest.fixture(scope="module")
@@ -213,21 +207,21 @@ def test_a_speed_up_whose_interval_ends_below_the_claim_does_not_support_it_even
     assert "A factor of four is ruled out; whether there is any difference cannot be told." in speed.evidence
 
 
-def without_validation(root, copy):
-    """Copy a results folder as a sweep with data.validation_slices=0 would have written it."""
-    shutil.copytree(root, copy)
+def forget_validation(root):
+    """Rewrite a results folder as a sweep with data.validation_slices=0 would have written it."""
     nothing = {"val_loss": None, "val_dice": None, "validation_slices": 0, "validation_patients": 0}
     for table in ("cells", "curves"):
-        for path in (copy / table).glob("*.parquet"):
+        for path in (root / table).glob("*.parquet"):
             rows = [
                 row | {key: nothing[key] for key in nothing if key in row} for row in pq.read_table(path).to_pylist()
             ]
-            write_rows(copy, table, path.stem, rows)
-    return copy
+            write_rows(root, table, path.stem, rows)
 
 
-def test_without_validation_slices_nothing_is_said_of_convergence_and_the_report_is_whole(results, tmp_path):
-    root = without_validation(results, tmp_path / "unvalidated")
+def test_without_validation_slices_nothing_is_said_of_convergence_and_the_report_is_whole(small):
+    root = small()
+    assert "convergence" in {drawing.name for drawing in draw_all(find(load_results(root)))}
+    forget_validation(root)
     findings = find(load_results(root))
     assert not findings.convergence.targets
     assert "no validation slices are labelled" in conclude(findings).text
@@ -236,8 +230,7 @@ def test_without_validation_slices_nothing_is_said_of_convergence_and_the_report
     assert "convergence" not in drawn
 
 
-def test_label_counts_are_told_in_slices_and_patients_and_validation_labels_are_not_hidden(results):
-    findings = find(load_results(results))
+def test_label_counts_are_told_in_slices_and_patients_and_validation_labels_are_not_hidden(findings):
     largest = findings.label_counts[-1]
     assert findings.labels_at(largest) == f"{largest:.0f} slices of 20 patients"  # as the simulated cells say
     assert any("50 slices of 5 patients are labelled for the validation" in each for each in conclude(findings).caveats)

@@ -60,15 +60,15 @@ def test_a_folder_without_a_marker_is_refused(tmp_path):
         load_results(tmp_path)
 
 
-def test_a_sweep_without_finished_cells_is_refused(simulated, tmp_path):
-    root = simulated.write_results(tmp_path / "sweep", seeds=simulated.SEEDS[:1], left_out=0, failed=0)
+def test_a_sweep_without_finished_cells_is_refused(small):
+    root = small(left_out=0, failed=0)
     shutil.rmtree(root / "cells")
     with pytest.raises(ReportError, match="no finished cells"):
         load_results(root)
 
 
-def test_absent_side_files_leave_defaults_and_a_warning(simulated, tmp_path):
-    root = simulated.write_results(tmp_path / "sweep", seeds=simulated.SEEDS[:1], beside=False)
+def test_absent_side_files_leave_defaults_and_a_warning(small):
+    root = small(beside=False)
     loaded = load_results(root)
     assert loaded.options.reference_arm == "supervised-natural"
     assert loaded.label_unit == "slices"
@@ -79,14 +79,14 @@ def test_absent_side_files_leave_defaults_and_a_warning(simulated, tmp_path):
     ]
 
 
-def test_an_unreadable_file_is_left_out_with_a_warning(simulated, tmp_path):
-    root = simulated.write_results(tmp_path / "sweep", seeds=simulated.SEEDS[:1])
+def test_an_unreadable_file_is_left_out_with_a_warning(small):
+    root = small()
     (root / "cells" / "torn.parquet").write_text("torn")
     assert any("torn.parquet" in warning for warning in load_results(root).warnings)
 
 
-def test_a_point_that_a_later_plan_asks_for_with_another_recipe_shows_the_later_one(simulated, tmp_path):
-    root = simulated.write_results(tmp_path / "results")
+def test_a_point_that_a_later_plan_asks_for_with_another_recipe_shows_the_later_one(results, tmp_path):
+    root = shutil.copytree(results, tmp_path / "results")
     before = load_results(root)
     changed = before.planned[before.planned["arm"] == "byol-domain"].drop(columns="plan_number")
     changed = changed.assign(cell_id="new-" + changed["cell_id"])

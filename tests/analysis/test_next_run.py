@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 
 from analysis.crossed_effects import crossed_mean
+from analysis.findings import find
 from analysis.load import load_results
 from analysis.next_run import LOOKS, MORE, NOTHING, main, next_run
+from analysis.next_steps import next_steps
 from sweep.experiment import load_preset
 from trainables.results import record_plan
 
 
 @pytest.fixture
-def root(simulated, tmp_path):
-    return simulated.write_results(tmp_path / "results", noise=0.25, left_out=0, failed=0)
+def root(noisy, tmp_path):
+    return shutil.copytree(noisy, tmp_path / "results")
 
 
 def plan_again(simulated, root, num_seeds):
@@ -25,8 +27,8 @@ def plan_again(simulated, root, num_seeds):
     record_plan(root, [row for row in rows if row["subset_seed"] < num_seeds])
 
 
-def test_an_open_question_prints_settings_that_the_sweep_takes(root, capsys):
-    assert main([str(root)]) == MORE
+def test_an_open_question_prints_settings_that_the_sweep_takes(noisy, capsys):
+    assert main([str(noisy)]) == MORE
     said = capsys.readouterr()
     grid = load_preset("demo", shlex.split(said.out)).grid
     assert len(grid.subset_seeds) > 3
@@ -36,23 +38,25 @@ def test_an_open_question_prints_settings_that_the_sweep_takes(root, capsys):
 def test_each_plan_is_a_look_and_the_last_one_ends_the_loop(simulated, root, capsys):
     for num_seeds in (1, 2):
         plan_again(simulated, root, num_seeds)
-    assert "look 3 of 4" in next_run(load_results(root)).reason
-    assert next_run(load_results(root)).settings
+    found = next_run(load_results(root))
+    assert "look 3 of 4" in found.reason
+    assert found.settings
     assert main([str(root), "--looks", "3"]) == NOTHING
     said = capsys.readouterr()
     assert "look 3 of 3: the looks are used up" in said.err
     assert said.out == ""
 
 
-def test_what_is_planned_comes_before_anything_new(simulated, tmp_path):
-    root = simulated.write_results(tmp_path / "results", noise=0.25, left_out=2, failed=0)
+def test_what_is_planned_comes_before_anything_new(root):
+    for path in sorted((root / "cells").glob("protocol-a*"))[7::50][:2]:
+        path.unlink()
     found = next_run(load_results(root))
     assert (found.settings, found.reason) == ("", "2 planned cells are missing; run the sweep to its end first")
 
 
-def test_a_sweep_that_settles_all_it_asks_ends_the_loop(root, monkeypatch):
+def test_a_sweep_that_settles_all_it_asks_ends_the_loop(noisy, monkeypatch):
     monkeypatch.setattr("analysis.next_run.next_steps", lambda findings: [])
-    assert "Every question that is asked here is settled" in next_run(load_results(root)).reason
+    assert "Every question that is asked here is settled" in next_run(load_results(noisy)).reason
 
 
 def test_a_sweep_of_one_arm_is_not_called_settled(simulated, root):
@@ -64,28 +68,20 @@ def test_a_sweep_of_one_arm_is_not_called_settled(simulated, root):
     assert "Only random has finished cells: there is nothing to compare yet" in next_run(load_results(root)).reason
 
 
-def test_a_question_that_no_seeds_settle_is_named_and_ends_the_loop(root, monkeypatch):
-    from analysis import next_run as module
-
-    steps = [dataclasses.replace(step, num_cells=0, seeds=None) for step in found_steps(root)]
-    monkeypatch.setattr(module, "next_steps", lambda findings: steps)
-    found = next_run(load_results(root))
+def test_a_question_that_no_seeds_settle_is_named_and_ends_the_loop(noisy, monkeypatch):
+    loaded = load_results(noisy)
+    steps = [dataclasses.replace(step, num_cells=0, seeds=None) for step in next_steps(find(loaded))]
+    monkeypatch.setattr("analysis.next_run.next_steps", lambda findings: steps)
+    found = next_run(loaded)
     assert found.settings == ""
     assert "Which is better with 4 labelled slices" in found.reason
     assert "No number of seeds" in found.reason or "Neither 50 seeds" in found.reason
 
 
-def found_steps(root):
-    from analysis.findings import find
-    from analysis.next_steps import next_steps
-
-    return next_steps(find(load_results(root)))
-
-
 @pytest.mark.parametrize("text", ["0", "-1", "2.5", "many"])
-def test_a_number_of_looks_that_is_none_is_a_usage_error(root, text, capsys):
+def test_a_number_of_looks_that_is_none_is_a_usage_error(tmp_path, text, capsys):
     with pytest.raises(SystemExit, match="2"):
-        main([str(root), "--looks", text])
+        main([str(tmp_path), "--looks", text])
     assert f"expected a whole number from 1, found '{text}'" in capsys.readouterr().err
 
 

@@ -17,9 +17,8 @@ from sweep.grid import grid_points
 
 
 @pytest.fixture(scope="module")
-def findings(simulated, tmp_path_factory):
-    root = tmp_path_factory.mktemp("noisy") / "results"
-    return find(load_results(simulated.write_results(root, noise=0.25, left_out=0, failed=0)))
+def findings(noisy):
+    return find(load_results(noisy))
 
 
 @pytest.fixture(scope="module")

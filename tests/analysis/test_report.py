@@ -95,15 +95,17 @@ def test_figures_tables_and_fits_stand_beside_the_page(report):
         assert len(pd.read_csv(folder / "tables" / f"{name}.csv")) > 0
 
 
-def test_equal_results_give_an_equal_page(report, results, tmp_path):
-    assert write_report(results, tmp_path).page.read_text() == report.page.read_text()
+def test_equal_results_give_an_equal_page_and_equal_figures(small, tmp_path):
+    root = small(num_arms=3)
+    one, other = (write_report(root, tmp_path / name).page for name in ("one", "other"))
+    assert one.read_text() == other.read_text()
+    figures = sorted((one.parent / "figures").iterdir())
+    assert len(figures) == 2 * 10
+    assert all(path.read_bytes() == (other.parent / "figures" / path.name).read_bytes() for path in figures)
 
 
-def test_markdown_has_the_same_answer_links_what_is_there_and_says_the_methods(simulated, tmp_path, monkeypatch):
-    arms = ("random", simulated.REFERENCE)
-    monkeypatch.setattr(simulated, "BASES", {arm: simulated.BASES[arm] for arm in arms})
-    root = simulated.write_results(tmp_path / "sweep", seeds=simulated.SEEDS[:2])
-    made = write_report(root, layout="markdown")
+def test_markdown_has_the_same_answer_links_what_is_there_and_says_the_methods(small):
+    made = write_report(small(), layout="markdown")
     text = made.page.read_text()
     assert made.page.name == "report.md"
     assert made.answer.split(".")[0] in text
@@ -117,18 +119,17 @@ def test_markdown_has_the_same_answer_links_what_is_there_and_says_the_methods(s
     )
 
 
-def test_the_command_prints_the_answer_and_the_page(simulated, tmp_path, capsys, monkeypatch):
-    arms = ("random", simulated.REFERENCE)
-    monkeypatch.setattr(simulated, "BASES", {arm: simulated.BASES[arm] for arm in arms})
-    root = simulated.write_results(tmp_path / "sweep", seeds=simulated.SEEDS[:2])
+@pytest.mark.usefixtures("undrawn")
+def test_the_command_prints_the_answer_and_the_page(small, capsys):
+    root = small()
     assert main([str(root)]) == 0
     printed = capsys.readouterr().out
     assert "labelled slices" in printed
     assert str(root / "report" / "index.html") in printed
 
 
-def test_a_sweep_of_one_seed_and_few_tables_still_has_a_page(simulated, tmp_path):
-    root = simulated.write_results(tmp_path / "sweep", seeds=simulated.SEEDS[:1], beside=False)
+def test_a_sweep_of_one_seed_and_few_tables_still_has_a_page(small):
+    root = small(num_arms=3, num_seeds=1, beside=False)
     for table in ("curves", "cases", "examples", "pretraining", "failures"):
         shutil.rmtree(root / table, ignore_errors=True)
     report = write_report(root)
@@ -206,7 +207,8 @@ def test_another_schema_ends_with_status_one(simulated, tmp_path, capsys):
     assert "999" in capsys.readouterr().err
 
 
-def test_an_output_that_cannot_be_written_ends_with_status_one(results, tmp_path, capsys):
+@pytest.mark.usefixtures("undrawn")
+def test_an_output_that_cannot_be_written_ends_with_status_one(small, tmp_path, capsys):
     (tmp_path / "file").write_text("in the way")
-    assert main([str(results), "--output", str(tmp_path / "file")]) == 1
+    assert main([str(small()), "--output", str(tmp_path / "file")]) == 1
     assert "choose another --output" in capsys.readouterr().err

@@ -15,11 +15,6 @@ from analysis.time_to_target import Run, study_convergence
 
 
 @pytest.fixture(scope="module")
-def findings(results):
-    return find(load_results(results))
-
-
-@pytest.fixture(scope="module")
 def tables(findings):
     return all_tables(findings)
 
@@ -75,8 +70,8 @@ def test_speed_ups_in_samples_and_seconds_are_those_in_steps_where_a_step_costs_
     np.testing.assert_allclose(free["seconds"], free["steps"])
 
 
-def test_pretraining_that_counts_makes_an_arm_slower(simulated, tmp_path):
-    root = simulated.write_results(tmp_path / "sweep", left_out=0, failed=0)
+def test_pretraining_that_counts_makes_an_arm_slower(small):
+    root = small(num_arms=3, counts=(4, 224), num_seeds=3, left_out=0, failed=0)
     text = (root / "experiment.yaml").read_text().replace("reference_arm: supervised-natural", "reference_arm: random")
     (root / "experiment.yaml").write_text(text)
     found = find(load_results(root))

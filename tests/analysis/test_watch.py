@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from analysis.page import reload_tag
 from analysis.report import main
 from analysis.selection import ReportError
@@ -94,11 +96,9 @@ def test_watching_a_folder_that_is_none_of_ours_ends_with_status_one(tmp_path, c
     assert "no results in" in capsys.readouterr().err
 
 
-def test_a_finished_sweep_is_reported_once_and_watching_ends(simulated, tmp_path, capsys, monkeypatch):
-    arms = ("random", simulated.REFERENCE)
-    monkeypatch.setattr(simulated, "BASES", {arm: simulated.BASES[arm] for arm in arms})
-    monkeypatch.setattr(simulated, "LABEL_COUNTS", (4, 36))
-    root = simulated.write_results(tmp_path / "sweep", seeds=simulated.SEEDS[:2], left_out=0, failed=0)
+@pytest.mark.usefixtures("undrawn")
+def test_a_finished_sweep_is_reported_once_and_watching_ends(small, capsys):
+    root = small(left_out=0, failed=0)
     assert main([str(root), "--watch", "5"]) == 0
     assert capsys.readouterr().out.startswith("All planned cells are there")
     assert "refresh" not in (root / "report" / "index.html").read_text()

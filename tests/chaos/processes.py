@@ -21,9 +21,11 @@ KINDS = {  # part of a process's title -> kind, the first that fits
 
 
 def title(pid: int) -> str:
-    """A process's title; nothing if it has ended."""
+    """A process's title, of its program the name alone; nothing if it has ended."""
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        program = words[0].rpartition("/")[2] if words[0].startswith("/") else words[0]
+        return " ".join([program, *words[1:]]).strip()
     return ""
 
 

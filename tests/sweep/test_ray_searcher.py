@@ -2,6 +2,7 @@
 
 import pickle
 import time
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -133,15 +134,17 @@ def test_the_launcher_packs_less_when_cells_run_out_of_memory_beside_others(
 
 
 def greedy_trial(config: dict[str, Any]) -> None:
-    from trainables import ray_adapters
+    from trainables import finetune, ray_adapters
 
-    ray_adapters.run_and_commit = run_alone  # type: ignore[assignment]
-    ray_adapters.finetune_trial(config)  # the worker's own, which no test has replaced
+    real = finetune.run_and_commit
+    finetune.run_and_commit = lambda job: run_alone(job, real)
+    try:
+        ray_adapters.finetune_trial(config)  # the worker's own, which no test has replaced
+    finally:
+        finetune.run_and_commit = real
 
 
-def run_alone(job: CellJob) -> None:
-    from trainables.finetune import run_and_commit
-
+def run_alone(job: CellJob, run_and_commit: Callable[[CellJob], Any]) -> None:
     mark = job.results / ".busy"
     try:
         mark.touch(exist_ok=False)

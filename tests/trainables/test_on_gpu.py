@@ -36,7 +36,7 @@ from trainables.models.encoder import Encoder
 from trainables.models.segmenter import Segmenter
 from trainables.objectives import OBJECTIVES
 from trainables.pretrain import run_stage
-from trainables.processes import seeded
+from trainables.processes import seeded, this_worker
 from trainables.results import open_results, read_table
 from trainables.training_step import WARMUP_STEPS, TrainingStep
 
@@ -56,7 +56,7 @@ NUM_CLASSES = 4
 
 @pytest.fixture
 def gpu() -> torch.device:
-    return torch.device("cuda", torch.cuda.current_device())
+    return this_worker(ComputeConfig(device="cuda")).device
 
 
 @contextmanager
@@ -159,7 +159,7 @@ def test_a_captured_step_is_the_step(precision: str, gpu: torch.device) -> None:
         blocks = [train_block(config, network, take_step, slices(gpu), generator, step, 1) for step in range(12)]
         losses.append(blocks)
         weights.append([parameter.detach().clone() for parameter in network.parameters()])
-    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
     assert len(set(losses[1])) == 12
     for plain, captured in zip(*weights, strict=True):
         assert torch.allclose(plain, captured, rtol=1e-3, atol=1e-4)

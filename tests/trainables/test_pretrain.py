@@ -23,7 +23,7 @@ from trainables.objectives import OBJECTIVES
 from trainables.pretrain import PretrainingError, run_stage
 from trainables.results import open_results, read_table, record_failure
 
-NATURAL = NaturalConfig(num_images=48, num_classes=2, image_size=32)
+NATURAL = NaturalConfig(num_images=32, num_classes=2, image_size=32)
 SMALL = {"projection_hidden": 16, "projection_size": 8, "prediction_hidden": 16, "queue_size": 24, "momentum": 0.9}
 SMALL |= {"momentum_start": 0.9, "num_prototypes": 16, "num_local_views": 1, "patch_size": 8}
 DATA = DataConfig(image_size=32, spacing_mm=4, phantom=PhantomConfig(num_patients=12, num_slices=3, num_frames=2))
@@ -117,13 +117,24 @@ def test_saving_the_state_takes_its_share_of_the_time_at_most(
 
     def slow(path: Path, state: dict[str, Any]) -> None:
         epochs.append(state["epoch"])
-        time.sleep(2)  # of epochs that take far less
+        time.sleep(0.3)  # of epochs that take far less
 
     monkeypatch.setattr("trainables.pretrain.write_state", slow)
     stage = job(tmp_path, cache, epochs=4, milestones=())
     compute = stage.compute.model_copy(update={"checkpoint_share": share})
     run_stage(stage.model_copy(update={"compute": compute}))
     assert epochs == saved  # never the last one, which leaves its encoder
+
+
+def test_a_stage_that_is_stopped_between_two_saves_saves_once_more(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.pretrain._Loop.saving_pays", lambda loop: False)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(job(tmp_path, cache), report=kill_after(2))
+    epochs: list[int] = []
+    run_stage(job(tmp_path, cache), report=lambda row: epochs.append(row["epoch"]))
+    assert epochs == [3]
 
 
 def test_supervised_pretraining_lowers_its_loss_on_procedural_classes(tmp_path: Path, cache: Path) -> None:

@@ -1,8 +1,9 @@
 """Two workers that share a batch learn what one worker with the whole batch learns: losses, gradients, everything.
 
-The workers are this file as a program: ``python test_two_workers.py RANK FOLDER``.
+One worker is this process, its sibling this file as a program: ``python test_two_workers.py FOLDER``.
 """
 
+import datetime
 import os
 import subprocess
 import sys
@@ -118,13 +119,20 @@ def pretrained(folder: Path) -> Measured:
     return load_file(encoder_path(results / "encoders", "stage", 2))
 
 
+def measured_as(rank: int, folder: Path) -> Measured:
+    """Meet the sibling and measure."""
+    meeting, patience = f"file://{folder}/meeting", datetime.timedelta(seconds=120)
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=patience)
+    try:
+        return measure(this_worker(ComputeConfig(device="cpu"))) | {"stage": pretrained(folder)}
+    finally:
+        dist.destroy_process_group()
+
+
 def main() -> None:
-    """Meet the sibling, measure and save."""
-    rank, folder = int(sys.argv[1]), Path(sys.argv[2])
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    measured = measure(this_worker(ComputeConfig(device="cpu")))
-    torch.save(measured | {"stage": pretrained(folder)}, folder / f"{rank}.pt")
-    dist.destroy_process_group()
+    """Measure as the second worker and save."""
+    folder = Path(sys.argv[1])
+    torch.save(measured_as(1, folder), folder / "measured.pt")
 
 
 @pytest.fixture(scope="module")
@@ -132,15 +140,15 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> list[Measured]:
     """What two processes measured, each with every other sample."""
     folder = tmp_path_factory.mktemp("workers")
     prepare(folder)
-    program = [sys.executable, "-W", "error", __file__]
+    program = [sys.executable, "-W", "error", __file__, str(folder)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    processes = [
-        subprocess.Popen([*program, str(rank), str(folder)], env=environment, stderr=subprocess.PIPE, text=True)
-        for rank in range(2)
-    ]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
-    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+    sibling = subprocess.Popen(program, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        first = measured_as(0, folder)
+    finally:
+        error = sibling.communicate(timeout=120)[1]
+    assert sibling.returncode == 0, error
+    return [first, torch.load(folder / "measured.pt")]
 
 
 @pytest.fixture(scope="module")
