@@ -1,6 +1,7 @@
 """Mirrors of a sweep: the command in both directions, and a run that brings in, keeps up and survives its mirror."""
 
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -82,7 +83,7 @@ def test_what_finishes_is_mirrored_while_the_run_goes_on(
         for _ in range(500):
             if len(seen) < 2 and (tmp_path / "mirror/cells").exists():
                 seen[:] = finished_cells(tmp_path / "mirror")
-            mirror.time.sleep(0.01)
+            time.sleep(0.01)
             if len(seen) == 2:
                 return
 
@@ -157,7 +158,7 @@ def test_a_mirror_that_comes_back_is_made_whole_and_said_to_be(
         for _ in range(1000):
             if any(text in line for line in said):
                 return
-            mirror.time.sleep(0.01)
+            time.sleep(0.01)
         pytest.fail(f"{text!r} was not said, but {said}")
 
     with mirrored_to(store, root, "heart", said.append):

@@ -465,3 +465,15 @@ def test_a_refused_mark_of_a_folder_does_not_hide_that_the_object_is_gone(store:
     place.remove("cells/a.parquet")
     place.remove("cells/a.parquet")
     assert place.is_empty()
+
+
+def test_the_endpoint_may_come_from_the_usual_variable(
+    root: Path, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = re.search(r"endpoint_override=([^&]*)", store)
+    assert address
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{address.group(1)}")
+    uri = f"s3://{BUCKET}/{tmp_path.name}-variable"
+    push(root, uri)
+    pull(uri, tmp_path / "back")
+    assert contents(tmp_path / "back") == contents(root)

@@ -22,7 +22,7 @@ from trainables.results.contract import ResultsError
 
 CHUNK_BYTES = 8 * 2**20
 WHOLE_OR_NOT = ("local", "s3", "gcs", "abfs")  # where a file that is being written is not seen
-S3_OPTIONS = ("region", "scheme", "endpoint_override", "allow_bucket_creation", "tls_ca_file_path")
+S3_OPTIONS = ("region", "scheme", "endpoint_override", "allow_bucket_creation")
 REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 CONNECT_SECONDS, REQUEST_SECONDS, NUM_ATTEMPTS = 5.0, 20.0, 3  # so that a server that is gone is told of in seconds
 
