@@ -38,6 +38,14 @@ def test_kills_of_those_who_write_and_compact_the_ledger_mislead_no_reader_and_l
     assert "2640 rows are as they were written" in done.stdout  # twice 120 cells with 1 + 5 + 5 rows
 
 
+@pytest.mark.slow
+def test_kills_of_who_copies_to_a_mirror_leave_whole_cells_there_and_lose_no_row() -> None:
+    command = [sys.executable, "-m", "tests.chaos.mirror", "--kills", "8", "--seed", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "every row as in the folder" in done.stdout
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Two finished cells and a stage."""

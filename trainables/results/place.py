@@ -23,7 +23,8 @@ from trainables.results.contract import ResultsError
 CHUNK_BYTES = 8 * 2**20
 WHOLE_OR_NOT = ("local", "s3", "gcs", "abfs")  # where a file that is being written is not seen
 S3_OPTIONS = ("region", "scheme", "endpoint_override", "allow_bucket_creation")
-REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
+ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # the first one stands
 CONNECT_SECONDS, REQUEST_SECONDS, NUM_ATTEMPTS = 5.0, 20.0, 3  # so that a server that is gone is told of in seconds
 
 
@@ -189,21 +190,33 @@ def _s3(uri: str) -> tuple[fs.FileSystem, str]:
     login, _, bucket = parts.netloc.rpartition("@")
     if not bucket:
         raise ValueError("expected a bucket after s3://")
-    key, _, secret = login.partition(":")
+    if "endpoint_override" not in options:
+        options = _usual_endpoint() | options
     if not {"region", "endpoint_override"} & set(options) and not any(map(os.environ.get, REGION_VARIABLES)):
         options["region"] = fs.resolve_s3_region(bucket)
-    is_creating = options.pop("allow_bucket_creation", "false").lower() == "true"
-    filesystem = fs.S3FileSystem(
+    return _s3_file_system(options, *map(unquote, login.partition(":")[::2])), f"{bucket}{parts.path}"
+
+
+def _usual_endpoint() -> dict[str, str]:
+    """Return the endpoint that the usual variables name, which older pyarrow does not read."""
+    url = next(filter(None, map(os.environ.get, ENDPOINT_VARIABLES)), "")
+    return {"endpoint_override": urlsplit(url).netloc, "scheme": urlsplit(url).scheme} if "://" in url else {}
+
+
+def _s3_file_system(options: dict[str, str], key: str, secret: str) -> fs.FileSystem:
+    wanted = {
         **options,
-        access_key=unquote(key) or None,
-        secret_key=unquote(secret) or None,
-        allow_bucket_creation=is_creating,
-        allow_delayed_open=True,  # a small object is one request
-        connect_timeout=CONNECT_SECONDS,
-        request_timeout=REQUEST_SECONDS,
-        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=NUM_ATTEMPTS),
-    )
-    return filesystem, f"{bucket}{parts.path}"
+        "access_key": key or None,
+        "secret_key": secret or None,
+        "allow_bucket_creation": options.get("allow_bucket_creation", "").lower() == "true",
+        "connect_timeout": CONNECT_SECONDS,
+        "request_timeout": REQUEST_SECONDS,
+        "retry_strategy": fs.AwsStandardS3RetryStrategy(max_attempts=NUM_ATTEMPTS),
+    }
+    try:
+        return fs.S3FileSystem(**wanted, allow_delayed_open=True)  # a small object is one request
+    except TypeError:  # older pyarrow has no such option: it takes three
+        return fs.S3FileSystem(**wanted)
 
 
 def _put(write: Callable[[bytes], object], first: bytes, pieces: Iterator[bytes]) -> None:
