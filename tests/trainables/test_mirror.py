@@ -35,6 +35,7 @@ from trainables.results import (
     write_rows,
     write_text,
 )
+from trainables.results.atomic import own_prefix
 from trainables.results.place import Place, open_place
 
 CELLS = ("a", "b", "c")
@@ -477,3 +478,11 @@ def test_the_endpoint_may_come_from_the_usual_variable(
     push(root, uri)
     pull(uri, tmp_path / "back")
     assert contents(tmp_path / "back") == contents(root)
+
+
+def test_what_killed_copies_left_on_a_disk_is_removed_by_the_next(root: Path, on_disk: str, tmp_path: Path) -> None:
+    push(root, on_disk)
+    left = tmp_path / "mirror" / "cells" / f"{own_prefix()}left"
+    left.touch()
+    push(root, on_disk)
+    assert not left.exists()

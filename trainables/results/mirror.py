@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from trainables.results.atomic import remove_abandoned
 from trainables.results.compaction import LOCK as COMPACTION_LOCK
 from trainables.results.contract import MARKER, SCHEMA_VERSION
 from trainables.results.copying import Copied, Copying
@@ -72,6 +73,8 @@ class Mirror:
         """Mark the place as this experiment's mirror, which tells whether it can be written at all."""
         if self.place.is_local and is_held(self.place.folder):
             raise MirrorError(f"a run holds {self.place} as its results folder; expected a place that only mirrors use")
+        if self.place.is_local:
+            remove_abandoned(self.place.folder)  # of copies that were killed
         self.place.make_bucket()
         named = {"experiment": self._experiment} if self._experiment else {}
         marker = json.dumps({"schema_version": SCHEMA_VERSION, **named}) + "\n"
