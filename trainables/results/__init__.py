@@ -6,6 +6,7 @@ merges small files. Only pyarrow and the standard library are imported.
 """
 
 from trainables.results.atomic import remove_abandoned, replacing, write_text
+from trainables.results.compacted import is_compacted
 from trainables.results.compaction import Compacted, compact
 from trainables.results.contract import AXES, MARKER, SCHEMA_VERSION, SCHEMAS, ResultsError, Row, num_bytes, write_rows
 from trainables.results.folder import check_results, check_writable, exclusive, is_held, open_results, try_lock
@@ -37,6 +38,7 @@ __all__ = [
     "exclusive",
     "failure_reason",
     "finished_cells",
+    "is_compacted",
     "is_finished",
     "is_held",
     "num_bytes",
