@@ -1,9 +1,10 @@
 """Aims: the report of 10,000 cells (40 curve points, 20 test patients each), with 2,000 resamples, tables, figures and
 page, is there within 60 s and 2 GiB on two cores, and time grows no faster than the cells from 100 to 10,000.
 
-    python -m benchmarks.analysis
+    python -m benchmarks.analysis [--single-files]
 
-Results are written as a sweep leaves them, three small files a cell, into a temporary folder. Each size is measured in
+Results are written as a sweep leaves them: three small files a cell, merged at the end of a run of 1,000 cells or more
+(not with ``--single-files``, as while it runs). Each size is measured in
 a process of its own, so that its peak of memory is its own. Files are in the page cache. ``after load`` is what a
 report takes beyond reading its files.
 """
@@ -26,7 +27,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from trainables.results import SCHEMA_VERSION, SCHEMAS
+from sweep.compact import COMPACTED_FROM
+from trainables.results import SCHEMA_VERSION, SCHEMAS, compact
 
 NUM_SEEDS, NUM_POINTS, NUM_PATIENTS = 10, 40, 20
 LABEL_COUNTS = (1, 3, 7, 15, 30, 75, 150, 300, 749, 1498)
@@ -39,6 +41,7 @@ def main() -> None:
     """Write and measure every size, and print a row for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", type=int, nargs="+", default=[100, 1000, 10_000], help="numbers of cells")
+    parser.add_argument("--single-files", action="store_true", help="leave the files of many cells as they are")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -49,6 +52,8 @@ def main() -> None:
         root = Path(tempfile.mkdtemp(prefix="labelcurve-benchmark-"))
         try:
             write_sweep(root, num_cells)
+            if num_cells >= COMPACTED_FROM and not options.single_files:
+                compact(root)
             command = [sys.executable, "-m", "benchmarks.analysis", "--measure", str(root)]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             found = json.loads(done.stdout)

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sweep import launch_ray, launch_serial
+from sweep.compact import compact_many
 from sweep.costs.account import read_account
 from sweep.costs.estimate import estimate
 from sweep.costs.forecast import Forecast, kept
@@ -59,6 +60,7 @@ def run(
                 log.write("run_ended", _end_fields(INTERRUPTED, folder))
                 raise
         code = _close(plan, board, folder, options, console, money)
+        compact_many(folder, lambda line: console.print(line, highlight=False, soft_wrap=True))
         log.write("run_ended", _end_fields(code, folder))
     return code
 

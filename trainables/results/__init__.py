@@ -7,6 +7,7 @@ imported.
 """
 
 from trainables.results.atomic import remove_abandoned, replacing, write_text
+from trainables.results.compacted import is_compacted
 from trainables.results.compaction import Compacted, compact
 from trainables.results.contract import AXES, MARKER, SCHEMA_VERSION, SCHEMAS, ResultsError, Row, num_bytes, write_rows
 from trainables.results.copying import Copied
@@ -44,6 +45,7 @@ __all__ = [
     "exclusive",
     "failure_reason",
     "finished_cells",
+    "is_compacted",
     "is_finished",
     "is_held",
     "is_uri",
