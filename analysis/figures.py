@@ -298,14 +298,15 @@ def distances_and_ejection(findings: Findings) -> Drawing | None:
 
 
 def _mean_lines(panel: Axes, findings: Findings, table: pd.DataFrame, column: str) -> None:
-    """Draw a mean against labels for every headline variant; its interval stands where a pointer rests."""
+    """Draw a mean against labels with its interval for every headline variant."""
     for variant, shift in zip(findings.headline, np.geomspace(0.97, 1.03, len(findings.headline)), strict=True):
         colour, marker = _look(findings, variant)
         rows = table[table["variant"] == variant].sort_values("label_count")
         places, values = rows["label_count"].to_numpy() * shift, rows[column].to_numpy()
         panel.plot(places, values, marker=marker, color=colour, ms=5, lw=1.4, label=variant, gid=arm_id(variant))
-        ends = zip(places, rows["label_count"], values, rows[f"{column}_low"], rows[f"{column}_high"], strict=True)
-        for place, count, value, low, high in ends:
+        lows, highs = rows[f"{column}_low"].to_numpy(), rows[f"{column}_high"].to_numpy()
+        panel.vlines(places, lows, highs, color=colour, lw=2, alpha=0.5, gid=arm_id(variant))
+        for place, count, value, low, high in zip(places, rows["label_count"], values, lows, highs, strict=True):
             interval = "no interval" if np.isnan(low) else f"{low:.1f} to {high:.1f}"
             tip(panel, place, value, variant, f"{count} {findings.results.label_unit}, {value:.1f} ({interval})")
 

@@ -6,18 +6,21 @@ distance have no volume.
 
 Policy. A structure in neither mask has no score. One that is missed has volume 0. An ejection fraction of which end-
 diastole or end-systole is missed does not exist and counts as an error of 100 points, the largest that any has here:
-missing a structure never improves the mean. Sources: Bland & Altman 1986; Bernard et al. 2018 (ACDC's clinical scores).
+missing a structure never improves the mean. Sources: Bland & Altman 1999; Francq et al. 2020 (intervals that predict);
+Bernard et al. 2018 (ACDC's clinical scores).
 """
 
 import re
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from analysis.patient_scores import means_by_group
+from analysis.uncertainty import Floats
 
 GROUPS = ["variant", "label_count", "class_index", "class_name"]
-AGREEMENT = 1.96  # standard deviations to each side, within which 95 % of differences lie if they are normal
+AGREEMENT = 0.95  # how many of new patients' differences lie within the limits if they are normal
 WORST_POINTS = 100.0
 DIASTOLE, SYSTOLE = "ED", "ES"
 SIDES = r"(lv|rv|left ventric(le|ular)|right ventric(le|ular))"
@@ -52,8 +55,11 @@ def case_volumes(cells: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
 def volume_agreement(volumes: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """Return bias, spread and limits of agreement by variant, label count, class and phase.
 
-    Note: the spread is over all patients and seeds together, as that of one new training on one new patient; with few
-    patients, or errors that grow with the volume, the limits are rough. Misses pull the bias towards less volume, which
+    The spread is that of one new training on one new patient. The limits are its prediction interval: bias plus and
+    minus the spread times Student's quantile of n - 1 degrees of freedom times sqrt(1 + 1 / n), n patients; with one
+    patient there are none. For many patients they are those of Bland & Altman 1999, bias plus and minus 1.96 spreads.
+
+    Note: with errors that grow with the volume the limits are rough. Misses pull the bias towards less volume, which
     hides too much volume elsewhere: read it beside the mean absolute error.
     """
     keys = [*GROUPS, "phase"]
@@ -62,12 +68,13 @@ def volume_agreement(volumes: pd.DataFrame, confidence: float) -> pd.DataFrame:
     grouped = volumes.assign(missed=missed).groupby(keys, sort=True)
     spread = grouped.agg(
         true_ml=("true_ml", "mean"),
-        sd_ml=("difference_ml", "std"),
         missed=("missed", "sum"),
         num_pairs=("missed", "size"),
+        num_patients=("patient", "nunique"),
     )
+    spread["sd_ml"] = spread_of_a_new_patient(volumes, keys)
     table = means.merge(spread.reset_index(), on=keys).drop(columns="class_index")
-    half = AGREEMENT * table["sd_ml"]
+    half = widening(table["num_patients"].to_numpy()) * table["sd_ml"]
     table = table.assign(agreement_low=table["difference_ml"] - half, agreement_high=table["difference_ml"] + half)
     names = {"difference_ml": "bias_ml", "difference_ml_low": "bias_ml_low", "difference_ml_high": "bias_ml_high"}
     order = [
@@ -77,6 +84,7 @@ def volume_agreement(volumes: pd.DataFrame, confidence: float) -> pd.DataFrame:
         "phase",
         "missed",
         "num_pairs",
+        "num_patients",
         "true_ml",
         *names.values(),
         "sd_ml",
@@ -85,11 +93,32 @@ def volume_agreement(volumes: pd.DataFrame, confidence: float) -> pd.DataFrame:
     return table.rename(columns=names)[order]
 
 
+def spread_of_a_new_patient(volumes: pd.DataFrame, keys: list[str]) -> pd.Series:
+    """Return the standard deviation of one difference of a new patient, from several of each known one.
+
+    It is that between patients' means, plus what averaging took from within patients (Bland & Altman 1999, section 5).
+    Not a number where there is one patient.
+    """
+    patients = volumes.groupby([*keys, "patient"], sort=True)["difference_ml"].agg(["mean", "size", "var"])
+    free = patients["size"] - 1
+    patients = patients.assign(free=free, squares=free * patients["var"].fillna(0), share=1 / patients["size"])
+    grouped = patients.groupby(keys, sort=True)
+    within = grouped["squares"].sum() / grouped["free"].sum().clip(lower=1)
+    return np.sqrt(grouped["mean"].var() + (1 - grouped["share"].mean()) * within)
+
+
+def widening(num_patients: np.ndarray) -> Floats:
+    """Return how many standard deviations a new patient may lie off, if so many were seen; NaN for one."""
+    known = np.where(num_patients > 1, num_patients, np.nan)
+    return np.asarray(stdtrit(known - 1, (1 + AGREEMENT) / 2) * np.sqrt(1 + 1 / known))
+
+
 def ejection_fractions(volumes: pd.DataFrame) -> pd.DataFrame:
     """Return true and predicted ejection fraction, in percent, of every cell, ventricle and patient with both phases.
 
     A patient with several volumes of one phase, or whose true cavity is empty at either, has none. ``error_points`` is
-    at most WORST_POINTS; ``difference_points`` is missing where a phase is missed.
+    at most WORST_POINTS; ``difference_points`` is cut to as much on either side, since a predicted end-diastole of few
+    voxels would outweigh all other patients, and missing where a phase is missed.
     """
     phase = volumes["phase"].str.upper()
     chosen = volumes["class_name"].map(is_cavity).astype(bool) & phase.isin([DIASTOLE, SYSTOLE])
@@ -107,8 +136,8 @@ def ejection_fractions(volumes: pd.DataFrame) -> pd.DataFrame:
     is_found = (both["predicted_ml_ED"] > 0) & (both["predicted_ml_ES"] > 0)
     true = 100 * (1 - both["true_ml_ES"] / both["true_ml_ED"])
     predicted = 100 * (1 - both["predicted_ml_ES"] / both["predicted_ml_ED"].where(is_found))
-    difference = (predicted - true).where(is_found)
-    error = difference.abs().clip(upper=WORST_POINTS).fillna(WORST_POINTS)
+    difference = (predicted - true).where(is_found).clip(-WORST_POINTS, WORST_POINTS)
+    error = difference.abs().fillna(WORST_POINTS)
     return both[keys].assign(
         true_points=true, predicted_points=predicted.where(is_found), difference_points=difference, error_points=error
     )

@@ -3,7 +3,7 @@
     python -m benchmarks.surface_distances
 
 What is measured is the truth, shifted by two rows and one column as a good network errs, and the same with a hundredth
-of all pixels in a random class, as an untrained one does: the time grows with the window that holds a structure. The
+of all pixels in a random class, as an untrained one does: the time grows with the surface voxels of the two masks. The
 demo's test set stands against one of its cells; volumes of ACDC's size (10 slices of 224 px) stand for themselves.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.networks import rounds_and_jobs
+from benchmarks.networks import jobs
 from trainables.config import DataConfig, PhantomConfig
 from trainables.data.slices import SliceStore, open_store
 from trainables.finetune import run_and_commit
@@ -24,13 +24,13 @@ from trainables.scoring import score_cases
 
 FULL_SIZE = PhantomConfig(num_patients=20, num_slices=10, num_frames=2, height=216, width=256, spacing_mm=1.4)
 NOISE = 0.01
+ROUNDS = 5
 Labels = npt.NDArray[np.uint8]
 
 
 def main() -> None:
     """Print how long distances take, and what share of a cell that is."""
-    rounds, jobs = rounds_and_jobs(__doc__ or "", 5)
-    job = jobs["demo's model"]
+    job = jobs(["demo"], ())["demo"]
     run_and_commit(job)  # warms up
     started = time.perf_counter()
     run_and_commit(job)
@@ -40,7 +40,7 @@ def main() -> None:
     for name, store in {"demo": open_store(job.data, job.compute.cache), "224 px": large}.items():
         num_volumes = len(store.volumes("test"))
         for kind, masks in predictions(store).items():
-            seconds = distance_seconds(store, masks, rounds)
+            seconds = distance_seconds(store, masks)
             share = f", {seconds / cell:.1%} of a cell of {cell:.2f} s" if name == "demo" else ""
             print(f"{name}, {kind}: {1000 * seconds / num_volumes:.1f} ms a volume, {num_volumes} volumes{share}")
 
@@ -54,12 +54,12 @@ def predictions(store: SliceStore) -> dict[str, Labels]:
     return {"shifted": shifted, "noisy": np.where(generator.random(truth.shape) < NOISE, random, shifted)}
 
 
-def distance_seconds(store: SliceStore, masks: Labels, rounds: int) -> float:
+def distance_seconds(store: SliceStore, masks: Labels) -> float:
     """Return the median of what scoring takes with distances beyond what it takes without."""
     truth = torch.from_numpy(np.asarray(store.masks[store.rows("test")]))
     counts = slice_counts(torch.from_numpy(masks), truth, store.num_classes).numpy()
     found = []
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         started = time.perf_counter()
         score_cases("cell", store, counts, list(masks))
         between = time.perf_counter()

@@ -1,12 +1,18 @@
-"""What benchmarks write is what a sweep writes: results that the report reads without a warning of its own."""
+"""What benchmarks write is what a sweep writes, which the report reads without a warning of its own, and all of them start."""
 
+import ast
+import importlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from analysis.load import load_results
 from benchmarks.analysis import NUM_PATIENTS, NUM_POINTS, write_sweep
+from benchmarks.networks import NETWORKS
 from trainables.results import SCHEMAS, read_table
+
+BENCHMARKS = sorted(path for path in (Path(__file__).parents[1] / "benchmarks").glob("*.py") if path.stem != "__init__")
 
 
 @pytest.fixture(scope="module")
@@ -32,3 +38,31 @@ def test_the_sweep_of_the_reports_benchmark_is_whole(sweep: Path):
     assert len(results.curves) == 50 * NUM_POINTS
     assert results.cases["patient"].nunique() == NUM_PATIENTS
     assert set(results.cells["arm"]) == {"arm-0", "arm-1"}
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+def test_every_benchmark_can_be_imported(path: Path):
+    assert importlib.import_module(f"benchmarks.{path.stem}").__doc__
+
+
+def test_every_network_that_a_benchmark_names_exists():
+    named = {name for path in BENCHMARKS for name in networks_named(ast.parse(path.read_text()))}
+    assert "demo" in named  # or this test finds none at all
+    assert named <= NETWORKS.keys()
+
+
+def networks_named(tree: ast.AST) -> Iterator[str]:
+    """What code asks networks.jobs for, and what it takes from the answer, where both are written out."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="jobs"), args=[ast.List(elts=names), *_]):
+                yield from (name.value for name in names if isinstance(name, ast.Constant))
+            case ast.Subscript(value=ast.Name(id="jobs") | ast.Call(func=ast.Name(id="jobs")), slice=ast.Constant()):
+                yield node.slice.value
+
+
+@pytest.mark.parametrize(
+    "code", ['jobs["demo\'s model"]', 'jobs(["demo\'s model"], ())', 'jobs(x, y)["demo\'s model"]']
+)
+def test_a_network_that_does_not_exist_is_found(code: str):
+    assert list(networks_named(ast.parse(code))) == ["demo's model"]

@@ -40,14 +40,11 @@ def score_cases(
     cases = []
     for volume, per_class in zip(volumes, volume_counts, strict=True):
         own = slice(volume.start, volume.stop)
-        truth = store.masks[rows[own]] if predicted is not None else None
+        masks = None if predicted is None else (np.stack(predicted[own]), store.masks[rows[own]])
         for index, row in enumerate(per_class):
             found = _case(cell_id, volume, index + 1, names[index]) | _counts(row)
             found |= _slice_scores(counts[own, index + 1])
-            if predicted is None or truth is None:
-                cases.append(found | NOT_MEASURED)
-            else:
-                cases.append(found | _distances(np.stack(predicted[own]), truth, index + 1, volume))
+            cases.append(found | (_distances(*masks, index + 1, volume) if masks else NOT_MEASURED))
     patients = [volume.patient for volume in volumes]
     scores = {
         "test_dice": patient_mean(dice(volume_counts), patients),

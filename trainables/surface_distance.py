@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import distance_transform_edt
+from scipy.spatial import cKDTree
 
 Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 PERCENTILE = 95.0
 
 
@@ -37,8 +38,8 @@ def surface_distances(predicted: Mask, truth: Mask, spacing: Sequence[float]) ->
     if not predicted.any() or not truth.any():
         return None
     box = bounding_box(predicted | truth)  # every surface voxel lies in it, so what is nearest does too
-    ours, theirs = surface(predicted[box]), surface(truth[box])
-    to_truth, to_predicted = _distances(ours, theirs, spacing), _distances(theirs, ours, spacing)
+    ours, theirs = (_places(surface(mask[box]), spacing) for mask in (predicted, truth))
+    to_truth, to_predicted = _nearest(ours, theirs), _nearest(theirs, ours)
     hd95 = max(float(np.percentile(each, PERCENTILE)) for each in (to_truth, to_predicted))
     return SurfaceDistances(hd95, float(np.concatenate([to_truth, to_predicted]).mean()))
 
@@ -62,7 +63,16 @@ def bounding_box(mask: Mask) -> tuple[slice, ...]:
     return tuple(found)
 
 
-def _distances(start: Mask, end: Mask, spacing: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Return how far each voxel of one surface is from the nearest of another."""
-    nearest = distance_transform_edt(~end, sampling=tuple(spacing))
-    return np.asarray(nearest[start], np.float64)
+def _places(mask: Mask, spacing: Sequence[float]) -> Floats:
+    """Return where the voxels of a mask lie, (voxel, axis), in the unit of the spacing."""
+    return np.argwhere(mask) * np.asarray(spacing, np.float64)
+
+
+def _nearest(start: Floats, end: Floats) -> Floats:
+    """Return how far each place of ``start`` is from the nearest of ``end``.
+
+    Memory and time follow the number of places: a distance transform would take 51 bytes for every voxel of the window.
+    """
+    tree = cKDTree(end, balanced_tree=False, compact_nodes=False)  # on a grid up to three times as fast as the default
+    distances, _ = tree.query(start)
+    return np.asarray(distances, np.float64)

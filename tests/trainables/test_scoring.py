@@ -87,6 +87,25 @@ def test_slice_scores_are_means_over_the_slices_that_show_or_predict_the_structu
     assert (row["slice_dice"], row["slice_iou"], row["scored_slices"]) == (0.5, 0.5, 2)
 
 
+class Predictions(list[np.ndarray]):
+    """Predicted slices that count how often they are asked for."""
+
+    num_asked = 0
+
+    def __getitem__(self, key: Any) -> Any:
+        self.num_asked += 1
+        return super().__getitem__(key)
+
+
+def test_predicted_masks_are_gathered_once_a_volume_and_not_for_every_structure(tmp_path: Path, masks: Any) -> None:
+    truth, predicted = masks
+    score(tmp_path, truth, predicted, None)
+    counts = slice_counts(torch.from_numpy(predicted), torch.from_numpy(truth), 3).numpy()
+    predictions = Predictions(predicted.astype(np.uint8))
+    score_cases("cell", SliceStore(tmp_path), counts, predictions)
+    assert predictions.num_asked == 1
+
+
 def test_without_predicted_masks_all_but_the_distances_is_there(tmp_path: Path, masks: Any) -> None:
     measured = score(tmp_path, *masks, [10.0, 1.5, 2.0])
     plain = score(tmp_path, *masks, [10.0, 1.5, 2.0], measured=False)

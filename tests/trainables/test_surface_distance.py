@@ -1,5 +1,6 @@
 """Surface distances against hand calculations, a plain double loop, and MONAI."""
 
+import tracemalloc
 from itertools import product
 from math import dist, hypot, sqrt
 
@@ -132,6 +133,18 @@ def test_the_average_equals_medpys(spacing: tuple[float, float, float], assd: fl
     found = surface_distances(*blobs(), spacing)
     assert found is not None
     assert found.assd == pytest.approx(assd, rel=1e-12)
+
+
+def test_memory_follows_the_surface_and_not_the_window() -> None:
+    """A stray pixel in the corner of a picture makes its window the whole of it."""
+    one, other = np.zeros((2, 1024, 1024), bool)
+    one[400:500, 400:500] = other[402:502, 401:501] = True
+    one[0, 0] = one[-1, -1] = True
+    tracemalloc.start()
+    surface_distances(one, other, (1, 1))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 8 * one.size
 
 
 @given(one=masks, other=masks)
