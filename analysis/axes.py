@@ -68,6 +68,12 @@ def share_limits(axes: list[Axes]) -> None:
         panel.set_ylim(low, high)
 
 
+def limit_mean(panel: Axes, highest: float) -> None:
+    """Start at 0, and keep wide intervals from hiding the points: show at most twice the highest mean."""
+    top = panel.get_ylim()[1]
+    panel.set_ylim(0, min(top, 2 * highest) if highest > 0 else top)
+
+
 def limit_ratio(panel: Axes, findings: Findings) -> None:
     """Keep wide intervals from hiding the points: show at most a factor 5 beyond the most extreme ratio."""
     study = findings.convergence

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from analysis.axes import error_axis, label_axis, limit_ratio, plain_log, share_limits
+from analysis.axes import error_axis, label_axis, limit_mean, limit_ratio, plain_log, share_limits
 from analysis.captions import caption
 from analysis.distances import mean_distance
 from analysis.drawing import STYLE, Drawing, arm_id, tip
@@ -292,7 +292,7 @@ def distances_and_ejection(findings: Findings) -> Drawing | None:
         _mean_lines(panel, findings, table, column)
         label_axis(panel, findings)
         panel.set_ylabel(words)
-        panel.set_ylim(bottom=0)
+        limit_mean(panel, table.loc[table["variant"].isin(findings.headline), column].max())
     _legend(figure, axes[0], 2)
     return _drawing("distances_and_ejection", findings, figure)
 

@@ -104,7 +104,7 @@ def spread_of_a_new_patient(volumes: pd.DataFrame, keys: list[str]) -> pd.Series
     patients = patients.assign(free=free, squares=free * patients["var"].fillna(0), share=1 / patients["size"])
     grouped = patients.groupby(keys, sort=True)
     within = grouped["squares"].sum() / grouped["free"].sum().clip(lower=1)
-    return np.sqrt(grouped["mean"].var() + (1 - grouped["share"].mean()) * within)
+    return (grouped["mean"].var() + (1 - grouped["share"].mean()) * within) ** 0.5
 
 
 def widening(num_patients: np.ndarray) -> Floats:
@@ -163,4 +163,5 @@ def mean_ejection_error(fractions: pd.DataFrame, confidence: float) -> pd.DataFr
     """Return the mean error over all ventricles by variant and label count, with its interval."""
     keys = ["variant", "label_count"]
     means = fractions.groupby([*keys, "cell_id", "seed", "patient"], sort=True)["error_points"].mean().reset_index()
-    return means_by_group(means, keys, ("error_points",), confidence)
+    found = means_by_group(means, keys, ("error_points",), confidence)
+    return found.assign(error_points_high=found["error_points_high"].clip(upper=WORST_POINTS))

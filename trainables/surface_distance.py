@@ -65,7 +65,7 @@ def bounding_box(mask: Mask) -> tuple[slice, ...]:
 
 def _places(mask: Mask, spacing: Sequence[float]) -> Floats:
     """Return where the voxels of a mask lie, (voxel, axis), in the unit of the spacing."""
-    return np.argwhere(mask) * np.asarray(spacing, np.float64)
+    return np.asarray(np.argwhere(mask) * np.asarray(spacing), np.float64)
 
 
 def _nearest(start: Floats, end: Floats) -> Floats:

@@ -12,11 +12,13 @@ from analysis.best_variant import best_variant
 from analysis.claims import CANNOT_TELL, NOT_SUPPORTED, SUPPORTED, check_claims
 from analysis.conclusions import conclude, gain_over_random
 from analysis.convergence import SpeedUp
-from analysis.figures import draw_all
+from analysis.distances import mean_distance
+from analysis.figures import distances_and_ejection, draw_all
 from analysis.findings import epoch_ladder, find
 from analysis.load import load_results
 from analysis.tables import all_tables
 from analysis.uncertainty import Estimate
+from analysis.volumes import mean_ejection_error
 from trainables.results import write_rows
 
 
@@ -228,6 +230,23 @@ def test_without_validation_slices_nothing_is_said_of_convergence_and_the_report
     drawn = {drawing.name for drawing in draw_all(findings)}
     assert "error_vs_labels" in drawn
     assert "convergence" not in drawn
+
+
+def test_means_of_distances_and_ejection_are_drawn_with_their_intervals(findings):
+    level = findings.results.options.confidence
+    tables = {
+        "hd95": mean_distance(findings.distances, level),
+        "error_points": mean_ejection_error(findings.ejection_fractions, level),
+    }
+    drawing = distances_and_ejection(findings)
+    for panel, (column, table) in zip(drawing.figure.axes, tables.items(), strict=True):
+        shown = table[table["variant"].isin(findings.headline)]
+        bars = [path.vertices[:, 1] for bars in panel.collections for path in bars.get_paths()]
+        ends = shown[[f"{column}_low", f"{column}_high"]].dropna()
+        assert len(ends) >= 25
+        assert np.array(sorted(map(tuple, bars))) == pytest.approx(np.array(sorted(map(tuple, ends.to_numpy()))))
+        assert shown[column].max() < panel.get_ylim()[1] <= 2 * shown[column].max()
+    assert "95% intervals" in drawing.caption
 
 
 def test_label_counts_are_told_in_slices_and_patients_and_validation_labels_are_not_hidden(findings):

@@ -11,6 +11,7 @@ from analysis.volumes import (
     ejection_errors,
     ejection_fractions,
     is_cavity,
+    mean_ejection_error,
     spread_of_a_new_patient,
     volume_agreement,
     widening,
@@ -109,6 +110,15 @@ def test_bias_of_the_ejection_fraction_is_cut_as_its_error_is(diastole, bias):
     found = fraction(("p1", "ED", *diastole), HEART[1]).iloc[0]
     assert found["bias_where_found"] == pytest.approx(bias)
     assert found["error_points"] == pytest.approx(-bias)
+
+
+def test_no_interval_of_the_error_goes_beyond_the_largest_error():
+    """One patient is missed, and another found 10 points too low: 55 points with a wide interval."""
+    once = ejection_fractions(volumes(*HEART, ("p2", *HEART[0][1:]), ("p2", "ES", 0, 0, 400)))
+    fractions = pd.concat([once, once.assign(cell_id="d", seed="1")])
+    found = mean_ejection_error(fractions, 0.95).iloc[0]
+    assert (found["error_points"], found["error_points_high"]) == (pytest.approx(55), 100)
+    assert ejection_errors(fractions, 0.95)["error_points_high"].tolist() == [100]
 
 
 @pytest.mark.parametrize("counts", [(0, 0, 1000), (0, 10000, 1000), (1000, 9000, 0)])
