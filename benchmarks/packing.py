@@ -17,6 +17,7 @@ from benchmarks.networks import jobs, parser
 from trainables.finetune import run_and_commit
 from trainables.jobs import CellJob
 
+WARM_SECONDS = 300
 _all_are_warm: Barrier
 
 
@@ -57,7 +58,7 @@ def _pace(job: CellJob, seconds: float, number: int) -> float:
         run_and_commit(job.model_copy(update={"axes": axes}))
 
     run(0)
-    _all_are_warm.wait()
+    _all_are_warm.wait(WARM_SECONDS)  # a process that failed must not hold the others for ever
     started, count = time.perf_counter(), 0
     while time.perf_counter() < started + seconds:
         count += 1

@@ -27,13 +27,17 @@ def describe(table: Compacted) -> str:
 
 def compact_many(results: Path, say: Callable[[str], None]) -> None:
     """Merge the files of many finished cells, which are read many times as fast then; nothing depends on it."""
+    singles = sum(not is_compacted("cells", path.name) for path in (results / "cells").glob("*.parquet"))
+    if singles < COMPACTED_FROM:
+        return
     try:
-        singles = sum(not is_compacted("cells", path.name) for path in (results / "cells").glob("*.parquet"))
-        if singles >= COMPACTED_FROM:
-            compact(results)
-            say(f"merged the files of {singles:,} cells, as python -m sweep.compact does")
-    except (ResultsError, OSError) as error:
-        say(f"warning: the cells' files were not merged: {error}")
+        tables = compact(results)
+    except (Exception, KeyboardInterrupt) as error:  # said, and whatever it was, the run before it has ended well
+        say(f"warning: the cells' files were not merged: {str(error) or type(error).__name__}")
+        return
+    for problem in (problem for table in tables for problem in table.problems):
+        say(f"left as it is: {problem}")
+    say(f"merged the cells' files ({sum(table.num_files for table in tables):,}), as python -m sweep.compact does")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -60,8 +60,8 @@ def run(
                 log.write("run_ended", _end_fields(INTERRUPTED, folder))
                 raise
         code = _close(plan, board, folder, options, console, money)
-        compact_many(folder, lambda line: console.print(line, highlight=False, soft_wrap=True))
         log.write("run_ended", _end_fields(code, folder))
+    compact_many(folder, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))
     return code
 
 

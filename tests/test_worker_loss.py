@@ -32,7 +32,7 @@ STAGE += ["compute.pretraining_workers=2", "compute.max_retries=3"]
 
 def command(results: Path, cache: Path, *arguments: str) -> list[str]:
     program = [sys.executable, "-m", "sweep.data_efficiency", "--preset", "smoke", "--results", str(results)]
-    return [*program, f"compute.cache={cache}", "compute.device=cpu", *STAGE, *arguments]
+    return [*program, f"compute.cache={cache}", "compute.device=cpu", "compute.checkpoint_share=1", *STAGE, *arguments]
 
 
 def encoder(results: Path) -> dict[str, torch.Tensor]:

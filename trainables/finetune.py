@@ -191,6 +191,7 @@ def _fit(job: CellJob, network: Segmenter, train: Samples, validation: Samples) 
                 f"({config.learning_rate:g})"
             )
         _validate(job, fit, network, validation, step, loss)
+    take_step.release()
     return fit
 
 

@@ -9,6 +9,7 @@ from a stream that a restart would lose.
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -73,9 +74,10 @@ def run_stage(job: StageJob, report: Report = lambda row: None) -> None:
                 loop.save(epoch)
         try:
             report(row)
-        except BaseException:  # the run is stopped in good order: nothing of it need be lost
+        except BaseException:  # the report ends the stage, as the serial launcher's does where its time is used up
             if worker.is_first and loop.epoch_saved < epoch < job.stage.epochs:
-                loop.save(epoch)
+                with suppress(OSError):
+                    loop.save(epoch)
             raise
     wait_for_siblings(worker)
     _finish(job, worker)

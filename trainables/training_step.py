@@ -45,9 +45,16 @@ class TrainingStep:
     def __call__(self, images: Tensor, masks: Tensor) -> Tensor:
         """Take one step on images (batch, channel, row, column) and masks (batch, row, column); return the loss.
 
-        The loss holds until the next step. Raises CaptureError.
+        The loss holds until the next step. Raises CaptureError, and torch.OutOfMemoryError as a plain step does.
         """
         return self._take(images, masks) if self._graph is None else self._graph.run(self._take, images, masks)
+
+    def release(self) -> None:
+        """Give the memory of gradients and of a captured step back to others on the GPU; no step follows."""
+        self._optimizer.zero_grad(set_to_none=True)
+        if self._graph is not None:
+            self._graph = None
+            torch.cuda.empty_cache()
 
     def _take(self, images: Tensor, masks: Tensor) -> Tensor:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._config.precision == "bf16"):
@@ -99,6 +106,9 @@ class _StepGraph:
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 self._loss = step(*self._batch)
         except RuntimeError as error:
+            for cause in (error, error.__context__):  # the end of a capture may fail for what failed inside it
+                if isinstance(cause, torch.OutOfMemoryError):
+                    raise cause from None
             raise CaptureError(
                 f"the training step cannot be captured as a CUDA graph ({str(error).splitlines()[0]}); "
                 "set compute.cuda_graphs=false"

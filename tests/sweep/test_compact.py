@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from sweep import compact as command
@@ -36,12 +37,22 @@ def test_many_files_become_one_and_are_not_counted_again(folder: Path) -> None:
     assert files(folder) == 1
     assert finished_cells(folder) == {"cell-0", "cell-1", "cell-2"}
     compact_many(folder, said.append)
-    assert said == ["merged the files of 3 cells, as python -m sweep.compact does"]
+    assert said == ["merged the cells' files (9), as python -m sweep.compact does"]
 
 
-def test_a_full_disk_leaves_the_files_and_a_warning(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device"), r"[Errno 28] No space left"),
+        (pa.ArrowInvalid("broken"), "broken"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+    ],
+)
+def test_what_keeps_files_from_being_merged_is_said_and_ends_nothing(
+    error: BaseException, words: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(_: Path) -> None:
-        raise OSError(28, "No space left on device")
+        raise error
 
     said: list[str] = []
     for number in range(3):
@@ -49,4 +60,4 @@ def test_a_full_disk_leaves_the_files_and_a_warning(folder: Path, monkeypatch: p
     monkeypatch.setattr(command, "compact", full)
     compact_many(folder, said.append)
     assert files(folder) == 3
-    assert "not merged: [Errno 28] No space left" in said[0]
+    assert f"not merged: {words}" in said[0]
