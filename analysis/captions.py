@@ -61,8 +61,8 @@ CAPTIONS = {
         "phases ED and ES the mean absolute error of the ejection fraction. Bars are {level} intervals over seeds and "
         "patients, cut far above all points; arms are set slightly apart sideways. Lower is better. A structure that "
         "is missed or invented counts as the diagonal of the volume, and an ejection fraction without one of its "
-        "volumes as 100 points, so a few misses lift a mean far above the distances that were measured: their numbers are in "
-        "the tables below.",
+        "volumes as 100 points, so a few misses lift a mean far above the distances that were measured: their numbers "
+        "are in the tables below.",
         "HD95 and ejection fraction error against labelled {unit} for {num_arms} pretraining arms.",
     ),
 }
