@@ -5,8 +5,8 @@ class and patient, and their means by variant and label count.
 
 Policy. A structure that is in neither truth nor prediction has no score. One that is missed or invented has no distance
 either, and counts as the diagonal of the grid that was measured, which no distance exceeds: missing a structure never
-improves a mean. Sources: BraTS 2023 (374 mm, the diagonal of its images rounded up, for what is missed or invented);
-Maier-Hein et al. 2024 (the worst value for what is undefined). docs/scores.md has the definitions and the reasons.
+improves a mean. Source: BraTS 2023 (374 mm, the diagonal of its images rounded up, for what is missed or invented).
+docs/scores.md has the definitions and the reasons.
 """
 
 import numpy as np

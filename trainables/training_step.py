@@ -19,7 +19,7 @@ Step = Callable[[Tensor, Tensor], Tensor]
 WARMUP_STEPS = 3  # before the capture: libraries choose and allocate in them
 
 
-class CaptureError(Exception):
+class CaptureError(RuntimeError):
     """A step that cannot be captured as a CUDA graph."""
 
 

@@ -24,6 +24,7 @@ from sweep.wording import amount, size
 from trainables.encoder_store import encoder_path, record_epochs, resume_path
 from trainables.processes import DeviceError
 from trainables.results import SCHEMAS, commit_cell, open_results
+from trainables.training_step import CaptureError
 
 SUMMARY = {
     "num_slices": {"train": 64, "validation": 16, "test": 16, "pool": 200},
@@ -237,6 +238,7 @@ def test_a_finished_plan_needs_no_forecast(tmp_path: Path, monkeypatch: pytest.M
             torch.OutOfMemoryError("CUDA out of memory. Tried\nmore"),
             "timing a few steps failed by CUDA out of memory. Tried",
         ),
+        (CaptureError("the training step cannot be captured"), "failed by the training step cannot be captured"),
     ],
 )
 def test_a_device_that_cannot_be_timed_on_leaves_the_run_without_a_forecast_and_says_why(
