@@ -238,7 +238,7 @@ def test_a_finished_plan_needs_no_forecast(tmp_path: Path, monkeypatch: pytest.M
             torch.OutOfMemoryError("CUDA out of memory. Tried\nmore"),
             "timing a few steps failed by CUDA out of memory. Tried",
         ),
-        (CaptureError("the training step cannot be captured"), "failed by the training step cannot be captured"),
+        (CaptureError("it cannot be captured"), "timing a few steps failed by it cannot be captured"),
     ],
 )
 def test_a_device_that_cannot_be_timed_on_leaves_the_run_without_a_forecast_and_says_why(
