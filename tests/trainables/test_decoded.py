@@ -108,3 +108,10 @@ def test_an_empty_slice_of_channels_with_different_backgrounds_is_no_evidence() 
     shown = empty.copy()
     shown[0, 1, 2, 2] = 7
     assert is_flat(np.concatenate([empty, shown])).tolist() == [True, False]
+
+
+def test_a_slice_in_which_one_pixel_differs_is_not_flat() -> None:
+    for pixel in (0, 1, 57, 20 * 30 - 1):
+        images = np.full((2, 1, 20, 30), 7, np.int16)
+        images[1].reshape(-1)[pixel] += 1
+        assert is_flat(images).tolist() == [True, False]

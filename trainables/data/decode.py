@@ -8,6 +8,7 @@ whole numbers of that range and as float32 otherwise, so that equal images are e
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,12 @@ class Decoded:
     dtype: str  # of the image file
     mask_dtype: str
     slice_spacing: float | None = None
+
+    @cached_property
+    def ranges(self) -> tuple[tuple[float, float], ...]:
+        """The lowest and the highest value of each channel."""
+        channels = (self.images[:, channel] for channel in range(self.images.shape[1]))
+        return tuple((float(channel.min()), float(channel.max())) for channel in channels)
 
 
 @dataclass(frozen=True)
@@ -268,10 +275,9 @@ def _contrast_problems(volume: Volume, decoded: list[Decoded]) -> list[Problem]:
     """A channel that is one value everywhere has nothing to learn from, and no range to scale by."""
     problems = []
     for channel in range(decoded[0].images.shape[1]):
-        lows = {piece.images[:, channel].min() for piece in decoded}
-        highs = {piece.images[:, channel].max() for piece in decoded}
-        if len(lows | highs) == 1:
-            found = f"the value {float(lows.pop()):g} everywhere (channel {channel})"
+        values = {value for piece in decoded for value in piece.ranges[channel]}
+        if len(values) == 1:
+            found = f"the value {values.pop():g} everywhere (channel {channel})"
             remedy = "is it empty? copy it again, or exclude the case with data.exclude"
             problems.append(Problem(volume.where, found, "an image with contrast", remedy))
     return problems

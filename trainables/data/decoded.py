@@ -38,6 +38,7 @@ MEMORY_BYTES = 2**29
 SYNC_BYTES = 2**26  # written before the disk is waited for
 AHEAD = 8  # items a thread that may be started before the first of them is taken
 ALIKE = 0.01  # relative difference of spacings that count as one
+SPARSE = 101  # of so many pixels one is looked at first: a prime, so that they do not line up
 COPIES = 5  # of a file's voxels that are alive at once at most: inflated, reordered, windowed and prepared
 
 Progress = Callable[[int, int], None]
@@ -177,7 +178,9 @@ def fingerprints(images: npt.NDArray[np.generic]) -> npt.NDArray[np.uint64]:
 def is_flat(images: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
     """Return of each slice whether all its channels are one value each."""
     channels = images.reshape(*images.shape[:2], -1)
-    return np.asarray((channels == channels[..., :1]).all(axis=(1, 2)))
+    flat = np.asarray((channels[..., ::SPARSE] == channels[..., :1]).all(axis=(1, 2)))
+    flat[flat] = (channels[flat] == channels[flat][..., :1]).all(axis=(1, 2))  # few are left to look at whole
+    return flat
 
 
 def _facts(
@@ -199,8 +202,8 @@ def _facts(
         spacing_mm=first.spacing,
         dtype=first.dtype,
         mask_dtype=first.mask_dtype,
-        lowest=min(float(piece.images.min()) for piece in decoded),
-        highest=max(float(piece.images.max()) for piece in decoded),
+        lowest=min(low for piece in decoded for low, _ in piece.ranges),
+        highest=max(high for piece in decoded for _, high in piece.ranges),
         foreground_slices=int(counts.any(1).sum()),
         class_slices=tuple(int(number) for number in (counts > 0).sum(0)),
         class_pixels=tuple(int(number) for number in counts.sum(0)),
@@ -220,10 +223,9 @@ def _joined_id(arrays: Sequence[npt.NDArray[Any]]) -> str:
 
 def _class_counts(labels: npt.NDArray[np.uint8], num_classes: int) -> npt.NDArray[np.int64]:
     """Return how many pixels each slice has of each foreground class: (slice, num_classes - 1)."""
-    counts = [
-        [np.count_nonzero(each == label) for label in range(1, num_classes)] for each in labels[foreground_box(labels)]
-    ]
-    return np.array(counts, dtype=np.int64).reshape(len(labels), num_classes - 1)
+    inside = np.ascontiguousarray(labels[foreground_box(labels)])
+    counts = [[np.count_nonzero(each) for each in inside == label] for label in range(1, num_classes)]
+    return np.array(counts, dtype=np.int64).reshape(num_classes - 1, len(labels)).T
 
 
 class GrowingArray:

@@ -24,6 +24,7 @@ MEAN, DEVIATION = 0.25, 0.25
 """Where a z-score is stored: what networks are given subtracts and divides by these again (``batches``)."""
 
 CHUNK = 32  # slices that are resampled at once: bounds the memory that a cine takes
+COUNTED = 2**18  # values that are counted at once: bounds the memory that a cine takes, and stays in the cache
 GRID = np.linspace(0, 100, 2001)  # percentiles by which a volume stands in the pooled ones
 ENDS_HALVED = np.concatenate([[0.5], np.ones(len(GRID) - 2), [0.5]])  # so that those of one volume stay what they are
 
@@ -41,10 +42,11 @@ def percentiles(values: npt.NDArray[np.generic], wanted: Sequence[float] | Float
 
 def _counted(values: npt.NDArray[np.generic], wanted: Floats) -> Floats:
     """Find percentiles of int16 values from how often each occurs."""
-    lowest = int(values.min())
-    counts = np.zeros(int(values.max()) - lowest + 1, np.int64)
-    for part in np.array_split(values.ravel(), max(1, values.size // 2**20)):  # bounds the memory that a cine takes
-        above = torch.from_numpy(np.subtract(part, lowest, dtype=np.int32))
+    lowest, highest = int(values.min()), int(values.max())
+    dtype = np.int16 if highest - lowest <= np.iinfo(np.int16).max else np.int32
+    counts = np.zeros(highest - lowest + 1, np.int64)
+    for part in np.array_split(values.ravel(), max(1, values.size // COUNTED)):
+        above = torch.from_numpy(np.subtract(part, lowest, dtype=dtype))
         counts += torch.bincount(above, minlength=len(counts)).numpy()  # numpy's counts 8-byte numbers alone
     below = np.cumsum(counts)
     position = wanted / 100 * (values.size - 1)
@@ -57,7 +59,7 @@ def volume_constants(decoded: Sequence[Decoded], config: DataConfig, where: str)
     """Return a volume's own constants for each channel. Raises DataError where a channel has no range."""
     found = []
     for channel in range(decoded[0].images.shape[1]):
-        values = np.concatenate([piece.images[:, channel].ravel() for piece in decoded])
+        values = _values(decoded, channel)
         if config.intensity == "volume-zscore":
             found.append((float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))))
         else:
@@ -68,6 +70,12 @@ def volume_constants(decoded: Sequence[Decoded], config: DataConfig, where: str)
             remedy = "exclude it with data.exclude, or use data.intensity=volume-zscore"
             raise DataError(Problem(where, reason, "an image with contrast", remedy))
     return tuple(found)
+
+
+def _values(decoded: Sequence[Decoded], channel: int) -> npt.NDArray[np.generic]:
+    """Return all values of a channel, one after another; those of a single piece are not copied."""
+    pieces = [piece.images[:, channel].ravel() for piece in decoded]
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,7 @@ class Distribution:
 def distribution(decoded: Sequence[Decoded]) -> Distribution:
     """Summarise a volume for ``pooled_constants``."""
     channels = range(decoded[0].images.shape[1])
-    values = [np.concatenate([piece.images[:, channel].ravel() for piece in decoded]) for channel in channels]
+    values = [_values(decoded, channel) for channel in channels]
     return Distribution(np.stack([percentiles(each, GRID) for each in values]), values[0].size)
 
 
