@@ -8,11 +8,12 @@ and forward, loss, backward, clipping and Adam on a ready batch.
 
 import statistics
 import time
+from collections.abc import Callable
 
 import torch
 
 from benchmarks.networks import rounds_and_jobs
-from trainables.data.batches import Samples, finetune_batch
+from trainables.data.batches import Samples, finetune_batch, finetune_batches
 from trainables.data.slices import open_store
 from trainables.finetune import build_network, load_parts
 from trainables.jobs import CellJob
@@ -31,20 +32,23 @@ def main() -> None:
 
 
 def measure(job: CellJob, rounds: int) -> tuple[float, float]:
-    """Return the median seconds of a batch and of a model step."""
+    """Return the median seconds of a batch and of a model step, from runs of STEPS."""
     device = this_worker(job.compute).device
     train = load_parts(open_store(job.data, job.compute.cache), device)["train"]
     step = ModelStep(job, train)
     generator = torch.Generator().manual_seed(0)
 
-    def batch() -> None:
-        finetune_batch(train, job.finetune.batch_size, job.finetune.views, generator)
+    def batches() -> None:
+        for _ in finetune_batches(train, STEPS, job.finetune.batch_size, job.finetune.views, generator):
+            pass
 
-    batches, steps = [], []
-    for _ in range(rounds + 1):  # the first round warms up
-        batches.append(seconds(batch, device))
-        steps.append(seconds(step, device))
-    return statistics.median(batches[1:]), statistics.median(steps[1:])
+    def steps() -> None:
+        for _ in range(STEPS):
+            step()
+
+    measured = [(seconds(batches, device), seconds(steps, device)) for _ in range(rounds + 1)]
+    batch, whole = (statistics.median(each) for each in zip(*measured[1:], strict=True))  # the first round warms up
+    return batch / STEPS, whole / STEPS
 
 
 class ModelStep:
@@ -73,15 +77,13 @@ class ModelStep:
         self.optimizer.step()
 
 
-def seconds(run: object, device: torch.device) -> float:
-    """Mean seconds of a call over STEPS calls."""
-    assert callable(run)
+def seconds(run: Callable[[], None], device: torch.device) -> float:
+    """Seconds of a call."""
     started = time.perf_counter()
-    for _ in range(STEPS):
-        run()
+    run()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return (time.perf_counter() - started) / STEPS
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from trainables.config import DataConfig, FinetuneConfig, content_hash
-from trainables.data.batches import Samples, finetune_batch, from_slices, network_input
+from trainables.data.batches import Samples, finetune_batches, from_slices, network_input
 from trainables.data.slices import SliceStore, open_store
 from trainables.data.splits import PARTS, LabelSubset, label_order, take_labels
 from trainables.examples import Mask, choose_slices, prediction_rows, slice_rows
@@ -207,10 +207,11 @@ def train_block(
     """Take ``num_steps`` optimiser steps and return their mean loss; waits for the device once, at the end."""
     network.train()
     total = torch.zeros((), device=train.device)
-    for step in range(first_step, first_step + num_steps):
+    batches = finetune_batches(train, num_steps, config.batch_size, config.views, generator)
+    for step, batch in enumerate(batches, first_step):
         factor = warmup_cosine(step, config.steps, config.warmup_fraction * config.steps)
         take_step.set_learning_rate(config.learning_rate * factor)
-        total += take_step(*finetune_batch(train, config.batch_size, config.views, generator))
+        total += take_step(*batch)
     return float(total) / num_steps
 
 
@@ -252,8 +253,9 @@ def evaluate(network: Segmenter, samples: Samples, config: FinetuneConfig, kept:
         images, truth = network_input(samples.take(indices)), samples.take_targets(indices)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             logits = network(images)
+        logits = logits.contiguous()  # each class's plane whole: what follows looks at classes, not at pixels
         loss.add(logits, truth)
-        predicted = logits.argmax(1)
+        predicted = logits.max(1).indices
         counts.append(slice_counts(predicted, truth, network.num_classes))
         if places := [place for place, position in enumerate(indices.tolist()) if position in kept]:
             chosen = predicted[places].to(torch.uint8).cpu().numpy()

@@ -17,10 +17,12 @@ Counts = npt.NDArray[np.int64]
 
 def slice_counts(predicted: Tensor, truth: Tensor, num_classes: int) -> Tensor:
     """Count per slice and class, background first: (slice, num_classes, 3) int64 from (slice, row, column) labels."""
-    classes = torch.arange(num_classes, device=truth.device)[None, :, None, None]
-    is_predicted, is_true = predicted[:, None] == classes, truth[:, None] == classes
-    positives = (is_predicted & is_true).sum((2, 3))
-    return torch.stack([positives, is_predicted.sum((2, 3)) - positives, is_true.sum((2, 3)) - positives], -1)
+    slices = torch.arange(len(truth), device=truth.device)[:, None, None]
+    pairs = (slices * num_classes + truth) * num_classes + predicted  # which slice, true and predicted class
+    counts = torch.bincount(pairs.flatten(), minlength=len(truth) * num_classes**2)
+    confusion = counts.view(-1, num_classes, num_classes)  # (slice, true, predicted)
+    positives = confusion.diagonal(dim1=1, dim2=2)
+    return torch.stack([positives, confusion.sum(1) - positives, confusion.sum(2) - positives], -1)
 
 
 def dice(counts: Counts) -> npt.NDArray[np.float64]:
@@ -72,9 +74,9 @@ class SoftJaccard:
     def add(self, logits: Tensor, truth: Tensor) -> None:
         """Add (batch, class, row, column) logits and (batch, row, column) labels."""
         probability = logits.float().softmax(1)
-        true = torch.nn.functional.one_hot(truth, logits.shape[1]).movedim(-1, 1).to(probability.dtype)
+        is_true = truth[:, None] == torch.arange(logits.shape[1], device=logits.device)[:, None, None]
         axes = (0, 2, 3)
-        self._sums += torch.stack([(probability * true).sum(axes), probability.sum(axes), true.sum(axes)])
+        self._sums += torch.stack([(probability * is_true).sum(axes), probability.sum(axes), is_true.sum(axes)])
 
     def loss(self) -> float:
         """Return the loss of everything added."""

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from trainables.data.batches import (
     Samples,
     epoch_batches,
     finetune_batch,
+    finetune_batches,
     from_natural,
     from_slices,
     network_input,
@@ -44,6 +46,25 @@ def test_a_mask_stays_with_its_image() -> None:
     assert images.shape == (16, 1, 8, 8)
     assert torch.allclose(images[:, 0] * 0.25 + 0.25, masks.float(), atol=1e-3)  # the fixed scaling, undone
     assert len(masks.unique()) == 4
+
+
+@pytest.mark.parametrize("recipe", [{}, {"set": "byol-second"}])
+@pytest.mark.parametrize("at_once", [1, 3, 100])
+def test_batches_made_together_are_those_made_one_after_another(
+    recipe: dict[str, Any], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slices = np.random.default_rng(0).random((9, 20, 20))
+    samples = samples_of(slices, (slices > 0.5).astype(np.uint8))
+    views = ViewConfig.model_validate(recipe)
+    generators = [torch.Generator().manual_seed(5) for _ in range(2)]
+    monkeypatch.setattr("trainables.data.batches.MADE_AT_ONCE", 4 * 400 * at_once)
+    together = list(finetune_batches(samples, 7, 4, views, generators[0]))
+    assert len(together) == 7
+    for images, masks in together:
+        alone = finetune_batch(samples, 4, views, generators[1])
+        assert torch.allclose(images, alone[0], rtol=0, atol=0 if not recipe else 1e-5)  # a blur sums in another order
+        assert torch.equal(masks, alone[1])
+    assert torch.equal(*(generator.get_state() for generator in generators))
 
 
 def test_few_labels_still_fill_a_batch() -> None:

@@ -48,24 +48,37 @@ class Views:
 
 
 def draw_views(config: ViewConfig, batch_size: int, rows: int, columns: int, generator: torch.Generator) -> Views:
-    """Draw the parameters of each sample of a batch of (rows, columns) images.
+    """Draw the parameters of each sample of a batch of (rows, columns) images."""
+    return views_from(config, draw_uniform(config, batch_size, generator), rows, columns)
+
+
+def draw_uniform(config: ViewConfig, batch_size: int, generator: torch.Generator) -> Tensor:
+    """Draw what the views of a batch are made from: (14, batch) numbers from 0 to 1.
 
     What a recipe leaves out draws nothing, so that other recipes' views stay as they are.
     """
-    uniform = torch.rand(8, batch_size, generator=generator)
+    optional = (
+        config.vertical_flip_probability,
+        config.saturation,
+        config.grey_probability,
+        config.blur_probability,
+        config.blur_probability,  # how strong
+        config.solarise_probability,
+    )
+    drawn = [torch.rand(8, batch_size, generator=generator)]
+    drawn += [
+        torch.rand(1, batch_size, generator=generator) if used else torch.zeros(1, batch_size) for used in optional
+    ]
+    return torch.cat(drawn)
+
+
+def views_from(config: ViewConfig, uniform: Tensor, rows: int, columns: int) -> Views:
+    """Return the parameters that ``draw_uniform``'s numbers stand for; batches may be joined along their last axis."""
     area = rows * columns * torch.lerp(*_pair(config.crop_scale), uniform[0])
     ratio = torch.lerp(*_pair((math.log(config.crop_ratio[0]), math.log(config.crop_ratio[1]))), uniform[1]).exp()
     width = (area * ratio).sqrt().round().clamp(1, columns)
     height = (area / ratio).sqrt().round().clamp(1, rows)
     coloured = (uniform[5] < config.colour_probability).float()
-
-    def draw(is_used: float) -> Tensor:
-        return torch.rand(batch_size, generator=generator) if is_used else torch.zeros(batch_size)
-
-    vertical_flip = draw(config.vertical_flip_probability) < config.vertical_flip_probability
-    saturation = 1 + coloured * config.saturation * (2 * draw(config.saturation) - 1)
-    is_grey = draw(config.grey_probability) < config.grey_probability
-    is_blurred = draw(config.blur_probability) < config.blur_probability
     return Views(
         top=(uniform[2] * (rows - height + 1)).floor().clamp(max=rows - 1),
         left=(uniform[3] * (columns - width + 1)).floor().clamp(max=columns - 1),
@@ -74,10 +87,10 @@ def draw_views(config: ViewConfig, batch_size: int, rows: int, columns: int, gen
         flip=uniform[4] < config.flip_probability,
         brightness=coloured * config.brightness * (2 * uniform[6] - 1),
         contrast=1 + coloured * config.contrast * (2 * uniform[7] - 1),
-        vertical_flip=vertical_flip,
-        saturation=saturation * ~is_grey,
-        blur_sigma=is_blurred * torch.lerp(*_pair(config.blur_sigma), draw(config.blur_probability)),
-        solarised=draw(config.solarise_probability) < config.solarise_probability,
+        vertical_flip=uniform[8] < config.vertical_flip_probability,
+        saturation=(1 + coloured * config.saturation * (2 * uniform[9] - 1)) * (uniform[10] >= config.grey_probability),
+        blur_sigma=(uniform[11] < config.blur_probability) * torch.lerp(*_pair(config.blur_sigma), uniform[12]),
+        solarised=uniform[13] < config.solarise_probability,
     )
 
 
@@ -93,7 +106,7 @@ def view_images(images: Tensor, views: Views, size: int) -> Tensor:
     mean = result.mean((1, 2, 3), keepdim=True)
     contrast = placed.contrast.to(images)[:, None, None, None]
     brightness = placed.brightness.to(images)[:, None, None, None]
-    result = (result - mean) * contrast + mean + brightness
+    result = result.sub_(mean).mul_(contrast).add_(mean).add_(brightness)  # in place: memory is what this waits for
     if bool((views.saturation != 1).any()):
         result = saturate(result, placed.saturation)
     if bool(views.blur_sigma.any()):
@@ -119,23 +132,22 @@ def _nearest(views: Views, shape: tuple[int, int], size: int) -> tuple[Tensor, T
 
 
 def _matrices(views: Views, shape: torch.Size, size: int) -> tuple[Tensor, Tensor]:
-    rows = _resize_matrix(views.top, views.height, shape[0], size)
-    columns = _resize_matrix(views.left, views.width, shape[1], size)
-    rows = torch.where(views.vertical_flip[:, None, None], rows.flip(1), rows)
-    return rows, torch.where(views.flip[:, None, None], columns.flip(1), columns)
+    rows = _resize_matrix(views.top, views.height, views.vertical_flip, shape[0], size)
+    return rows, _resize_matrix(views.left, views.width, views.flip, shape[1], size)
 
 
-def _resize_matrix(start: Tensor, length: Tensor, num_input: int, size: int) -> Tensor:
+def _resize_matrix(start: Tensor, length: Tensor, flip: Tensor, num_input: int, size: int) -> Tensor:
     """Weights (batch, size, num_input) of the anti-aliased bilinear resize of ``length`` pixels from ``start``.
 
     A triangle filter about each output pixel's centre, widened by the factor of shrinking, cut at the crop's border
-    and normalised: what torch's ``interpolate(antialias=True)`` computes.
+    and normalised: what torch's ``interpolate(antialias=True)`` computes. ``flip`` turns the output pixels round.
     """
-    scale = (length / size)[:, None, None]
-    support = scale.clamp(min=1)
-    centre = start[:, None, None] + (torch.arange(size, device=start.device) + 0.5)[None, :, None] * scale
+    start, length = start[:, None, None], length[:, None, None]
+    scale = length / size
+    centre = start + (torch.arange(size, device=start.device) + 0.5)[None, :, None] * scale
+    centre = torch.where(flip[:, None, None], centre.flip(1), centre)
     pixel = (torch.arange(num_input, device=start.device) + 0.5)[None, None, :]
-    weights = (1 - (pixel - centre).abs() / support).clamp(min=0)
-    inside = (pixel > start[:, None, None]) & (pixel < (start + length)[:, None, None])
-    weights = weights * inside
-    return weights / weights.sum(-1, keepdim=True)
+    inside = (pixel > start) & (pixel < start + length)
+    distance = (pixel - centre).abs_().div_(scale.clamp(min=1))
+    weights = torch.sub(1, distance, out=distance).clamp_(min=0).mul_(inside)
+    return weights.div_(weights.sum(-1, keepdim=True))

@@ -15,11 +15,14 @@ import torch
 from torch import Tensor
 
 from trainables.config import ViewConfig
-from trainables.data.augment import draw_views, view_images, view_masks
+from trainables.data.augment import draw_uniform, draw_views, view_images, view_masks, views_from
 from trainables.placement import rows_to_device
 
 PIXEL_MEAN, PIXEL_STD = 0.25, 0.25
 """Roughly centre and scale of a percentile-scaled slice; fixed, so that nothing is measured on data."""
+
+MADE_AT_ONCE = 2**18
+"""Values of the batches that are made at once: of small images several batches, of large ones one."""
 
 DEVICE_SHARE = 0.2
 """A store that takes less of a GPU's free memory is copied there; several workers may share the GPU."""
@@ -59,7 +62,7 @@ class Samples:
 
 def network_input(images: Tensor) -> Tensor:
     """Scale images of range 0 to 1 for the network, in the memory layout that convolutions are fastest in."""
-    return ((images - PIXEL_MEAN) / PIXEL_STD).contiguous(memory_format=torch.channels_last)
+    return (images - PIXEL_MEAN).div_(PIXEL_STD).contiguous(memory_format=torch.channels_last)
 
 
 def from_slices(
@@ -96,15 +99,34 @@ def _shared(array: npt.NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(array)
 
 
+def finetune_batches(
+    samples: Samples, num_batches: int, batch_size: int, views: ViewConfig, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield augmented batches drawn with replacement: input (batch, channel, row, column), masks (batch, row, column).
+
+    Several small ones are made at once, since a small tensor costs as much time as a larger one. The draws are those of
+    one batch after another, and no view depends on another, so how many are made at once changes no number by more than
+    rounding.
+    """
+    rows, columns = samples.images.shape[-2:]
+    at_once = max(1, MADE_AT_ONCE // (batch_size * samples.images[0].numel()))
+    for start in range(0, num_batches, at_once):
+        drawn = []
+        for _ in range(min(at_once, num_batches - start)):
+            chosen = torch.randint(len(samples), (batch_size,), generator=generator)
+            drawn.append((chosen, draw_uniform(views, batch_size, generator)))
+        indices, uniform = (torch.cat(each, -1) for each in zip(*drawn, strict=True))
+        parameters = views_from(views, uniform, rows, columns)
+        masks = view_masks(samples.take_targets(indices), parameters, rows)
+        images = network_input(view_images(samples.take(indices), parameters, rows))
+        yield from zip(torch.split(images, batch_size), torch.split(masks, batch_size), strict=True)
+
+
 def finetune_batch(
     samples: Samples, batch_size: int, views: ViewConfig, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draw an augmented batch with replacement: input (batch, channel, row, column), masks (batch, row, column)."""
-    indices = torch.randint(len(samples), (batch_size,), generator=generator)
-    rows, columns = samples.images.shape[-2:]
-    drawn = draw_views(views, batch_size, rows, columns, generator)
-    masks = view_masks(samples.take_targets(indices), drawn, rows)
-    return network_input(view_images(samples.take(indices), drawn, rows)), masks
+    """Draw one batch as ``finetune_batches`` does."""
+    return next(finetune_batches(samples, 1, batch_size, views, generator))
 
 
 def random_view(

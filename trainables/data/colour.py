@@ -27,7 +27,8 @@ def saturate(images: Tensor, factors: Tensor) -> Tensor:
 def blur(images: Tensor, sigmas: Tensor, largest: float) -> Tensor:
     """Return images under a Gaussian blur of sigma pixels, reflected at the border; 0 leaves a sample as it is.
 
-    The kernel reaches three times the batch's ``largest`` sigma, which is told so that no GPU has to be waited for.
+    A sample's kernel reaches three times its sigma, whatever its batch. ``largest`` of them is told, so that no GPU has
+    to be waited for.
     """
     rows, columns = (_blur_matrix(sigmas, size, largest).to(images) for size in images.shape[-2:])
     return rows[:, None] @ images @ columns[:, None].transpose(-1, -2)
@@ -38,7 +39,8 @@ def _blur_matrix(sigmas: Tensor, size: int, largest: float) -> Tensor:
     device = sigmas.device
     reach = min(math.ceil(3 * largest), size - 1)
     offsets = torch.arange(-reach, reach + 1, device=device)
-    kernel = torch.exp(-0.5 * (offsets / sigmas.clamp(min=1e-3)[:, None]) ** 2)
+    sigmas = sigmas.clamp(min=1e-3)[:, None]
+    kernel = torch.exp(-0.5 * (offsets / sigmas) ** 2) * (offsets.abs() <= (3 * sigmas).ceil())
     kernel = kernel / kernel.sum(1, keepdim=True)  # (batch, offset)
     source = (torch.arange(size, device=device)[:, None] + offsets).abs()
     source = torch.where(source >= size, 2 * (size - 1) - source, source)  # (row, offset), reflected
