@@ -25,7 +25,7 @@ from trainables.data.phantom import write_phantom
 from trainables.data.splits import PARTS, SliceOrigin, as_nnunet_split, split_patients
 from trainables.data.unlabelled import pool_volumes
 
-STORE_VERSION = 7  # of the files in a store's folder: another version is decoded anew
+STORE_VERSION = 8  # of the files in a store's folder: another version is decoded anew
 
 
 @dataclass(frozen=True)
