@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from trainables.config import RECIPE_VERSION, NaturalConfig, content_hash
-from trainables.data.cache import built_once, cache_root
+from trainables.data.cache import cache_root, opened
 from trainables.data.cases import files_below
 from trainables.data.dataset import DataError, Problem
 from trainables.data.decoded import GrowingArray, Progress, in_parallel, without_errors
@@ -75,7 +75,8 @@ def open_natural(
     listing = _list_images(config) if config.root is not None else []
     stamps = [(DECODING, *_stamp(path)) for path, _ in listing]
     key = f"natural-{content_hash(config, stamps, RECIPE_VERSION)}"
-    store = NaturalStore(built_once(cache_root(cache), key, partial(_build, config, listing, progress)))
+    build = partial(_build, config, listing, progress)
+    store = opened(cache_root(cache), key, build, NaturalStore, [config.root] if config.root else [])
     if expected_id not in (None, store.data_id):
         raise DataError(
             f"the images in {config.root or 'the procedural set'} have id {store.data_id} here, but the run was "
@@ -169,6 +170,9 @@ def _write_images(config: NaturalConfig, paths: list[Path], target: Path, progre
 def _decode(path: Path, size: int) -> npt.NDArray[np.uint8]:
     """Shrink the shorter side to ``size`` with an anti-aliasing filter and crop the centre."""
     try:
+        with Image.open(path) as image:
+            if image.format == "PNG":
+                image.verify()  # decoding passes over the checksums of the pixels, and over a missing end
         with Image.open(path) as image:
             colours = _in_colour(image, path)
             fitted = ImageOps.fit(colours, (size, size), method=Image.Resampling.BICUBIC)
