@@ -46,13 +46,14 @@ def opened(
 
 
 def _hold(folder: Path) -> Callable[[], None]:
-    """Keep a folder from being pruned; return what lets it go. Nobody prunes a cache that cannot be written."""
+    """Keep a folder from being pruned; return what lets it go. Without locks or files of its own it is not kept."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(lock_of_use(folder), os.O_CREAT | os.O_RDWR, 0o666)
+        handle = os.open(lock_of_use(folder), os.O_CREAT | os.O_RDONLY, 0o644)  # another user's may be read, too
     except OSError:
         return lambda: None
-    fcntl.flock(handle, fcntl.LOCK_SH)
+    with contextlib.suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_SH)
     return lambda: os.close(handle)
 
 
