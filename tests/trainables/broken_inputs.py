@@ -305,6 +305,11 @@ NIFTI = (
         *(SECOND, r"a channel of shape \(10, 12, 2\)", r"\(10, 12, 3\), the shape of", "image's grid"),
     ),
     Broken(
+        *("one bright voxel in the second channel", "nnunet-channels"),
+        set_voxels(SECOND, lambda array: put(9)(array * 0)),
+        *(SECOND, "99.5th percentile 0 in channel 1", "an image with contrast", "volume-zscore"),
+    ),
+    Broken(
         *("constant second channel", "nnunet-channels", set_voxels(SECOND, lambda array: array * 0 + 5), SECOND),
         *(r"the value 5 everywhere \(channel 1\)", "an image with contrast", "exclude the case"),
     ),

@@ -294,7 +294,5 @@ def _contrast_problems(volume: Volume, decoded: list[Decoded]) -> list[Problem]:
         if len(values) == 1:
             found = f"the value {values.pop():g} everywhere (channel {channel})"
             remedy = "is it empty? copy it again, or exclude the case with data.exclude"
-            files = volume.pieces[0].images
-            where = str(files[channel] if len(files) > 1 else files[0])
-            problems.append(Problem(where, found, "an image with contrast", remedy))
+            problems.append(Problem(volume.channel_at(channel), found, "an image with contrast", remedy))
     return problems
