@@ -6,11 +6,13 @@ the libraries' own memory, whatever the store's size.
 Each of the two runs in a process of its own. It first trains one step on a tiny set, so that libraries and kernels are
 loaded; what the process holds then is the libraries' own. From there the private memory is sampled every 10 ms. Mapped
 pages of the store belong to the node's page cache, which the kernel takes back when it needs them: to show that, the
-process runs in a memory cgroup that is limited to the libraries' own plus 1 GiB, page cache and all, where the machine
-lets it make one (root, cgroup v1).
+process runs in a memory cgroup (v1 or v2) that is limited to the libraries' own plus 1 GiB, page cache and all, where
+the machine lets it make one. Its last line says which; without one the sampled private memory (RssAnon) is all that is
+measured.
 """
 
 import argparse
+import contextlib
 import os
 import shutil
 import subprocess
@@ -36,7 +38,8 @@ FULL = PhantomConfig(num_patients=100, num_slices=10, num_frames=30, height=256,
 TINY = PhantomConfig(num_patients=12, num_slices=3, num_frames=2, height=256, width=216, spacing_mm=1.5)
 CPU = torch.device("cpu")
 SIZE = 224
-MEMORY_CGROUPS = Path("/sys/fs/cgroup/memory")
+CGROUPS = Path("/sys/fs/cgroup")
+LIMITS = {1: "memory.limit_in_bytes", 2: "memory.max"}  # by version
 
 
 def main() -> None:
@@ -59,8 +62,9 @@ def main() -> None:
             arguments = ["--measure", what, "--phantom", root, "--cache", scratch / "cache"]
             process = subprocess.Popen([sys.executable, "-m", "benchmarks.data_memory", *map(str, arguments)])
             returned = process.wait()
-            if _cgroup(process.pid).is_dir():
-                _cgroup(process.pid).rmdir()
+            for _, parent in places_for_groups():
+                if _group(parent, process.pid).is_dir():
+                    _group(parent, process.pid).rmdir()
             if returned:
                 sys.exit(f"{what} ended with {returned}; -9 is the kernel's answer to too little memory")
     finally:
@@ -75,7 +79,8 @@ def measure(what: str, root: Path, cache: Path) -> None:
     train(tiny, num_batches=1)
     config = DataConfig(root=root, image_size=SIZE)
     own = _memory("RssAnon")
-    limited = _limit(own + _memory("RssFile") + 2**30)
+    version = _limit(own + _memory("RssFile") + 2**30)
+    held = f"in a cgroup (v{version}) limited to that plus 1 GiB, page cache and all" if version else "not limited"
     started = time.perf_counter()
     with _Peak() as peak:
         store = open_store(config, cache)
@@ -84,8 +89,7 @@ def measure(what: str, root: Path, cache: Path) -> None:
     size = (store.folder / "images.npy").stat().st_size
     print(
         f"{what}: store {size / 2**30:.2f} GiB, libraries' own {own / 2**20:.0f} MiB, peak above it "
-        f"{(peak.highest - own) / 2**20:.0f} MiB of private memory, {time.perf_counter() - started:.0f} s, "
-        f"{'in a cgroup limited to that plus 1 GiB, page cache and all' if limited else 'not limited (no cgroup)'}"
+        f"{(peak.highest - own) / 2**20:.0f} MiB of private memory, {time.perf_counter() - started:.0f} s, {held}"
     )
 
 
@@ -138,20 +142,38 @@ def _memory(kind: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{kind}:"))
 
 
-def _cgroup(pid: int) -> Path:
-    return MEMORY_CGROUPS / f"labelcurve-{pid}"
+def places_for_groups(root: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")) -> list[tuple[int, Path]]:
+    """Return the version and the folder of each cgroup in which one with a limit of memory may be made, best first.
+
+    In v1 memory has a hierarchy of its own; in v2 there is one, in which a group with processes of its own can limit
+    no group below it: the nearest ancestor that can is found by trying them.
+    """
+    if (root / "memory").is_dir():
+        return [(1, root / "memory")]
+    path = next((line[3:] for line in own.read_text().splitlines() if line.startswith("0::")), "/")
+    nearest = root / path.strip("/")
+    return [(2, place) for place in (nearest, *nearest.parents) if place == root or root in place.parents]
 
 
-def _limit(num_bytes: int) -> bool:
-    """Move this process into a memory cgroup of that size; return whether the machine let it."""
-    group = _cgroup(os.getpid())
-    try:
-        group.mkdir()
-        (group / "memory.limit_in_bytes").write_text(str(num_bytes))
-        (group / "cgroup.procs").write_text(str(os.getpid()))
-    except OSError:
-        return False
-    return True
+def _group(parent: Path, pid: int) -> Path:
+    return parent / f"labelcurve-{pid}"
+
+
+def _limit(num_bytes: int) -> int | None:
+    """Move this process into a memory cgroup of that size; return its version, or None where the machine does not."""
+    for version, parent in places_for_groups():
+        group = _group(parent, os.getpid())
+        try:
+            group.mkdir()
+            with (group / LIMITS[version]).open("r+") as file:  # is not there where memory is not controlled
+                file.write(str(num_bytes))
+            (group / "cgroup.procs").write_text(str(os.getpid()))
+        except OSError:
+            with contextlib.suppress(OSError):
+                group.rmdir()
+            continue
+        return version
+    return None
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 
 from analysis.load import load_results
 from benchmarks.analysis import NUM_PATIENTS, NUM_POINTS, write_sweep
+from benchmarks.data_memory import places_for_groups
 from benchmarks.networks import NETWORKS
 from trainables.results import SCHEMAS, read_table
 
@@ -47,6 +48,24 @@ def test_every_benchmark_can_be_imported(path: Path):
     if path.stem == "learning_curves":
         pytest.importorskip("sklearn", reason="an extra: pip install '.[benchmarks]'")
     assert importlib.import_module(f"benchmarks.{path.stem}").__doc__
+
+
+@pytest.mark.parametrize(
+    ("folders", "own", "places"),
+    [
+        (["memory", "cpu"], "4:memory:/\n0::/x\n", [(1, "memory")]),
+        (["a/b"], "0::/a/b\n", [(2, "a/b"), (2, "a"), (2, ".")]),  # the nearest first
+        ([], "0::/\n", [(2, ".")]),
+    ],
+)
+def test_a_memory_limit_is_looked_for_in_both_versions_of_cgroups(
+    tmp_path: Path, folders: list[str], own: str, places: list[tuple[int, str]]
+):
+    root = tmp_path / "cgroup"
+    for folder in (".", *folders):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    (tmp_path / "own").write_text(own)
+    assert places_for_groups(root, tmp_path / "own") == [(version, root / name) for version, name in places]
 
 
 def test_every_network_that_a_benchmark_names_exists():

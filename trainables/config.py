@@ -137,8 +137,10 @@ class NaturalConfig(Section):
     @model_validator(mode="after")
     def _root_fits_source(self) -> "NaturalConfig":
         if (self.source == "folder") != (self.root is not None):
-            wanted = "a folder with one subfolder per class" if self.source == "folder" else "no root"
-            raise ValueError(f"natural.root: source {self.source} expects {wanted}, found {self.root}")
+            wanted, remedy = "no root", "set natural.source=folder to take the images from there"
+            if self.source == "folder":
+                wanted, remedy = "a folder with one subfolder per class", "set natural.root=FOLDER"
+            raise ValueError(f"natural.root: source {self.source} expects {wanted}, found {self.root}; {remedy}")
         if self.source == "procedural" and self.num_classes > 12:
             raise ValueError(f"natural.num_classes: the procedural set has at most 12, found {self.num_classes}")
         return self

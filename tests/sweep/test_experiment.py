@@ -108,6 +108,11 @@ def test_overrides_reach_every_level_and_take_yaml_values() -> None:
         ),
         ("model.width=4", r"model\.width: .*greater than or equal to 8, found 4"),
         ("data.format=acdc", r"data\.root: format acdc expects the folder that holds the data, found none"),
+        (
+            "natural.root=/images",
+            r"natural\.root: source procedural expects no root, found /images; set natural\.source=folder to",
+        ),
+        ("natural.source=folder", r"natural\.root: source folder expects a folder .*, found None; set natural\.root="),
         ("finetune", r"'finetune': expected key\.path=value"),
         (
             "compute.min_pretraining_workers=2",

@@ -207,6 +207,7 @@ IMAGE = "patient002/patient002_frame04.nii.gz"
 MASK = "patient002/patient002_frame04_gt.nii.gz"
 INFO = "patient003/Info.cfg"
 CASE, CASE_MASK = "imagesTr/patient002_ED_0000.nii.gz", "labelsTr/patient002_ED.nii.gz"
+SECOND = "imagesTr/patient002_ED_0001.nii.gz"
 PICTURE, PICTURE_MASK = "images/patient002_ED_9.png", "masks/patient002_ED_9.png"
 WHOLE, AGAIN = "a whole NIfTI file", "copy it again"
 SHIFTED = np.array([[1, 0, 0, 3.0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
@@ -283,6 +284,36 @@ NIFTI = (
         *("0.28% NaN or infinite", "finite intensities", "exclude the case"),  # 1 of 360
     ),
     Broken(
+        *("NaN in the second channel", "nnunet-channels", set_voxels(SECOND, put(np.nan)), SECOND),
+        *("0.28% NaN or infinite", "finite intensities", "exclude the case"),
+    ),
+    Broken(
+        *("second channel too large", "nnunet-channels", set_voxels(SECOND, put(1e300, np.float64)), SECOND),
+        *(r"values from 0?.* to 1e\+300", r"at most 1e\+30", "copy it again"),
+    ),
+    Broken(
+        *("both channels damaged", "nnunet-channels"),
+        both(set_voxels(SECOND, put(np.nan)), set_voxels(CASE, put(np.inf))),
+        *(SECOND, "0.28% NaN or infinite", "finite intensities", "exclude the case", {}, 2),
+    ),
+    Broken(
+        *("truncated second channel", "nnunet-channels", cut(SECOND, -20), SECOND),
+        *("cannot be read .*ends early", WHOLE, AGAIN),
+    ),
+    Broken(
+        *("second channel of another shape", "nnunet-channels", set_voxels(SECOND, lambda array: array[..., :2])),
+        *(SECOND, r"a channel of shape \(10, 12, 2\)", r"\(10, 12, 3\), the shape of", "image's grid"),
+    ),
+    Broken(
+        *("one bright voxel in the second channel", "nnunet-channels"),
+        set_voxels(SECOND, lambda array: put(9)(array * 0)),
+        *(SECOND, "99.5th percentile 0 in channel 1", "an image with contrast", "volume-zscore"),
+    ),
+    Broken(
+        *("constant second channel", "nnunet-channels", set_voxels(SECOND, lambda array: array * 0 + 5), SECOND),
+        *(r"the value 5 everywhere \(channel 1\)", "an image with contrast", "exclude the case"),
+    ),
+    Broken(
         *("infinity", "acdc", set_voxels(IMAGE, put(np.inf)), IMAGE),
         *("0.28% NaN or infinite", "finite intensities", "exclude the case"),
     ),
@@ -353,7 +384,7 @@ NIFTI_MASKS = (
     ),
     Broken(
         *("unknown label", "acdc", set_voxels(MASK, put(4, np.uint8)), MASK),
-        *("label values 4$", "only 0, 1, 2, 3", "name its classes"),
+        *("label values 4$", "only 0, 1, 2, 3", "correct the mask, or leave the case out with data.exclude$"),
     ),
     Broken(
         *("negative label", "acdc", set_voxels(MASK, put(-1, np.int16)), MASK),
@@ -417,7 +448,18 @@ PICTURES = (
             "nnunet-png",
             set_picture("labelsTr/patient002_ED_9.png", lambda pixels: pixels + 4),
         ),
-        *("labelsTr/patient002_ED_9.png", "label values 4, 5$", "only 0, 1, 2, 3", "correct the mask"),
+        *("labelsTr/patient002_ED_9.png", "label values 4, 5$", "only 0, 1, 2, 3"),
+        "correct the mask, or correct the labels of dataset.json$",
+    ),
+    Broken(
+        *(
+            "label that data.classes lacks",
+            "folder",
+            lambda root: None,
+            "masks/patient001_ED_10.png",
+            "label values 3$",
+        ),
+        *("only 0, 1, 2", "or name its classes with data.classes=", {"classes": {"a": 1, "b": 2}}, 10),
     ),
     Broken(
         *("no pixel size", "folder", lambda root: None, "images/patient001_ED_8.png", "without a pixel size"),
@@ -442,6 +484,14 @@ LAYOUTS = (
         "holiday", "acdc", both(empty, lambda root: (root / "beach.mp4").touch()), "data", "beach.mp4", "nnunet: d", "a"
     ),
     Broken(
+        *("natural images", "folder", both(move("images", "cat"), move("masks", "dog")), "data"),
+        *(
+            r"no known layout \(cat, dog\)",
+            "acdc: folders",
+            "--natural and .* natural.source=folder natural.root=.*data",
+        ),
+    ),
+    Broken(
         *("file as root", "acdc", lambda root: (shutil.rmtree(root), root.touch()), "data"),
         *("a file", "a folder of images and masks", "correct data.root"),
     ),
@@ -452,6 +502,10 @@ LAYOUTS = (
     ),
     Broken("no mask", "acdc", remove(MASK), MASK, "no mask, though Info.cfg", "the file", "data.exclude"),
     Broken("no image", "acdc", remove(IMAGE), IMAGE, "no image, though Info.cfg", "the file", "data.exclude"),
+    Broken(
+        *("mask of an unnamed frame", "acdc", copy(MASK, "patient002/patient002_frame09_gt.nii.gz")),
+        *("patient002_frame09_gt.nii.gz", "a mask without an image", "patient002_frame09.nii.gz beside it", "remove"),
+    ),
     Broken("no case mask", "nnunet", remove(CASE_MASK), CASE_MASK, "image without a mask", "the mask", "imagesTs"),
     Broken("no case image", "nnunet", remove(CASE), CASE_MASK, "mask without an image", "imagesTr", "remove", {}, 2),
     Broken("no picture mask", "folder", remove(PICTURE_MASK), PICTURE, "without a mask", "in masks/", "copy the mask"),
@@ -474,6 +528,15 @@ LAYOUTS = (
     Broken(
         *("both endings of a case", "nnunet", copy(CASE, CASE.removesuffix(".gz")), CASE.removesuffix(".gz")),
         *("of another name", "CASE_0000.nii.gz", "rename it"),
+    ),
+    Broken(
+        *("both endings of a case mask", "nnunet", copy(CASE_MASK, CASE_MASK.removesuffix(".gz"))),
+        *(CASE_MASK.removesuffix(".gz"), r"a mask of another ending \(also patient002_ED.nii.gz\)"),
+        *("patient002_ED.nii.gz, as file_ending says", "remove one of them"),
+    ),
+    Broken(
+        *("case mask of another ending", "nnunet", move(CASE_MASK, CASE_MASK.removesuffix(".gz"))),
+        *(CASE_MASK.removesuffix(".gz"), "a mask of another ending$", "patient002_ED.nii.gz, as", "convert the mask"),
     ),
     Broken(
         *("both endings of a picture", "folder", copy(PICTURE, "images/patient002_ED_9.bmp"), PICTURE),
@@ -630,6 +693,18 @@ DECATHLON = (
     Broken(
         *("unlisted image", "decathlon", copy("imagesTr/patient002_ED.nii.gz", "imagesTr/extra.nii.gz")),
         *("imagesTr/extra.nii.gz", "does not list", "an entry under 'training'", "imagesTs"),
+    ),
+    Broken(
+        *("unlisted mask", "decathlon", copy("labelsTr/patient002_ED.nii.gz", "labelsTr/zz.nii.gz")),
+        *("labelsTr/zz.nii.gz", "a mask that dataset.json does not list", "with its image", "remove the mask"),
+    ),
+    Broken(
+        *("unlisted pair", "decathlon"),
+        both(
+            copy("imagesTr/patient002_ED.nii.gz", "imagesTr/zz.nii.gz"),
+            copy("labelsTr/patient002_ED.nii.gz", "labelsTr/zz.nii.gz"),
+        ),
+        *("imagesTr/zz.nii.gz", "an image that dataset.json does not list", "under 'training'", "imagesTs"),
     ),
     Broken(
         *("malformed entry", "decathlon", set_json(training=lambda entries: [*entries, "extra"], numTraining=11), JSON),
@@ -796,6 +871,11 @@ UNLABELLED = (
     Broken(
         *("damaged pool", "acdc", both(copy(IMAGE, "../more/p9/cine.nii.gz"), cut("../more/p9/cine.nii.gz", -9))),
         *("more/p9/cine.nii.gz", "ends early", WHOLE, AGAIN, MORE),
+    ),
+    Broken(
+        *("name of two patients", "acdc", copy(IMAGE, "../more/patient001_on_patient002.nii.gz")),
+        *("more/patient001_on_patient002.nii.gz", "a name that tells 2 patients, patient001 and patient002$"),
+        *("one patient", "set data.patient_pattern", MORE),
     ),
     Broken(
         *(

@@ -136,6 +136,10 @@ def test_ten_damages_of_one_set_are_all_listed_at_once(templates: Templates, tmp
         ("two masks of an image", "patient002_ED_9"),
         ("listed image is missing", "patient002_ED"),
         ("row to a missing file", "pixels/3"),
+        ("mask of an unnamed frame", "patient002_frame09"),
+        ("case mask of another ending", "patient002_ED"),
+        ("unlisted mask", "zz"),
+        ("unlisted pair", "zz"),
     ],
 )
 def test_what_is_wrong_with_an_excluded_case_is_no_problem(
@@ -214,6 +218,42 @@ def test_a_broken_training_image_hides_neither_the_pool_nor_patients_that_are_on
     places = ["data/patient003/patient003_frame04.nii.gz", "more/p9/cine.nii.gz", "data"]
     assert [problem.where.removeprefix(f"{tmp_path}/") for problem in problems] == places
     assert "with 3 identical slices" in problems[-1].found
+
+
+@pytest.mark.parametrize(
+    ("settings", "where", "found"),
+    [
+        ({"split_seed": 1, "split": "paper"}, "data", "leaves none for test"),
+        ({"exclude": ("nobody",)}, "data", "'nobody', which nothing is called"),
+        ({"split": "file", "split_file": Path("/nowhere/split.json")}, "/nowhere/split.json", "no split"),
+    ],
+)
+def test_a_wrong_split_or_exclusion_hides_no_broken_file_of_the_pool(
+    templates: Templates, tmp_path: Path, settings: dict[str, Any], where: str, found: str
+) -> None:
+    lacks_tests = settings.get("split") == "paper"
+    damage = both(cut("patient003/patient003_frame04.nii.gz", 9), *([remove("patient001")] if lacks_tests else []))
+    config = templates.damaged(Broken("split", "acdc", damage, "", "", "", ""), tmp_path)
+    for name in ("p9/cine", "patient003_on_patient004"):
+        (tmp_path / "more" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "more" / f"{name}.nii.gz").write_bytes(b"")
+    update = {"unlabelled_root": tmp_path / "more", **settings}
+    problems = inspect(config.model_copy(update=update)).problems
+    places = {problem.where.removeprefix(f"{tmp_path}/"): problem.found for problem in problems}
+    assert places.keys() == {
+        *("data/patient003/patient003_frame04.nii.gz", "more/p9/cine.nii.gz"),
+        *("more/patient003_on_patient004.nii.gz", where),
+    }
+    assert found in places[where]
+
+
+def test_a_set_without_one_usable_case_hides_no_broken_file_of_the_pool(templates: Templates, tmp_path: Path) -> None:
+    config = templates.damaged(BY_NAME["no labelsTr"], tmp_path)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "a.nii.gz").write_bytes(b"")
+    config = config.model_copy(update={"unlabelled_root": tmp_path / "more", "exclude": ("nobody",)})
+    places = [problem.where.removeprefix(f"{tmp_path}/") for problem in inspect(config).problems]
+    assert places == ["data/labelsTr", "more/a.nii.gz"]
 
 
 def test_nothing_that_could_be_decoded_leaves_only_what_is_wrong_with_the_files(

@@ -35,6 +35,31 @@ def test_a_folder_gives_one_class_per_subfolder_and_rgb_squares(folder: Path, ca
     assert (store.images()[store.labels() == 1] == 110).all()
 
 
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_grey_values_of_16_bits_are_scaled_by_the_range_of_their_type(folder: Path, cache: Path, ending: str) -> None:
+    """500 to 4500 is what 12-bit cameras and scanners save; cut off at 255 it would be white."""
+    values = np.linspace(500, 4500, 32 * 32).reshape(32, 32).astype(np.uint16)
+    for path in folder.glob("dog/*"):
+        path.unlink()
+    Image.fromarray(values).save(folder / "dog" / f"deep.{ending}")
+    Image.fromarray(values * 14).save(folder / "dog" / f"deeper.{ending}")
+    wanted = NaturalConfig(source="folder", root=folder, image_size=32)
+    deep, deeper = open_natural(wanted, cache).images()[-2:]
+    for image, factor in ((deep, 1), (deeper, 14)):
+        exact = np.asarray(values, float) * factor * 255 / 65535
+        assert (np.abs(image - exact[..., None]) <= 0.5).all()
+    assert (deep.min(), deep.max()) == (2, 18)  # 500 / 257 and 4500 / 257
+
+
+@pytest.mark.parametrize(("dtype", "shown"), [(np.int32, "int32"), (np.float32, "float32")])
+def test_grey_values_without_a_known_range_are_refused(
+    folder: Path, cache: Path, dtype: type[np.generic], shown: str
+) -> None:
+    Image.fromarray(np.full((20, 20), 70000, dtype)).save(folder / "dog" / "wide.tif")
+    with pytest.raises(DataError, match=rf"dog/wide\.tif: found grey values of type {shown}; expected 8 or 16 bits"):
+        open_natural(config(folder), cache)
+
+
 def test_at_most_num_images_of_each_class_are_taken(folder: Path, cache: Path) -> None:
     assert len(open_natural(config(folder, num_images=2), cache).labels()) == 4
 

@@ -252,7 +252,7 @@ def test_a_volume_is_scaled_by_its_own_percentiles_and_clipped() -> None:
     images[0, 0, 0], images[0, 0, 1] = -30000, 30000
     config = DataConfig(image_size=32)
     low, high = np.percentile(images, [0.5, 99.5])
-    constants = volume_constants([decoded(images)], config, "here")
+    constants = volume_constants([decoded(images)], config, "channel {}".format)
     found = prepared_images(images[:, None], planned((32, 32), (32, 32), 32), constants, config)
     expected = np.clip((images.astype(np.float64) - low) / (high - low), -0.5, 2)
     np.testing.assert_allclose(found[:, 0], expected, atol=1e-3)
@@ -262,7 +262,7 @@ def test_a_volume_is_scaled_by_its_own_percentiles_and_clipped() -> None:
 def test_a_z_score_is_stored_so_that_networks_see_mean_0_and_deviation_1() -> None:
     images = np.random.default_rng(0).uniform(200, 900, (4, 32, 32)).astype(np.float32)
     config = DataConfig(image_size=32, intensity="volume-zscore")
-    constants = volume_constants([decoded(images)], config, "here")
+    constants = volume_constants([decoded(images)], config, "channel {}".format)
     found = prepared_images(images[:, None], planned((32, 32), (32, 32), 32), constants, config)
     seen = network_input(torch.from_numpy(found.astype(np.float32)))
     assert float(seen.mean()) == pytest.approx(0, abs=1e-3)
@@ -273,7 +273,7 @@ def test_a_z_score_is_stored_so_that_networks_see_mean_0_and_deviation_1() -> No
 def test_what_surrounds_a_small_z_scored_image_is_its_mean() -> None:
     images = np.random.default_rng(0).uniform(200, 900, (2, 16, 16)).astype(np.float32)
     config = DataConfig(image_size=32, intensity="volume-zscore")
-    constants = volume_constants([decoded(images)], config, "here")
+    constants = volume_constants([decoded(images)], config, "channel {}".format)
     found = prepared_images(images[:, None], planned((16, 16), (16, 16), 32), constants, config)
     assert network_input(torch.from_numpy(found.astype(np.float32)))[:, 0, :8].abs().max() == 0
 
@@ -282,7 +282,7 @@ def test_pieces_of_a_volume_are_scaled_together_and_channels_each_on_its_own() -
     first, second = (np.random.default_rng(seed).normal(100, 20, (1, 2, 32, 32)) for seed in (0, 1))
     first[:, 1], second[:, 1] = 1000 * first[:, 1], 1000 * second[:, 1]
     pieces = [Decoded(each.astype(np.float32), None, None, "float32", "") for each in (first, second)]
-    constants = volume_constants(pieces, DataConfig(), "here")
+    constants = volume_constants(pieces, DataConfig(), "channel {}".format)
     both = np.concatenate([first, second])
     for channel in (0, 1):
         low, high = np.percentile(both[:, channel], [0.5, 99.5])
@@ -297,9 +297,9 @@ def test_a_channel_without_a_range_is_refused() -> None:
     images[:, 0] = np.arange(20)
     images[0, 1, 0, 0] = 1  # one pixel in 400: the percentiles are equal
     piece = Decoded(images, None, None, "int16", "")
-    with pytest.raises(DataError, match=r"here: found 0\.5th and 99\.5th percentile 0 in channel 1"):
-        volume_constants([piece], DataConfig(), "here")
-    assert volume_constants([piece], DataConfig(intensity="volume-zscore"), "here")[1][1] == pytest.approx(
+    with pytest.raises(DataError, match=r"channel 1: found 0\.5th and 99\.5th percentile 0 in channel 1"):
+        volume_constants([piece], DataConfig(), "channel {}".format)
+    assert volume_constants([piece], DataConfig(intensity="volume-zscore"), "channel {}".format)[1][1] == pytest.approx(
         0.05, rel=0.01
     )
 
@@ -320,7 +320,7 @@ def test_pooled_percentiles_are_those_of_all_voxels_within_a_tenth_of_a_percent_
 def test_pooled_percentiles_of_equal_volumes_are_their_own(count: int, seed: int) -> None:
     images = decoded(np.random.default_rng(seed).normal(300, 80, (4, 40, 40)).astype(np.int16))
     pooled = pooled_constants([distribution([images])] * count)
-    assert pooled[0] == pytest.approx(volume_constants([images], DataConfig(), "here")[0], abs=1e-6)
+    assert pooled[0] == pytest.approx(volume_constants([images], DataConfig(), "channel {}".format)[0], abs=1e-6)
 
 
 def test_pooled_volumes_without_contrast_are_refused() -> None:

@@ -149,7 +149,7 @@ def test_unknown_patients_of_another_folder_are_pretrained_on_and_counted(store:
     write_phantom(tmp_path / "other", other)
     for number, patient in enumerate(sorted((tmp_path / "other").iterdir())[:2]):
         (tmp_path / "extra" / f"patient9{number}").mkdir(parents=True)
-        shutil.copy(patient / f"{patient.name}_4d.nii.gz", tmp_path / "extra" / f"patient9{number}")
+        shutil.copy(patient / f"{patient.name}_4d.nii.gz", tmp_path / "extra" / f"patient9{number}" / "cine.nii.gz")
     config = DataConfig(format="acdc", root=training, unlabelled_root=tmp_path / "extra", image_size=48)
     wider = open_store(config, tmp_path)
     assert (wider.data_id, wider.content_id) == (store.data_id, store.content_id)

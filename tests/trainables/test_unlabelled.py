@@ -9,6 +9,7 @@ from PIL import Image
 from trainables_datasets import DRAWN, PIXELS, Written, read
 
 from trainables.config import DataConfig
+from trainables.data.dataset import DataError
 from trainables.data.slices import open_store
 from trainables.data.unlabelled import pool_volumes, read_unlabelled
 
@@ -93,10 +94,14 @@ def test_volumes_of_the_labelled_set_enter_the_pool_once(written: dict[str, Writ
         ("batch1/p99/x_1", r"batch\d/(p\d+)", "p99"),  # the pattern on the path
         ("training/p99/x", None, "training/p99"),  # the folder it lies in
         ("p99/imagesTs/x", None, "x"),
+        ("p03_frame02", None, "p03"),  # a labelled patient within the name
+        ("P3/x", None, "p03"),  # in another spelling
+        ("batch1/P-3_slice05", r"(P-\d+)_", "p03"),  # the pattern's finding in another spelling
+        ("p030_frame02", None, "p030_frame02"),
     ],
 )
 def test_the_patient_of_an_unlabelled_image(tmp_path: Path, name: str, pattern: str | None, patient: str) -> None:
-    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(DRAWN).save(tmp_path / f"{name}.png")
     (found,) = read_unlabelled(tmp_path, 1, DataConfig(patient_pattern=pattern), {"p03"})
     assert found.patient == patient
@@ -120,6 +125,62 @@ def test_the_table_says_whose_unlabelled_images_are(
     config = written["nnunet"].config(cases_csv=tmp_path / "who.csv", patient_pattern="(.+)")
     found = {each.name: each.patient for each in read_unlabelled(tmp_path / "more", 1, config)}
     assert found == {"x/8f3a": "patient001", "x/77b2": "patient002", "x/c.1": "patient003"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("patient002_frame09", "Patient002/cine", "patient_002/cine", "site/PATIENT 2/x", "patient2"),
+        *("patient/002/cine", "sa_patient002_4d", "imagesTs/patient002-late_0000"),
+    ],
+)
+def test_no_image_that_tells_a_held_out_patient_is_pretrained_on(
+    written: dict[str, Written], tmp_path: Path, datasets: ModuleType, volume: np.ndarray, name: str
+) -> None:
+    """Another frame of a patient: no fingerprint can tell whose it is."""
+    root = tmp_path / "more"
+    datasets.save_nifti(root / f"{name}.nii.gz", volume)
+    datasets.save_nifti(root / "patient003_frame09.nii.gz", volume + 1)
+    config = written["acdc"].config(unlabelled_root=root)  # of which 1 tests and 2 validates
+    alone, store = (open_store(each, tmp_path / "cache") for each in (written["acdc"].config(), config))
+    assert store.summary["num_patients"]["pool"] == alone.summary["num_patients"]["pool"]
+    assert store.summary["num_slices"]["pool"] == alone.summary["num_slices"]["pool"] + len(volume)  # patient003's
+    left_out = f"({name.removesuffix('_0000')} = patient002) are of patients of validation or test"
+    assert any(left_out in warning for warning in store.summary["warnings"])
+    assert not any("not among the labelled" in warning for warning in store.summary["warnings"])
+
+
+def test_a_name_that_tells_two_patients_is_refused_until_a_pattern_says_which(
+    written: dict[str, Written], tmp_path: Path, datasets: ModuleType, volume: np.ndarray
+) -> None:
+    root = tmp_path / "more"
+    for name in ("patient001_on_patient003", "patient003_on_patient001", "patient004_on_itself"):
+        datasets.save_nifti(root / f"{name}.nii.gz", volume)
+    config = written["acdc"].config(unlabelled_root=root)
+    with pytest.raises(DataError) as error:
+        open_store(config, tmp_path / "cache")
+    (problem,) = error.value.problems
+    assert problem.where == str(root / "patient001_on_patient003.nii.gz")
+    assert problem.found == "a name that tells 2 patients, patient001 and patient003 (so in 2 files)"
+    assert "data.patient_pattern" in problem.remedy
+    told = config.model_copy(update={"patient_pattern": r"(patient\d+)_on"})
+    assert [name for name in pooled(told) if "_on_" in name] == [
+        "patient001_on_patient003",
+        "patient003_on_patient001",
+        "patient004_on_itself",
+    ]
+    excluded = config.model_copy(update={"exclude": ("patient001_on_patient003", "patient003_on_patient001")})
+    assert [name for name in pooled(excluded) if "_on_" in name] == ["patient004_on_itself"]
+
+
+@pytest.mark.parametrize(("excluded", "left"), [("patient003", ["b"]), ("a_scan", ["b", "patient003_frame09"])])
+def test_an_excluded_patient_is_known_within_names_and_other_words_are_not(
+    tmp_path: Path, datasets: ModuleType, volume: np.ndarray, excluded: str, left: list[str]
+) -> None:
+    for name in ("a_scan", "b", "patient003_frame09"):
+        datasets.save_nifti(tmp_path / f"{name}.nii.gz", volume)
+    found = read_unlabelled(tmp_path, 1, DataConfig(exclude=(excluded,)))
+    assert [each.name for each in found] == ([] if excluded == "a_scan" else ["a_scan"]) + left
 
 
 def pooled(config: DataConfig) -> list[str]:

@@ -1,18 +1,27 @@
 """Build a folder once per node, however many processes ask for it.
 
 In: a cache root, a key and a function that fills an empty folder. Out: the finished folder. A build is made under a
-file lock in a folder of its own and renamed when whole, so a killed build leaves nothing that looks finished.
+file lock in a folder of its own and renamed when whole, so a killed build leaves nothing that looks finished. A folder
+says in ``origin.json`` what it was made from, its time is that of its last use, and whoever has it open holds a lock of
+its own on it, so that ``stores.py`` can tell what nobody needs.
 """
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 BUILDING = ".building-"
+IN_USE = ".in-use"
+ORIGIN = "origin.json"
+
+Opened = TypeVar("Opened")
 
 
 def cache_root(configured: Path | None) -> Path:
@@ -22,10 +31,46 @@ def cache_root(configured: Path | None) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "labelcurve"
 
 
-def built_once(root: Path, key: str, build: Callable[[Path], None]) -> Path:
-    """Return ``root/key``, calling ``build`` on a fresh folder if it does not exist yet."""
+def opened(
+    root: Path, key: str, build: Callable[[Path], None], kind: Callable[[Path], Opened], sources: Sequence[Path] = ()
+) -> Opened:
+    """Return ``kind(built_once(...))``, whose folder is in use until that object is gone."""
+    release = _hold(root / key)
+    try:
+        found = kind(built_once(root, key, build, sources))
+    except BaseException:
+        release()
+        raise
+    weakref.finalize(found, release)
+    return found
+
+
+def _hold(folder: Path) -> Callable[[], None]:
+    """Keep a folder from being pruned; return what lets it go. Without locks or files of its own it is not kept."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(lock_of_use(folder), os.O_CREAT | os.O_RDONLY, 0o644)  # another user's may be read, too
+    except OSError:
+        return lambda: None
+    with contextlib.suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_SH)
+    return lambda: os.close(handle)
+
+
+def lock_of_use(folder: Path) -> Path:
+    """Return the file of the lock that is shared by all who have the folder open."""
+    return folder.with_name(f"{folder.name}{IN_USE}")
+
+
+def built_once(root: Path, key: str, build: Callable[[Path], None], sources: Sequence[Path] | None = None) -> Path:
+    """Return ``root/key``, calling ``build`` on a fresh folder if it does not exist yet.
+
+    ``sources``: folders and files without which it could not be built again, for who looks at the cache.
+    """
     final = root / key
     if final.is_dir():
+        with contextlib.suppress(OSError):  # another's, or on a disk that is only read
+            os.utime(final)
         return final
     root.mkdir(parents=True, exist_ok=True)
     with (root / f"{key}.lock").open("w") as lock:
@@ -36,6 +81,9 @@ def built_once(root: Path, key: str, build: Callable[[Path], None]) -> Path:
         building = Path(tempfile.mkdtemp(prefix=f"{key}{BUILDING}", dir=root))
         try:
             build(building)
+            if sources is not None:
+                paths = [str(path.absolute()) for path in sources]
+                (building / ORIGIN).write_text(json.dumps({"sources": paths}) + "\n")
             building.chmod(0o755)  # other users of the node may read it
             building.rename(final)
         finally:

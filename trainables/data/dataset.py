@@ -80,6 +80,11 @@ class Volume:
         """The file by which a message names the volume."""
         return str(self.images[0])
 
+    def channel_at(self, channel: int) -> str:
+        """The file by which a message names a channel: its own, where the channels have one each."""
+        files = self.pieces[0].images
+        return str(files[channel] if len(files) > 1 else files[0])
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -95,6 +100,7 @@ class Dataset:
     problems: tuple[Problem, ...] = ()
     last_axis: Literal["time", "channel"] = "time"  # of a 4D file
     excluded: tuple[str, ...] = ()  # the names of data.exclude that something had
+    label_remedy: str = "correct the mask"  # what to do about a value that stands for no class
 
     @property
     def num_classes(self) -> int:

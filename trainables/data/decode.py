@@ -102,7 +102,7 @@ def _decode_piece(piece: Piece, dataset: Dataset, config: DataConfig) -> Decoded
     if piece.mask:
         with _gathering(problems):
             mask = _read_mask(piece.mask, config)
-            labels = class_labels(mask.array[:, 0], dataset.label_values, piece.mask)
+            labels = class_labels(mask.array[:, 0], dataset.label_values, piece.mask, dataset.label_remedy)
     if channels and mask:
         with _gathering(problems):
             _must_lie_alike(mask, channels[0], "mask")
@@ -124,7 +124,22 @@ def _joined(channels: list[_File], dataset: Dataset) -> Array:
         expected = f"{dataset.num_channels} ({', '.join(dataset.channel_names)})"
         remedy = "give every image the same channels, or exclude the case with data.exclude"
         raise DataError(Problem(str(first.path), found, expected, remedy))
-    return canonical(images, first.path)
+    try:
+        return canonical(images, first.path)
+    except DataError:
+        if len(channels) > 1:
+            _must_be_finite(channels)
+        raise
+
+
+def _must_be_finite(channels: list[_File]) -> None:
+    """Raise DataError that names each file whose values cannot be used, where the joined channels could not."""
+    problems: list[Problem] = []
+    for each in channels:
+        with _gathering(problems):
+            canonical(each.array, each.path)
+    if problems:
+        raise DataError(*problems)
 
 
 def _is_nifti(path: Path) -> bool:
@@ -235,9 +250,10 @@ def _place(affine: npt.NDArray[np.float64]) -> str:
     return f"axes {nifti.orientation(affine)}, voxel size {size} and offset {_rounded(affine[:3, 3])}"
 
 
-def class_labels(mask: Array, label_values: tuple[int, ...], path: Path) -> npt.NDArray[np.uint8]:
-    """Turn a mask's values into classes 0, 1, ... Raises DataError for values that stand for no class.
+def class_labels(mask: Array, label_values: tuple[int, ...], path: Path, remedy: str) -> npt.NDArray[np.uint8]:
+    """Turn a mask's values into classes 0, 1, ...
 
+    Raises DataError for values that stand for no class; ``remedy`` says what to do about them in the mask's format.
     Where the classes are unknown, which the reader has then reported, all is background.
     """
     if len(label_values) == 1:
@@ -249,7 +265,6 @@ def class_labels(mask: Array, label_values: tuple[int, ...], path: Path) -> npt.
         wrong = [float(value) for value in np.unique(inside) if float(value) not in label_values]
         shown = ", ".join(f"{value:.9g}" for value in wrong[:MAX_SHOWN]) + (", ..." if len(wrong) > MAX_SHOWN else "")
         expected = f"only {', '.join(map(str, label_values))}"
-        remedy = "correct the mask, or name its classes (data.classes={name: value, ...} or dataset.json)"
         raise DataError(Problem(str(path), f"label values {shown}", expected, remedy))
     if label_values == tuple(range(len(label_values))):
         return mask.astype(np.uint8)
@@ -279,5 +294,5 @@ def _contrast_problems(volume: Volume, decoded: list[Decoded]) -> list[Problem]:
         if len(values) == 1:
             found = f"the value {values.pop():g} everywhere (channel {channel})"
             remedy = "is it empty? copy it again, or exclude the case with data.exclude"
-            problems.append(Problem(volume.where, found, "an image with contrast", remedy))
+            problems.append(Problem(volume.channel_at(channel), found, "an image with contrast", remedy))
     return problems

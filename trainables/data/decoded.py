@@ -137,7 +137,7 @@ def for_each_volume(
 def prepare(volume: Volume, dataset: Dataset, config: DataConfig, constants: Constants | None) -> Prepared:
     """Decode a volume and bring it into the form that is stored; ``constants`` None takes the volume's own."""
     decoded = decode_volume(volume, dataset, config)
-    chosen = constants or volume_constants(decoded, config, volume.where)
+    chosen = constants or volume_constants(decoded, config, volume.channel_at)
     pairs = [(piece, plane_plan(piece, config, volume.where)) for piece in decoded]
     images = _joined([prepared_images(piece.images, plan, chosen, config) for piece, plan in pairs])
     labelled = [(piece.labels, plan) for piece, plan in pairs if piece.labels is not None]

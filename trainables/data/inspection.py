@@ -21,7 +21,7 @@ from trainables.data.preprocess import Constants
 from trainables.data.readers import read_dataset
 from trainables.data.slices import locate
 from trainables.data.splits import PARTS, Part, split_patients
-from trainables.data.unlabelled import pool_volumes
+from trainables.data.unlabelled import admitted, find_unlabelled
 
 FIRST_LOOK = {"longest_side": 64, "image_size": 64}
 """The sizes of the preset small: what an inspection looks at where none is given."""
@@ -76,9 +76,8 @@ def inspect(
         found.problems += _problems(error, config)
         return found
     found.problems += dataset.problems
-    if not dataset.volumes:
-        return found
-    constants, extra = _arrange(found, dataset, progress)
+    extra = _arrange(found, dataset)
+    constants = _constants(found, dataset, progress)
     marks = _decode(found, dataset, [*dataset.volumes, *extra], constants, num_examples, progress)
     if found.parts and found.facts:
         _judge(found, dataset, constants, marks)
@@ -91,18 +90,29 @@ def _problems(error: DataError, config: DataConfig) -> Sequence[Problem]:
     return error.problems or [Problem(where, str(error), "data that can be used", "see docs/your-data.md")]
 
 
-def _arrange(found: Inspection, dataset: Dataset, progress: Progress | None) -> tuple[Constants | None, list[Volume]]:
-    """Split the patients and choose the pool; where that fails, the volumes are still looked at."""
-    constants: Constants | None = None
-    extra: list[Volume] = []
+def _arrange(found: Inspection, dataset: Dataset) -> list[Volume]:
+    """Split the patients and choose the pool; without a split everything unlabelled is looked at."""
+    if dataset.volumes:  # without any, the reader has said why
+        try:
+            found.parts = split_patients(dataset.volumes, found.config)
+        except DataError as error:
+            found.problems += _problems(error, found.config)
+    elsewhere, problems = find_unlabelled(dataset, found.config)
+    found.problems += problems
+    if not found.parts:
+        return [*dataset.unlabelled, *elsewhere]
+    extra, found.warnings = admitted(dataset, elsewhere, found.parts, found.config)
+    return extra
+
+
+def _constants(found: Inspection, dataset: Dataset, progress: Progress | None) -> Constants | None:
+    """Measure what the training split scales by; where that fails, volumes are looked at with their own."""
+    train = [volume for volume in dataset.volumes if found.parts.get(volume.patient) == "train"]
     try:
-        found.parts = split_patients(dataset.volumes, found.config)
-        extra, found.warnings = pool_volumes(dataset, found.parts, found.config)
-        train = [volume for volume in dataset.volumes if found.parts.get(volume.patient) == "train"]
-        constants = measure_constants(train, dataset, found.config, progress)
+        return measure_constants(train, dataset, found.config, progress) if train else None
     except DataError as error:
         found.problems += _problems(error, found.config)
-    return constants, extra
+        return None
 
 
 def _decode(

@@ -1,7 +1,8 @@
 """Natural images with class labels for the generalist stages: a procedural stand-in, or a folder of real ones.
 
 In: a NaturalConfig. Out: a NaturalStore with uint8 RGB squares, memory-mapped and decoded once per node.
-The folder has one subfolder per class (torchvision's ImageFolder layout); pillow decodes it.
+The folder has one subfolder per class (torchvision's ImageFolder layout); pillow decodes it. Grey values of 16 bits are
+divided by 257, so that the type's range becomes that of 8 bits; wider ones have no range to go by and are refused.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from trainables.config import RECIPE_VERSION, NaturalConfig, content_hash
-from trainables.data.cache import built_once, cache_root
+from trainables.data.cache import cache_root, opened
 from trainables.data.cases import files_below
 from trainables.data.dataset import DataError, Problem
 from trainables.data.decoded import GrowingArray, Progress, in_parallel, without_errors
@@ -25,6 +26,9 @@ from trainables.data.procedural import render_images
 from trainables.data.raster import NOT_READABLE
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+DEEP = ("I;16", "I;16L", "I;16B", "I;16N")  # pillow's modes of 16 bits
+UNBOUNDED = ("I", "F")
+DECODING = 2  # of files: another version is decoded anew
 SPLITS = ("train", "val", "valid", "validation", "test")  # ImageNet's folders of class folders
 
 
@@ -69,9 +73,10 @@ def open_natural(
     Raises DataError for images that cannot be used, and where they are not those of ``expected_id``.
     """
     listing = _list_images(config) if config.root is not None else []
-    stamps = [_stamp(path) for path, _ in listing]
+    stamps = [(DECODING, *_stamp(path)) for path, _ in listing]
     key = f"natural-{content_hash(config, stamps, RECIPE_VERSION)}"
-    store = NaturalStore(built_once(cache_root(cache), key, partial(_build, config, listing, progress)))
+    build = partial(_build, config, listing, progress)
+    store = opened(cache_root(cache), key, build, NaturalStore, [config.root] if config.root else [])
     if expected_id not in (None, store.data_id):
         raise DataError(
             f"the images in {config.root or 'the procedural set'} have id {store.data_id} here, but the run was "
@@ -119,6 +124,18 @@ def _must_be_classes(folders: list[Path], root: Path) -> None:
         raise DataError(Problem(str(root), found, expected, f"point natural.root at {train}"))
 
 
+def holds_classes(root: Path) -> bool:
+    """Whether a folder looks like one of natural images: at least two subfolders, each with images, and none beside."""
+    inside = [path for path in root.iterdir() if not path.name.startswith(".")]
+    folders = [path for path in inside if path.is_dir()]
+    if len(folders) < 2 or any(_is_image(path) for path in inside):
+        return False
+    deeper = (
+        folders if not all(map(_holds_only_folders, folders)) else [path for each in folders for path in each.iterdir()]
+    )
+    return all(any(_is_image(path) for path in each.iterdir()) for each in deeper if each.is_dir())
+
+
 def _holds_only_folders(folder: Path) -> bool:
     inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
     return bool(inside) and all(path.is_dir() for path in inside)
@@ -154,11 +171,28 @@ def _decode(path: Path, size: int) -> npt.NDArray[np.uint8]:
     """Shrink the shorter side to ``size`` with an anti-aliasing filter and crop the centre."""
     try:
         with Image.open(path) as image:
-            fitted = ImageOps.fit(image.convert("RGB"), (size, size), method=Image.Resampling.BICUBIC)
+            if image.format == "PNG":
+                image.verify()  # decoding passes over the checksums of the pixels, and over a missing end
+        with Image.open(path) as image:
+            colours = _in_colour(image, path)
+            fitted = ImageOps.fit(colours, (size, size), method=Image.Resampling.BICUBIC)
     except NOT_READABLE as error:
         found = f"a file that cannot be read ({error})"
         raise DataError(Problem(str(path), found, "a whole picture", "remove it or copy it again")) from error
     return np.asarray(fitted, dtype=np.uint8)
+
+
+def _in_colour(image: Image.Image, path: Path) -> Image.Image:
+    """Return three channels of 8 bits; pillow alone would cut grey values off at 255.
+
+    A PNG has 16 bits at most, which older versions of pillow hold in 32.
+    """
+    if image.mode in DEEP or (image.mode == "I" and image.format == "PNG"):
+        image = Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))
+    elif image.mode in UNBOUNDED:
+        found = f"grey values of type {'float' if image.mode == 'F' else 'int'}32"
+        raise DataError(Problem(str(path), found, "8 or 16 bits, whose range is known", "save it with 8 bits"))
+    return image.convert("RGB")
 
 
 def inspect_natural(root: Path, progress: Progress | None = None) -> tuple[dict[str, int], list[Problem]]:

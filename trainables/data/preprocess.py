@@ -6,7 +6,7 @@ it alone. Percentiles follow numpy's linear definition, whether they are found b
 """
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,8 +55,11 @@ def _counted(values: npt.NDArray[np.generic], wanted: Floats) -> Floats:
     return np.asarray(lowest + low + (high - low) * (position - first), np.float64)
 
 
-def volume_constants(decoded: Sequence[Decoded], config: DataConfig, where: str) -> Constants:
-    """Return a volume's own constants for each channel. Raises DataError where a channel has no range."""
+def volume_constants(decoded: Sequence[Decoded], config: DataConfig, where: Callable[[int], str]) -> Constants:
+    """Return a volume's own constants for each channel.
+
+    Raises DataError where a channel has no range; ``where`` names the file of a channel.
+    """
     found = []
     for channel in range(decoded[0].images.shape[1]):
         values = _values(decoded, channel)
@@ -68,7 +71,7 @@ def volume_constants(decoded: Sequence[Decoded], config: DataConfig, where: str)
         if not found[-1][1] > 0:
             reason = f"{LOW_PERCENTILE}th and {HIGH_PERCENTILE}th percentile {found[-1][0]:g} in channel {channel}"
             remedy = "exclude it with data.exclude, or use data.intensity=volume-zscore"
-            raise DataError(Problem(where, reason, "an image with contrast", remedy))
+            raise DataError(Problem(where(channel), reason, "an image with contrast", remedy))
     return tuple(found)
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from trainables.config import RECIPE_VERSION, DataConfig, content_hash
 from trainables.data import readers
-from trainables.data.cache import built_once, cache_root
+from trainables.data.cache import built_once, cache_root, opened
 from trainables.data.cases import files_below, is_image, tabled_files
 from trainables.data.dataset import DataError
 from trainables.data.decoded import Progress, measure_constants, write_decoded
@@ -25,7 +25,7 @@ from trainables.data.phantom import write_phantom
 from trainables.data.splits import PARTS, SliceOrigin, as_nnunet_split, split_patients
 from trainables.data.unlabelled import pool_volumes
 
-STORE_VERSION = 7  # of the files in a store's folder: another version is decoded anew
+STORE_VERSION = 8  # of the files in a store's folder: another version is decoded anew
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,8 @@ def open_store(
     stamps = [_stamps(path) for path in inputs]
     takes_validation = config.validation_slices != 0
     key = f"slices-{content_hash(recipe, takes_validation, stamps, RECIPE_VERSION, STORE_VERSION)}"
-    store = SliceStore(built_once(root, key, partial(_build, located, progress)))
+    sources = [path for path in (config.root, *inputs[1:4]) if path is not None]
+    store = opened(root, key, partial(_build, located, progress), SliceStore, sources)
     for expected, found in ((expected_data, store.data_id), (expected_pool, store.pool_id)):
         if expected not in (None, found):
             raise DataError(
@@ -177,7 +178,7 @@ def locate(config: DataConfig, cache: Path | None) -> DataConfig:
     if config.root is None:
         key = f"phantom-{content_hash(config.phantom, RECIPE_VERSION)}"
         build = partial(_write_phantom, config)
-        found = {"root": built_once(cache_root(cache), key, build) / "training", "format": "acdc"}
+        found = {"root": built_once(cache_root(cache), key, build, []) / "training", "format": "acdc"}
     else:
         is_named = config.format != "auto" or not config.root.is_dir()
         found = {"root": config.root.absolute()}

@@ -1,9 +1,9 @@
 """Unlabelled images from another folder, and which of them may be pretrained on.
 
 In: a folder of NIfTI volumes or cines, or of pictures. Out: volumes with a patient each: the one that the table of
-cases names, a labelled one that the pattern, a folder or the file's name tells, else what ``data.patient_pattern``
-finds, or the folder. No patient of validation or test enters: known ones are told by their id, unknown ones by the
-fingerprints of their slices. Masks do not enter either.
+cases names, a labelled one that the pattern, a folder or the file's name tells (``patient_names.py``), else what
+``data.patient_pattern`` finds, or the folder. No patient of validation or test enters: known ones are told by their id,
+unknown ones by the fingerprints of their slices. Masks do not enter either.
 """
 
 import difflib
@@ -24,6 +24,7 @@ from trainables.data.cases import (
     stem,
 )
 from trainables.data.dataset import DataError, Dataset, Piece, Problem, Volume, in_order, listed, natural_order
+from trainables.data.patient_names import KnownPatients
 
 IMAGE_FOLDER = r"(images?(Tr|Ts)?|imgs?)"  # such a folder is no patient
 
@@ -35,27 +36,66 @@ def read_unlabelled(
     patients: Collection[str] = (),
     exclusion: Exclusion | None = None,
 ) -> tuple[Volume, ...]:
-    """List the volumes below a folder; ``patients`` are the labelled ones. Raises DataError if it holds no image."""
+    """List the volumes below a folder; ``patients`` are the labelled ones.
+
+    Raises DataError if it holds no image, and for names that tell two patients.
+    """
+    problems: list[Problem] = []
+    volumes = _read(root, num_channels, config, patients, exclusion or Exclusion(config.exclude), problems)
+    if problems:
+        raise DataError(*problems)
+    return volumes
+
+
+def _read(
+    root: Path,
+    num_channels: int,
+    config: DataConfig,
+    patients: Collection[str],
+    exclusion: Exclusion,
+    problems: list[Problem],
+) -> tuple[Volume, ...]:
+    """List the volumes of which it is clear whose they are; raises DataError where nothing can be listed."""
     if not root.is_dir():
         raise DataError(Problem(str(root), "no folder", "unlabelled images", "correct data.unlabelled_root"))
     files = [path for path in files_below(root) if is_image(path) and not path.is_dir() and not _is_mask(path, root)]
     if not files:
         expected = "NIfTI volumes or cines, PNG or TIF pictures, in folders named by patient"
         raise DataError(Problem(str(root), "no image", expected, "correct data.unlabelled_root"))
-    exclusion = exclusion or Exclusion(config.exclude)
-    known, tabled = {*patients, *config.exclude}, _tabled_patients(config)
+    known, tabled = _known_patients(patients, config), _tabled_patients(config)
+    in_doubt: dict[tuple[str, ...], list[Path]] = {}
     volumes: dict[tuple[str, str], Volume] = {}
     for name, piece in _pieces(sorted(files, key=lambda each: natural_order(str(each))), root, num_channels):
         folder, _, last = name.rpartition("/")
-        patient = tabled.get(name) or tabled.get(last) or _patient(name, config, known)
+        found = tabled.get(name) or tabled.get(last)
+        patient, *others = (found,) if found else _patients(name, config, known)
         is_excluded = [name in exclusion, patient in exclusion]  # both are looked up, and count as found
         if any(is_excluded):
+            continue
+        if others:
+            in_doubt.setdefault((patient, *others), []).append(piece.images[0])
             continue
         key = (patient, f"{folder}/" if piece.images[0].name.lower().endswith(RASTER_SUFFIXES) else name)
         before = volumes[key].pieces if key in volumes else ()
         first = volumes[key].name if key in volumes else name
         volumes[key] = Volume(first, patient, "unlabelled", "", (*before, piece))
+    problems += [_in_doubt(names, paths) for names, paths in in_doubt.items()]
     return in_order(volumes.values())
+
+
+def _known_patients(patients: Collection[str], config: DataConfig) -> KnownPatients:
+    """Labelled patients, and names to exclude: those with letters and a number are looked for within names, too."""
+    telling = {name for name in config.exclude if re.search(r"\d", name) and re.search(r"[^\W\d_]", name)}
+    telling = {name for name in telling if "/" not in name}
+    return KnownPatients({*patients, *telling}, config.exclude)
+
+
+def _in_doubt(patients: tuple[str, ...], paths: list[Path]) -> Problem:
+    others = f" (so in {len(paths)} files)" if len(paths) > 1 else ""
+    found = f"a name that tells {len(patients)} patients, {' and '.join(patients)}{others}"
+    expected = "one patient: images of validation and test patients are not pretrained on"
+    remedy = "set data.patient_pattern so that its group is the patient, name it in cases.csv, or rename the file"
+    return Problem(str(paths[0]), found, expected, remedy)
 
 
 def _tabled_patients(config: DataConfig) -> dict[str, str]:
@@ -91,17 +131,19 @@ def _name(path: Path, root: Path) -> str:
     return path.relative_to(root).with_name(stem(path)).as_posix()
 
 
-def _patient(name: str, config: DataConfig, known: Collection[str]) -> str:
+def _patients(name: str, config: DataConfig, known: KnownPatients) -> list[str]:
     """Whose image it is: a known patient if anything tells one, else what the pattern finds, or the folder it lies in.
 
-    A folder counts by its whole path, so that ``sub-01/anat`` and ``sub-02/anat`` are two patients.
+    Several where a name tells several known ones. A folder counts by its whole path, so that ``sub-01/anat`` and
+    ``sub-02/anat`` are two patients.
     """
     *folders, last = name.split("/")
-    in_last, in_path = (_matched(config.patient_pattern, text) for text in (last, name))
-    told = next((each for each in (in_last, *folders, last, in_path) if each in known), None)
-    if found := told or in_last or in_path:
-        return found
-    return "/".join(folders) if folders and not re.fullmatch(IMAGE_FOLDER, folders[-1], re.IGNORECASE) else last
+    matched = [found for text in (last, name) if (found := _matched(config.patient_pattern, text))]
+    told = next(filter(None, map(known.named, matched)), None) or known.told_by(name)
+    if told:
+        return sorted(told, key=natural_order)
+    is_own = not folders or re.fullmatch(IMAGE_FOLDER, folders[-1], re.IGNORECASE)
+    return matched[:1] or [last if is_own else "/".join(folders)]
 
 
 def _matched(pattern: str | None, text: str) -> str | None:
@@ -112,21 +154,48 @@ def _matched(pattern: str | None, text: str) -> str | None:
 def pool_volumes(dataset: Dataset, parts: Mapping[str, str], config: DataConfig) -> tuple[list[Volume], list[str]]:
     """Unlabelled volumes of patients that are neither in validation nor test, and what to say about the others.
 
-    Raises DataError for unlabelled images that cannot be listed, and for a name in ``data.exclude`` that nothing has.
+    Raises DataError for unlabelled images that cannot be listed or that two patients could have, and for a name in
+    ``data.exclude`` that nothing has.
     """
+    elsewhere, problems = find_unlabelled(dataset, config)
+    if problems:
+        raise DataError(*problems)
+    return admitted(dataset, elsewhere, parts, config)
+
+
+def find_unlabelled(dataset: Dataset, config: DataConfig) -> tuple[tuple[Volume, ...], list[Problem]]:
+    """Volumes of ``data.unlabelled_root``, whosever they are, and everything that is wrong with it and ``exclude``."""
     everyone = {volume.patient for volume in dataset.volumes}
     exclusion = Exclusion(config.exclude, set(dataset.excluded))
     elsewhere: tuple[Volume, ...] = ()
+    problems: list[Problem] = []
     if config.unlabelled_root is not None:
-        elsewhere = read_unlabelled(config.unlabelled_root, dataset.num_channels, config, everyone, exclusion)
-    _check_excluded(exclusion, (*dataset.volumes, *dataset.unlabelled, *elsewhere), dataset.root)
-    elsewhere = _without_labelled(elsewhere, dataset)
+        try:
+            elsewhere = _read(config.unlabelled_root, dataset.num_channels, config, everyone, exclusion, problems)
+        except DataError as error:
+            return (), list(error.problems)
+    if dataset.volumes:  # else names to exclude may be of what could not be listed
+        problems += _unmatched(exclusion, (*dataset.volumes, *dataset.unlabelled, *elsewhere), dataset.root)
+    return _without_labelled(elsewhere, dataset), problems
+
+
+def admitted(
+    dataset: Dataset, elsewhere: Iterable[Volume], parts: Mapping[str, str], config: DataConfig
+) -> tuple[list[Volume], list[str]]:
+    """Leave out whatever is of a patient of validation or test, or of a labelled one in no part; and say so."""
+    everyone = {volume.patient for volume in dataset.volumes}
     unassigned = everyone - parts.keys()
     held_out = unassigned | {patient for patient, part in parts.items() if part != "train"}
     kept = [volume for volume in (*dataset.unlabelled, *elsewhere) if volume.patient not in held_out]
     warnings = []
     if unassigned:
         warnings.append(f"{len(unassigned)} patients are in no part of {config.split_file} and left out")
+    respelled = {each.name: each.patient for each in elsewhere if each.patient in held_out - {*each.name.split("/")}}
+    if respelled:
+        pairs = listed(f"{name} = {patient}" for name, patient in respelled.items())
+        warnings.append(
+            f"{len(respelled)} unlabelled volumes ({pairs}) are of patients of validation or test: left out"
+        )
     if unknown := {volume.patient for volume in elsewhere} - everyone:
         warnings.append(
             f"{len(unknown)} patients of {config.unlabelled_root} ({listed(sorted(unknown))}) are not among the "
@@ -147,19 +216,19 @@ def _without_labelled(elsewhere: Iterable[Volume], dataset: Dataset) -> tuple[Vo
     return tuple(kept)
 
 
-def _check_excluded(exclusion: Exclusion, volumes: Iterable[Volume], root: Path) -> None:
-    """Raise DataError for each name that is to be left out and that nothing has, with the nearest that there is."""
+def _unmatched(exclusion: Exclusion, volumes: Iterable[Volume], root: Path) -> list[Problem]:
+    """Return a problem for each name that is to be left out and that nothing has, with the nearest that there is."""
     volumes = tuple(volumes)
     unmatched = [name for name in exclusion.names if name not in exclusion.found]
     names = {name for each in volumes for name in (*each.cases, each.name, each.patient)} if unmatched else set()
     problems = []
     for name in unmatched:
         nearest = difflib.get_close_matches(name, sorted(names, key=natural_order), 1, 0.5)
-        expected = f"the name of a case, patient or unlabelled volume, such as {(nearest or sorted(names))[0]}"
+        example = f", such as {(nearest or sorted(names))[0]}" if names else ""
         found = f"data.exclude with '{name}', which nothing is called"
+        expected = f"the name of a case, patient or unlabelled volume{example}"
         problems.append(Problem(str(root), found, expected, "correct the name, or take it out of data.exclude"))
-    if problems:
-        raise DataError(*problems)
+    return problems
 
 
 def leaking_patients(fingerprints: Mapping[str, Collection[int]], held_out: Mapping[int, str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from trainables.config import DataConfig
 from trainables.data.dataset import DataError, Dataset, Problem, listed
+from trainables.data.natural import holds_classes
 from trainables.data.readers import acdc, decathlon, folder, nnunet
 
 
@@ -46,11 +47,21 @@ def read_dataset(config: DataConfig) -> Dataset:
         raise DataError(Problem(str(root), found, "a folder of images and masks", "correct data.root"))
     name = config.format if config.format != "auto" else detect_format(root)
     dataset = READERS[name].read(root, config)
-    dataset = replace(dataset, problems=(*_passed_over(name, root, config), *dataset.problems))
+    problems = (*_passed_over(name, root, config), *dataset.problems)
+    dataset = replace(dataset, problems=problems, label_remedy=_label_remedy(name))
     if not dataset.volumes and not dataset.problems:
         expected = f"labelled images ({READERS[name].LAYOUT})"
         raise DataError(Problem(str(root), "no case with image and mask", expected, "see docs/your-data.md"))
     return dataset
+
+
+def _label_remedy(name: str) -> str:
+    """What to do about a value that stands for no class: formats that name the classes do not take data.classes."""
+    source = SETTLED.get(name, {}).get("classes")
+    if source is None:
+        return "correct the mask, or name its classes with data.classes={name: value, ...}"
+    where = f"correct {source}" if "dataset.json" in source else "leave the case out with data.exclude"
+    return f"correct the mask, or {where}"
 
 
 def _passed_over(name: str, root: Path, config: DataConfig) -> list[Problem]:
@@ -72,4 +83,9 @@ def detect_format(root: Path) -> str:
     inside = listed(sorted(path.name for path in root.iterdir()), 5)
     layouts = "; ".join(f"{name}: {reader.LAYOUT}" for name, reader in READERS.items())
     remedy = "arrange the files so, or name data.format to see what is missing"
+    if holds_classes(root):
+        remedy = (
+            "if these are natural images, a subfolder for each class, look at them with --natural and pretrain on them "
+            f"with natural.source=folder natural.root={root}; else {remedy}"
+        )
     raise DataError(Problem(str(root), f"a folder of no known layout ({inside})", layouts, remedy))

@@ -10,11 +10,12 @@ import re
 from pathlib import Path
 
 from trainables.config import DataConfig
-from trainables.data.cases import UNKNOWN_GROUP, Exclusion
+from trainables.data.cases import UNKNOWN_GROUP, Exclusion, is_image, stem
 from trainables.data.dataset import Dataset, Piece, Problem, Volume, in_order, listed
 
 LAYOUT = "folders patient001, patient002, ... with Info.cfg, patient001_frame01.nii.gz and patient001_frame01_gt.nii.gz"
 CLASS_NAMES = ("right ventricle", "myocardium", "left ventricle")
+ENDINGS = (".nii.gz", ".nii")
 PHASES = ("ED", "ES")
 
 
@@ -39,6 +40,7 @@ def read(root: Path, config: DataConfig) -> Dataset:
             continue
         group = info.get("Group") or UNKNOWN_GROUP
         volumes += _frames(folder, info, group, exclusion, problems)
+        _check_masks(folder, exclusion, problems)
         cine = _only_file(folder, f"{folder.name}_4d", problems)
         if cine:
             cines.append(Volume(f"{folder.name}_4d", folder.name, "cine", group, (Piece((cine,)),)))
@@ -91,6 +93,23 @@ def _frames(
     return volumes
 
 
+def _check_masks(folder: Path, exclusion: Exclusion, problems: list[Problem]) -> None:
+    """Name masks whose frame is not there; a frame of Info.cfg that is missing has been named already."""
+    masks = {stem(path).removesuffix("_gt"): path for path in sorted(folder.iterdir()) if _is_mask(path)}
+    missing = {Path(problem.where) for problem in problems}
+    for name, path in masks.items():
+        images = [folder / f"{name}{ending}" for ending in ENDINGS]
+        if name not in exclusion and not any(map(os.path.lexists, images)) and missing.isdisjoint(images):
+            expected = f"{name}.nii.gz beside it"
+            problems.append(
+                Problem(str(path), "a mask without an image", expected, "copy the image, or remove the mask")
+            )
+
+
+def _is_mask(path: Path) -> bool:
+    return is_image(path) and stem(path).endswith("_gt")
+
+
 def _existing(folder: Path, name: str, kind: str, problems: list[Problem]) -> Path | None:
     name = f"{name}_gt" if kind == "mask" else name
     path = _only_file(folder, name, problems)
@@ -103,7 +122,7 @@ def _existing(folder: Path, name: str, kind: str, problems: list[Problem]) -> Pa
 
 def _only_file(folder: Path, name: str, problems: list[Problem]) -> Path | None:
     """Return what has the name, even if it is a folder or a broken link: decoding says so."""
-    found = [path for ending in (".nii.gz", ".nii") if os.path.lexists(path := folder / f"{name}{ending}")]
+    found = [path for ending in ENDINGS if os.path.lexists(path := folder / f"{name}{ending}")]
     if len(found) > 1:
         have = f"a second file of the name {name} (also {found[0].name})"
         problems.append(Problem(str(found[1]), have, "each image once", "remove one of them"))

@@ -31,7 +31,7 @@ def read(root: Path, config: DataConfig) -> Dataset:
     cases = [case for entry in entries if (case := _case(root, entry, exclusion, problems))]
     if entries:
         descriptor.check_count(root, content, len(entries), problems)
-        _check_listed(root, cases, len(entries), problems)
+        _check_listed(root, entries, exclusion, problems)
     return Dataset(
         format="decathlon",
         root=root,
@@ -73,15 +73,25 @@ def _case(root: Path, entry: Any, exclusion: Exclusion, problems: list[Problem])
     return FoundCase(stem(paths["image"]), Piece((paths["image"],), paths["label"]))
 
 
-def _check_listed(root: Path, cases: list[FoundCase], num_entries: int, problems: list[Problem]) -> None:
-    """Name images of imagesTr that no entry lists, where all entries could be read."""
-    listed_images = {path for case in cases for path in case.piece.images}
-    folder = root / "imagesTr"
-    if len(cases) < num_entries or not folder.is_dir():
+def _check_listed(root: Path, entries: list[Any], exclusion: Exclusion, problems: list[Problem]) -> None:
+    """Name images and masks that no entry lists, where all entries are such; a mask only where its image is listed."""
+    if not all(isinstance(entry, dict) and {"image", "label"} <= entry.keys() for entry in entries):
         return
-    for path in sorted(path for path in folder.iterdir() if is_image(path) and path not in listed_images):
+    listed = {root / str(entry[key]) for entry in entries for key in ("image", "label")}
+    images, masks = (_unlisted(root / folder, listed, exclusion) for folder in ("imagesTr", "labelsTr"))
+    for path in images:
         found, expected = "an image that dataset.json does not list", "an entry under 'training'"
         problems.append(Problem(str(path), found, expected, "add the entry, or move the image to imagesTs"))
+    for path in (path for path in masks if stem(path) not in map(stem, images)):
+        found, expected = "a mask that dataset.json does not list", "an entry under 'training', with its image"
+        problems.append(Problem(str(path), found, expected, "add image and entry, or remove the mask"))
+
+
+def _unlisted(folder: Path, listed: set[Path], exclusion: Exclusion) -> list[Path]:
+    """Files of a folder that no entry names; those in nnU-Net v1's form have been told of by what is listed."""
+    files = sorted(path for path in folder.iterdir() if is_image(path)) if folder.is_dir() else []
+    named = {path: path.with_name(path.name.replace("_0000.", ".")) for path in files if path not in listed}
+    return [path for path, plain in named.items() if plain not in listed and stem(path) not in exclusion]
 
 
 def _without_repeats(cases: list[FoundCase], problems: list[Problem]) -> list[FoundCase]:

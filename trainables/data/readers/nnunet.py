@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainables.config import DataConfig
-from trainables.data.cases import SUFFIXES, Exclusion, FoundCase, is_image, to_volumes
+from trainables.data.cases import SUFFIXES, Exclusion, FoundCase, is_image, stem, to_volumes
 from trainables.data.dataset import Dataset, Piece, Problem, listed, natural_order
 from trainables.data.readers import descriptor
 
@@ -38,13 +38,13 @@ def read(root: Path, config: DataConfig) -> Dataset:
         problems.append(
             Problem(str(root / descriptor.FILE), f"file_ending {ending}", f"one of {', '.join(SUFFIXES)}", remedy)
         )
-    images, masks = _images(root, ending, problems), _masks(root, ending, problems)
+    exclusion = Exclusion(config.exclude)
+    images, (masks, stray) = _images(root, ending, problems), _masks(root, ending, exclusion, problems)
     if images:
         descriptor.check_count(root, content, len(images), problems)
-    exclusion = Exclusion(config.exclude)
     images = {name: paths for name, paths in images.items() if name not in exclusion}
     masks = {name: path for name, path in masks.items() if name not in exclusion}
-    cases = _cases(root, images, masks, ending, problems) if images and masks else []
+    cases = _cases(root, images, masks, stray, ending, problems) if images and masks else []
     channel_names = _channel_names(root, channels, problems)
     if channel_names:
         cases = [case for case in cases if _has_channels(case, len(channel_names), problems)]
@@ -100,21 +100,36 @@ def _has_ending(root: Path, paths: list[Path], ending: str, problems: list[Probl
     return False
 
 
-def _masks(root: Path, ending: str, problems: list[Problem]) -> dict[str, Path]:
+def _masks(root: Path, ending: str, exclusion: Exclusion, problems: list[Problem]) -> tuple[dict[str, Path], set[str]]:
+    """Masks by case, and the cases that have one of another ending."""
     folder = root / "labelsTr"
     if not folder.is_dir():
         problems.append(Problem(str(folder), "no folder", "labelsTr with the masks", "copy it again"))
-        return {}
+        return {}, set()
     paths = sorted(path for path in folder.iterdir() if is_image(path))
-    return {path.name.removesuffix(ending): path for path in paths if path.name.endswith(ending)}
+    masks = {path.name.removesuffix(ending): path for path in paths if path.name.endswith(ending)}
+    others = [path for path in paths if not path.name.endswith(ending) and stem(path) not in exclusion]
+    for path in others if masks else ():  # where no mask has the ending, each image lacks its own
+        expected = f"{stem(path)}{ending}, as file_ending says"
+        also = f" (also {masks[stem(path)].name})" if stem(path) in masks else ""
+        remedy = "remove one of them" if also else "convert the mask, or correct file_ending"
+        problems.append(Problem(str(path), f"a mask of another ending{also}", expected, remedy))
+    return masks, {stem(path) for path in others} if masks else set()
 
 
 def _cases(
-    root: Path, images: dict[str, dict[int, Path]], masks: dict[str, Path], ending: str, problems: list[Problem]
+    root: Path,
+    images: dict[str, dict[int, Path]],
+    masks: dict[str, Path],
+    stray: set[str],  # cases whose mask has another ending, of which a problem tells
+    ending: str,
+    problems: list[Problem],
 ) -> list[FoundCase]:
     cases = []
     for name, channels in images.items():
         if name not in masks:
+            if name in stray:
+                continue
             where = str(root / "labelsTr" / f"{name}{ending}")
             remedy = "copy it, or move the image to imagesTs"
             problems.append(Problem(where, "an image without a mask", "the mask of the image", remedy))

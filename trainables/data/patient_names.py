@@ -1,0 +1,118 @@
+"""Which labelled patient a name tells, however the id is spelled in it.
+
+In: the ids that are known, and the path of an unlabelled image. Out: the ids that its folders or its file name hold,
+whatever their case, separators and leading zeros: ``Patient_12`` and ``patient012_frame02`` both tell patient012. An id
+begins and ends where a word or a number does, so that case_1 is not in case_10. What is missed here may be pretrained
+on though it is tested on, what is found too often is only left out: in doubt a name tells the patient.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from itertools import combinations, takewhile
+
+LEADING_NUMBER = r"\d+(?![^\W_]|\.\d)"  # 12_ED, but neither 4d nor 1.5 mm
+TOKEN = r"\d+|[^\W\d_]+"  # a number, or a run of letters
+PATIENT_WORDS = ("patient", "pat", "pt", "p", "pid", "subject", "subj", "sub", "case", "id", "proband")
+FEWEST_LETTERS = 3  # of an id without a number that is looked for within names
+FEWEST_DIGITS = 5  # of an id without a letter, likewise
+
+Span = tuple[int, int]
+
+
+class KnownPatients:
+    """Ids that names are searched for. ``whole`` are names that count only as the whole of a folder or file name."""
+
+    def __init__(self, patients: Iterable[str], whole: Iterable[str] = ()) -> None:
+        self._within: dict[str, set[str]] = {}  # by spelling
+        self._numbers: dict[str, set[str]] = {}  # long numbers by their digits as written, zeros too
+        self._whole: dict[str, set[str]] = {}
+        patients = set(patients)
+        for name in {*patients, *whole}:
+            tokens = [token.group() for token in _tokens(name)]
+            self._whole.setdefault(_spelling_of(name), set()).add(name)
+            if name in patients and _is_telling(tokens):
+                self._within.setdefault(_spelling(tokens), set()).add(name)
+            if name in patients and name.isdecimal() and len(name) >= FEWEST_DIGITS:
+                self._numbers.setdefault(name, set()).add(name)
+
+    def named(self, text: str) -> set[str]:
+        """Return the ids that the text is as a whole; of several spellings the one that is written so."""
+        return _as_written(self._whole.get(_spelling_of(text), set()), text)
+
+    def told_by(self, path: str) -> set[str]:
+        """Return the ids that the path's folders and file name tell; more than one is for a person to decide.
+
+        Short numbers and one or two letters tell somebody only at certain places (``_told_by_place``), and those of a
+        file's name, which may count slices, only where nothing else does.
+        """
+        *folders, last = parts = path.split("/")
+        found = {name for part in parts for name in self._within_part(part)}
+        for start, stop in combinations(range(len(parts) + 1), 2):  # patient/012 is a folder patient012
+            found |= self._within.get(_spelling_of("/".join(parts[start:stop])), set()) if stop > start + 1 else set()
+        found |= {name for folder in folders for name in self._told_by_place(folder)}
+        return found or self._told_by_place(last)
+
+    def _within_part(self, part: str) -> set[str]:
+        tokens = _tokens(part)
+        found: dict[Span, set[str]] = {}
+        for start in range(len(tokens)):
+            for stop in range(start + 1, len(tokens) + 1):
+                inside = [token.group() for token in tokens[start:stop]]
+                names = self._within.get(_spelling(inside), set())
+                names = names | (self._numbers.get(inside[0], set()) if len(inside) == 1 else set())
+                if names:
+                    written = tokens[0].string[tokens[start].start() : tokens[stop - 1].end()]
+                    found[start, stop] = _as_written(names, written)
+        return {name for span in _outermost(found) for name in found[span]}
+
+    def _told_by_place(self, part: str) -> set[str]:
+        """Ids that are the whole part, or numbers with which it begins or which follow a word for a patient."""
+        if whole := self.named(part):
+            return whole
+        tokens = [token.group() for token in _tokens(part)]
+        places = [place + 1 for place, token in enumerate(tokens) if token.casefold() in PATIENT_WORDS]
+        if re.match(LEADING_NUMBER, part):
+            places.insert(0, 0)
+        for place in places:
+            numbers = list(takewhile(str.isdecimal, tokens[place:]))
+            for stop in range(len(numbers), 0, -1):
+                if found := self.named("-".join(numbers[:stop])):
+                    return found
+        return set()
+
+
+def _tokens(text: str) -> list[re.Match[str]]:
+    return list(re.finditer(TOKEN, unicodedata.normalize("NFKC", text)))
+
+
+def _spelling(tokens: Sequence[str]) -> str:
+    """Tokens without case, separators and leading zeros; two numbers stay apart."""
+    plain = (token.lstrip("0") or "0" if token.isdecimal() else token.casefold() for token in tokens)
+    return re.sub(r"(?<=\d) (?=\d)", "-", " ".join(plain)).replace(" ", "")
+
+
+def _spelling_of(text: str) -> str:
+    return _spelling([token.group() for token in _tokens(text)]) or text
+
+
+def _is_telling(tokens: Sequence[str]) -> bool:
+    """Whether an id is so much of a name that finding it within another one is no chance."""
+    letters = sum(len(token) for token in tokens if not token.isdecimal())
+    has_number = any(token.isdecimal() for token in tokens)
+    return letters >= FEWEST_LETTERS or (letters > 0 and has_number)
+
+
+def _as_written(names: set[str], text: str) -> set[str]:
+    """Of ids that differ in spelling alone (p1 and p01) the one that is written so, or all."""
+    return {name for name in names if unicodedata.normalize("NFKC", name) == text} or names
+
+
+def _outermost(spans: Iterable[Span]) -> list[Span]:
+    """Spans that lie within no other: of p1 and p1_2 the longer id is meant."""
+    every = list(spans)
+    return [one for one in every if not any(other != one and _holds(other, one) for other in every)]
+
+
+def _holds(outer: Span, inner: Span) -> bool:
+    return outer[0] <= inner[0] and inner[1] <= outer[1]

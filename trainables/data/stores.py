@@ -1,0 +1,127 @@
+"""Look at the cache of decoded data, and remove what nobody needs: python -m trainables.data.stores [--prune].
+
+Another split, fold or exclusion is a store of its own. In: a cache folder. Out: each store with its size, the days
+since it was last opened, what it was made from and whether it is in use; ``--prune`` removes those whose source is gone
+or that nobody has opened for ``--unused-days``, never one that a process has open. What is removed is decoded anew when
+it is asked for. Exit codes: 0 done, 2 usage.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainables.data.cache import ORIGIN, cache_root, lock_of_use
+
+KEY = r"(slices|natural|phantom)-[0-9a-f]+"
+UNUSED_DAYS = 30.0
+DAY_SECONDS = 24 * 60 * 60
+
+
+@dataclass(frozen=True)
+class CachedStore:
+    """A finished folder of the cache. ``sources`` None: an earlier version wrote none down."""
+
+    folder: Path
+    num_bytes: int
+    unused_days: float
+    sources: tuple[Path, ...] | None
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether something is gone from which it was made."""
+        return not all(path.exists() for path in self.sources or ())
+
+    @property
+    def is_in_use(self) -> bool:
+        with _locked(self.folder) as is_free:
+            return not is_free
+
+
+def list_stores(root: Path) -> list[CachedStore]:
+    """Return the finished stores of a cache folder, the largest first."""
+    folders = [path for path in root.glob("*") if re.fullmatch(KEY, path.name) and path.is_dir()]
+    return sorted(map(_look_at, folders), key=lambda each: (-each.num_bytes, each.folder))
+
+
+def _look_at(folder: Path) -> CachedStore:
+    num_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    unused_days = max(0.0, time.time() - folder.stat().st_mtime) / DAY_SECONDS
+    sources = None
+    with contextlib.suppress(FileNotFoundError):
+        sources = tuple(map(Path, json.loads((folder / ORIGIN).read_text())["sources"]))
+    return CachedStore(folder, num_bytes, unused_days, sources)
+
+
+def prune(root: Path, unused_days: float) -> list[CachedStore]:
+    """Remove stores whose source is gone or that were not opened for so long, unless they are in use; return them."""
+    wanted = [each for each in list_stores(root) if each.is_orphaned or each.unused_days >= unused_days]
+    return [each for each in wanted if _remove(each.folder)]
+
+
+def _remove(folder: Path) -> bool:
+    """Rename a folder that nobody has open, so that it is gone at once, and delete it."""
+    with _locked(folder) as is_free:
+        if not is_free:
+            return False
+        doomed = folder.with_name(
+            f"{folder.name}.building-removed"
+        )  # what a killed removal leaves, the next build clears
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+    return True
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold off whoever would open the folder; yield whether nobody has it open."""
+    handle = os.open(lock_of_use(folder), os.O_CREAT | os.O_RDWR, 0o666)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(handle)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """List the stores of the cache, and remove those that nobody needs where asked to."""
+    parser = argparse.ArgumentParser(prog="python -m trainables.data.stores", description="Look at decoded data.")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="as compute.cache (default: the user's)")
+    parser.add_argument("--prune", action="store_true", help="remove what has no source, or was long not opened")
+    parser.add_argument("--unused-days", type=float, default=UNUSED_DAYS, help="how long (default: %(default)g)")
+    options = parser.parse_args(arguments)
+    if options.unused_days < 1:
+        parser.error(f"--unused-days: expected at least 1, found {options.unused_days:g}")
+    root = cache_root(options.cache)
+    removed = prune(root, options.unused_days) if options.prune else []
+    kept = list_stores(root)
+    for each in kept:
+        print(f"{_line(each)}{', in use' if each.is_in_use else ''}")
+    for each in removed:
+        print(f"removed: {_line(each)}")
+    print(f"{root}: {len(kept)} stores, {_size(kept)}; {len(removed)} removed, {_size(removed)}")
+    return 0
+
+
+def _line(store: CachedStore) -> str:
+    names = ", ".join(map(str, store.sources or ())) or ("unknown files" if store.sources is None else "no files")
+    gone = " (gone)" if store.is_orphaned else ""
+    return f"{store.folder.name}  {_size([store])}, {store.unused_days:.0f} days unused, from {names}{gone}"
+
+
+def _size(stores: Sequence[CachedStore]) -> str:
+    return f"{sum(each.num_bytes for each in stores) / 2**20:.1f} MiB"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
