@@ -4,7 +4,7 @@ In: the validation curves of finished cells. Out: by arm and label count the sha
 would have saved, and how much lower the best validation Dice would have been; at how many label counts another arm
 would have had the highest. Nothing is changed: cells run their whole budget, and these are prefixes of their curves.
 Exit codes: 0 done, 1 error, 2 usage.
-Source: patience and min_delta as the EarlyStopping callbacks of Keras and Lightning have them; what stopping rules trade
+Source: patience and min_delta as in the EarlyStopping callbacks of Keras and Lightning; what stopping rules trade
 off: Prechelt 1998, "Early Stopping - But When?".
 """
 
