@@ -1,5 +1,6 @@
 """What can start, what is blocked, what a person is told."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,25 @@ def test_nothing_starts_when_the_time_is_used_up_and_what_runs_is_waited_for(
     board.stage_stopped(stage)
     assert board.stages_pending() == 0
     assert not board.blocked_cells()
+
+
+@pytest.mark.parametrize("jump", [365 * 86_400.0, -365 * 86_400.0])
+def test_a_clock_that_is_set_anew_spends_no_time_and_no_money(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    board = Scoreboard(plan, Limits(seconds=3600, device_seconds=3600))
+    cell = board.take_cell()
+    assert cell is not None
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + jump)
+    counts = board.counts()
+    assert not board.is_over()
+    assert 0 <= counts.seconds < 600
+    assert 0 <= counts.device_seconds < 600
+    board.cell_ended(cell, succeeded=True)
+    pace = board.counts().cells_per_hour
+    assert pace is not None
+    assert pace > 0
 
 
 @pytest.mark.parametrize(
