@@ -1,4 +1,4 @@
-"""More seeds only where an answer is open: python -m analysis.next_run RESULTS [--looks K]
+"""More seeds only where an answer is open: python -m analysis.next_run RESULTS [--looks K] [--all-label-counts]
 
 In: the results of a sweep. Out, on standard output: the settings that would settle its first open question, for the
 sweep's own command; in words, on standard error, what is open and why the loop ends. Exit codes: 0 there is more to
@@ -16,12 +16,15 @@ that over all looks together a comparison of equal arms is called different in a
 O'Brien & Fleming 1979 spend it more cleverly, but need the looks equally spaced). In the simulation of its test, looks
 with 3, 6, 12 and 24 seeds at 95 % call equal arms different in 16 % of 2,000 sweeps, and in 4.8 % with the division.
 The report itself goes on to show single intervals.
+
+Which of two arms is better is not asked at label counts beyond the plateau that both have reached (``plateau``), unless
+``--all-label-counts`` is given; what is left out is said.
 """
 
 import argparse
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +32,7 @@ from analysis.advice import describe, nothing_open
 from analysis.findings import Findings, find
 from analysis.load import ExperimentResults, load_results
 from analysis.next_steps import NextStep, next_steps
+from analysis.plateau import Plateau, plateau
 from analysis.selection import ReportError
 from trainables.results import ResultsError, read_table
 
@@ -44,8 +48,11 @@ class NextRun:
     reason: str
 
 
-def next_run(results: ExperimentResults, looks: int = LOOKS) -> NextRun:
-    """Return the settings that would settle the first open question of a sweep that was looked at before or not."""
+def next_run(results: ExperimentResults, looks: int = LOOKS, all_label_counts: bool = False) -> NextRun:
+    """Return the settings that would settle the first open question of a sweep that was looked at before or not.
+
+    ``all_label_counts``: whether questions beyond the plateau are asked, too.
+    """
     if len(results.missing):
         return NextRun("", f"{len(results.missing)} planned cells are missing; run the sweep to its end first")
     used = looks_used(results)
@@ -54,12 +61,41 @@ def next_run(results: ExperimentResults, looks: int = LOOKS) -> NextRun:
     alpha = (1 - results.options.confidence) / looks
     options = dataclasses.replace(results.options, confidence=1 - alpha)
     findings = find(dataclasses.replace(results, options=options))
-    steps = next_steps(findings)
+    found = next_steps(findings)
+    passed = {} if all_label_counts else _beyond_plateau(findings, found)
+    steps = [step for number, step in enumerate(found) if number not in passed]
     runs = [step for step in steps if step.num_cells]
-    level = f"look {used} of {looks}, each at {100 * (1 - alpha):.4g}%"
+    level, left_out = f"look {used} of {looks}, each at {100 * (1 - alpha):.4g}%", _left_out(found, passed, results)
     if not runs:
-        return NextRun("", f"{level}: {_why_nothing(findings, steps)}")
-    return NextRun(runs[0].settings, f"{level}: {runs[0].question.words} {describe(runs[0])}")
+        why = "No other question is open." if passed and not steps else _why_nothing(findings, steps)
+        return NextRun("", f"{level}: {why}{left_out}")
+    return NextRun(runs[0].settings, f"{level}: {runs[0].question.words} {describe(runs[0])}{left_out}")
+
+
+def _beyond_plateau(findings: Findings, steps: Sequence[NextStep]) -> dict[int, Plateau]:
+    """Return the positions of steps that ask which arm is better beyond the plateau of both, each with its plateau."""
+    passed = {}
+    for number, step in enumerate(steps):
+        found = plateau(findings, step.question.variants) if step.question.unit == "error" else None
+        if found and found.is_passed_by(step.question.label_counts):
+            passed[number] = found
+    return passed
+
+
+def _left_out(steps: Sequence[NextStep], passed: Mapping[int, Plateau], results: ExperimentResults) -> str:
+    """Say which questions were left out, and by which rule; nothing where none was."""
+    if not passed:
+        return ""
+    each = [
+        f"{', '.join(map(str, steps[number].question.label_counts))} ({' and '.join(steps[number].question.variants)}: "
+        f"from {found.starts_at} on)"
+        for number, found in passed.items()
+    ]
+    first = next(iter(passed.values()))
+    return (
+        f" Left out as beyond the plateau, where both arms are within {100 * first.margin:g}% of their own error with "
+        f"{first.most_labels} labelled {results.label_unit}: {'; '.join(each)}. --all-label-counts asks there, too."
+    )
 
 
 def looks_used(results: ExperimentResults) -> int:
@@ -82,9 +118,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("results", type=Path, metavar="RESULTS")
     parser.add_argument("--looks", type=_looks, default=LOOKS, metavar="K", help=f"at most so many (default {LOOKS})")
+    beyond = "ask which arm is better at label counts beyond the plateau, too"
+    parser.add_argument("--all-label-counts", action="store_true", help=beyond)
     options = parser.parse_args(arguments)
     try:
-        found = next_run(load_results(options.results), options.looks)
+        found = next_run(load_results(options.results), options.looks, options.all_label_counts)
     except (ReportError, ResultsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return ERROR

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.costs.device_shares import note_share
+from sweep.costs.latest_run import note_room
 from sweep.plan import Plan, PlannedStage
 from sweep.scoreboard import Scoreboard
 from sweep.shares import LOCAL, LaunchError, Shares, cluster_address, divide
@@ -51,6 +52,7 @@ def launch(plan: Plan, board: Scoreboard, compute: ComputeConfig) -> None:
         board.occupancy.devices_per_cell = shares.gpus_per_cell or 1.0
         board.occupancy.devices_per_stage = compute.pretraining_workers
         note_share(plan.cells[0].job.results, board.occupancy.devices_per_cell)
+        note_room(plan.cells[0].job.results, board.room)
         errors: list[Exception] = []
         threads = [
             threading.Thread(target=_run_stages, args=(board, shares, compute, scratch, stop, errors), daemon=True)
@@ -207,6 +209,7 @@ def _run_cells(
         board.room = packing.room
         board.occupancy.devices_per_cell = packing.gpus_per_cell or 1.0
         note_share(plan.cells[0].job.results, board.occupancy.devices_per_cell)
+        note_room(plan.cells[0].job.results, board.room)
         board.packing_reduced(packing.words)
 
 

@@ -7,6 +7,7 @@ recorded as failed and the rest goes on.
 from typing import Any
 
 from sweep.costs.device_shares import note_share
+from sweep.costs.latest_run import note_room
 from sweep.plan import Plan
 from sweep.scoreboard import Scoreboard
 from trainables.encoder_store import trained_by_one
@@ -27,6 +28,7 @@ def launch(plan: Plan, board: Scoreboard) -> None:
             raise _OutOfTimeError
 
     note_share(plan.cells[0].job.results, board.occupancy.devices_per_cell)
+    note_room(plan.cells[0].job.results, board.room)
     while stage := board.take_stage():
         try:
             with trained_by_one(stage.job.encoders, stage.job.stage_id):

@@ -20,6 +20,7 @@ from sweep.costs.account import read_account
 from sweep.costs.estimate import estimate
 from sweep.costs.forecast import Forecast, kept
 from sweep.costs.forecast_file import keep_forecast
+from sweep.costs.latest_run import note_run
 from sweep.costs.tables import forecast_lines, print_account
 from sweep.counts import Counts, Expectation, Limits
 from sweep.exit_codes import DONE, INTERRUPTED, OUT_OF_TIME, SOME_FAILED
@@ -44,6 +45,7 @@ def run(
     found = estimate(experiment, plan, inputs, options.launcher, is_asked=False)
     if isinstance(found, Forecast):
         keep_forecast(folder, kept(found, plan))
+    note_run(folder, {stage.stage_id: stage.name for stage in plan.stages}, _expectation(found))
     for line in [f"no forecast: {found}"] if isinstance(found, str) else forecast_lines(found):
         console.print(line, highlight=False, soft_wrap=True)
     money = Money(experiment.compute.price_per_device_hour, options.max_cost)

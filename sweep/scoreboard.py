@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sweep.costs.occupancy import Occupancy
-from sweep.costs.time_left import Encoder, Room, StageWork, Work, wall_seconds
+from sweep.costs.time_left import Encoder, Room, Work, wall_seconds
 from sweep.counts import Counts, Expectation, Limits, StageProgress
-from sweep.plan import Plan, PlannedCell, PlannedStage, Source
-from sweep.stage_states import DONE, FAILED, RUNNING, WAITING, StageStates
+from sweep.plan import Plan, PlannedCell, PlannedStage
+from sweep.stage_states import DONE, FAILED, RUNNING, WAITING, StageStates, encoder_of
 
 FIRST_CELLS = 5  # all of which must fail alike before the rest is given up
 LATEST_FAILURES = 3
@@ -44,7 +44,7 @@ class Scoreboard:
         self._lock = threading.Lock()
         self._started = time.monotonic()
         self._waiting = list(plan.missing)
-        self._stages = StageStates(plan)
+        self._stages = StageStates(plan, self._expected.epoch_seconds)
         self._running: set[str] = set()
         self._done = self._failed = 0
         self._first_errors: list[str] = []  # kinds of the first cells' failures; empty where one finished
@@ -250,21 +250,9 @@ class Scoreboard:
         cells: dict[Encoder | None, float] = {None: self.occupancy.cells_under_way(cell)}
         for waiting in self._waiting:
             if (state := self._stages.behind(waiting.source)) != FAILED:
-                source = None if state == DONE else _encoder(waiting.source)
+                source = None if state == DONE else encoder_of(waiting.source)
                 cells[source] = cells.get(source, 0.0) + 1
-        return Work([self._stage_work(key, seconds) for key, seconds in epochs.items() if seconds], cells, cell)
-
-    def _stage_work(self, key: str, epoch_seconds: float) -> StageWork:
-        stage = self._stages.stages[key]
-        done, is_running = self._stages.epochs_done(key), self._stages.all()[key] == RUNNING
-        kept = {epoch: max(0.0, (epoch - done) * epoch_seconds) for epoch in stage.config.kept_epochs}
-        parent = None if self._stages.behind(stage.source) == DONE else _encoder(stage.source)
-        return StageWork(key, parent, max(kept.values()), kept, is_running)
-
-
-def _encoder(source: Source) -> Encoder:
-    assert source.stage is not None  # weights that need no training are there
-    return source.stage.stage_id, source.epoch
+        return Work([self._stages.work(key, seconds) for key, seconds in epochs.items() if seconds], cells, cell)
 
 
 def _of_stage(stage: PlannedStage) -> dict[str, Any]:

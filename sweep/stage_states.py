@@ -1,13 +1,15 @@
 """Which pretraining stages wait, run, are done or have failed in this run, and which encoders are there.
 
-In: a Plan, and the starts and ends of its stages. Out: the next stage that can start, the state behind each cell, and
-epochs. Not thread-safe by itself.
+In: a Plan, what an epoch of its stages should take, and the starts and ends of its stages. Out: the next stage that can
+start, the state behind each cell, and epochs. Of several stages that can start ``time_left.start_key`` says which comes
+first. Not thread-safe by itself.
 """
 
 import math
 import time
 from collections.abc import Mapping
 
+from sweep.costs.time_left import Encoder, StageWork, longest_behind, start_key
 from sweep.plan import Plan, PlannedStage, Source
 from trainables.encoder_store import epochs_done
 
@@ -16,13 +18,19 @@ WAITING, RUNNING, DONE, FAILED = "waiting", "running", "done", "failed"
 
 
 class StageStates:
-    """The stages of a run by id, each with its state."""
+    """The stages of a run by id, each with its state.
 
-    def __init__(self, plan: Plan) -> None:
+    ``epoch_seconds``: of every stage; where they lack one, epochs of all stages count as equally long.
+    """
+
+    def __init__(self, plan: Plan, epoch_seconds: Mapping[str, float] | None = None) -> None:
         self.stages = {stage.stage_id: stage for stage in plan.stages}
         self._state = dict.fromkeys(self.stages, WAITING)
         self._epochs_before: dict[str, int] = {}  # of a stage, when this run got hold of it
         self._looked: dict[str, float] = {}  # when each encoder was last looked for; infinite once it was there
+        seeds = list(dict.fromkeys(stage.job.seed for stage in plan.stages))
+        self._replicate = {stage.stage_id: seeds.index(stage.job.seed) for stage in plan.stages}
+        self._order = self._start_order(epoch_seconds or {})
 
     def all(self) -> Mapping[str, str]:
         """Return every stage's state, in the plan's order."""
@@ -30,16 +38,30 @@ class StageStates:
 
     def start_next(self) -> PlannedStage | None:
         """Return a stage whose parent is done and mark it as running; none if nothing can start now."""
-        for key, stage in self.stages.items():
+        for key in self._order:
             if self._state[key] != WAITING:
                 continue
-            parent = self.behind(stage.source)
+            parent = self.behind(self.stages[key].source)
             if parent == FAILED:
                 self._state[key] = FAILED
             elif parent == DONE:
                 self._state[key] = RUNNING
-                return stage
+                return self.stages[key]
         return None
+
+    def _start_order(self, epoch_seconds: Mapping[str, float]) -> list[str]:
+        is_known = all(epoch_seconds.get(key) for key in self.stages)
+        stages = [self.work(key, epoch_seconds[key] if is_known else 1.0) for key in self.stages]
+        behind = longest_behind(stages)
+        return [stage.stage_id for stage in sorted(stages, key=lambda stage: start_key(stage, behind))]
+
+    def work(self, key: str, epoch_seconds: float) -> StageWork:
+        """Return what is left of a stage that is not done, if an epoch takes so long."""
+        stage, done = self.stages[key], self.epochs_done(key)
+        kept = {epoch: max(0.0, (epoch - done) * epoch_seconds) for epoch in stage.config.kept_epochs}
+        parent = None if self.behind(stage.source) == DONE else encoder_of(stage.source)
+        is_running = self._state[key] == RUNNING
+        return StageWork(key, parent, max(kept.values()), kept, is_running, self._replicate[key])
 
     def hold(self, key: str) -> None:
         """Note that this run trains a stage from now on: no other experiment does any more."""
@@ -80,3 +102,9 @@ class StageStates:
         if now - self._looked.get(source.weights, -math.inf) > LOOK_SECONDS:
             self._looked[source.weights] = math.inf if source.exists else now
         return self._looked[source.weights] == math.inf
+
+
+def encoder_of(source: Source) -> Encoder:
+    """Return a source as the stage and epoch after which it is there; only for one that is trained."""
+    assert source.stage is not None
+    return source.stage.stage_id, source.epoch

@@ -18,7 +18,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from sweep.costs import remaining
 from sweep.costs.account import CELL_COLUMNS, EPOCH_COLUMNS, PLANNED_COLUMNS, Account, account, asked_for
+from sweep.costs.latest_run import read_latest_run
 from sweep.costs.tables import print_account
 from sweep.wording import duration
 from trainables.results import ResultsError, check_results, finished_cells, is_held, read_table
@@ -29,7 +31,7 @@ CLOCK_SKEW = timedelta(minutes=1)  # by which a worker's clock may be ahead of o
 COLUMNS = {
     "planned": PLANNED_COLUMNS,
     "cells": CELL_COLUMNS,
-    "pretraining": EPOCH_COLUMNS,
+    "pretraining": [*EPOCH_COLUMNS, "seconds"],
     "failures": ["unit_id", "name", "reason"],
 }
 
@@ -55,7 +57,11 @@ class ArmState:
 
 @dataclass(frozen=True)
 class Status:
-    """A moment of an experiment. ``seconds_left`` is None without a pace: fewer than two cells have finished."""
+    """A moment of an experiment.
+
+    ``cells_per_hour`` is None where fewer than two cells have finished, ``seconds_left`` where that or what stages
+    still to train take is unknown.
+    """
 
     is_running: bool
     stages: tuple[StageState, ...]
@@ -82,27 +88,35 @@ def read_status(results: Path, now: datetime | None = None) -> Status:
     whole = finished_cells(root) & ids
     finished = [row for row in cells if row["cell_id"] in whole]
     failures = [row for row in failures if row["unit_id"] not in whole]  # killed before it was cleared
-    per_hour = _cells_per_hour([row["finished_at"] for row in finished], now or datetime.now(UTC))
-    left = len(ids) - len(whole)
+    latest = _latest(finished, now or datetime.now(UTC))
+    per_hour = _cells_per_hour([row["finished_at"] for row in latest])
+    run = read_latest_run(root)
     return Status(
         is_running=is_held(root),
-        stages=tuple(_stages(planned, epochs)),
+        stages=tuple(_stages(planned, epochs, run.stage_names)),
         arms=tuple(_arms(planned, whole, {row["unit_id"] for row in failures})),
         failures=tuple((row["name"], row["reason"]) for row in failures),
         cells_per_hour=per_hour,
-        seconds_left=3600 * left / per_hour if per_hour else None,
+        seconds_left=remaining.seconds_left(
+            [row for row in planned if row["cell_id"] not in whole],
+            [row["wall_seconds"] for row in latest],
+            epochs,
+            run,
+            per_hour and per_hour / 3600,
+        ),
         account=account(root, planned, finished, epochs),
         unreadable=tuple(problem for _, problems in tables.values() for problem in problems),
     )
 
 
-def _stages(planned: Iterable[Mapping[str, Any]], epochs: Iterable[Mapping[str, Any]]) -> list[StageState]:
+def _stages(
+    planned: Iterable[Mapping[str, Any]], epochs: Iterable[Mapping[str, Any]], noted: Mapping[str, str]
+) -> list[StageState]:
     needed: dict[str, int] = {}
-    for row in planned:
-        for stage_id, _, epoch in (stage.rpartition("@") for stage in row["pretraining_chain"].split()):
-            needed[stage_id] = max(needed.get(stage_id, 0), int(epoch))
+    for stage_id, epoch in (each for row in planned for each in remaining.chain(row)):
+        needed[stage_id] = max(needed.get(stage_id, 0), epoch)
     done = Counter(row["stage_id"] for row in epochs)
-    names = {row["stage_id"]: row["stage"] for row in epochs}
+    names = {**noted, **{row["stage_id"]: row["stage"] for row in epochs}}
     return [StageState(names.get(key, f"stage {key}"), done[key], number) for key, number in needed.items()]
 
 
@@ -113,17 +127,17 @@ def _arms(planned: Iterable[Mapping[str, Any]], finished: set[str], failed: set[
     return [ArmState(arm, len(own), len(own & finished), len((own & failed) - finished)) for arm, own in ids.items()]
 
 
-def _cells_per_hour(times: Sequence[datetime], now: datetime) -> float | None:
-    """Return the pace of the latest cells; None where fewer than two tell it.
+def _latest(finished: Sequence[Mapping[str, Any]], now: datetime) -> list[Mapping[str, Any]]:
+    """Return the cells that tell the pace: none from the future, of a clock that was set back since."""
+    known = [row for row in finished if row["finished_at"] <= now + CLOCK_SKEW]
+    start = max((row["finished_at"] for row in known), default=now) - PACE_WINDOW
+    return [row for row in known if row["finished_at"] >= start]
 
-    Cells from the future, of a clock that was set back since, tell no pace.
-    """
-    times = [time for time in times if time <= now + CLOCK_SKEW]
-    if not times:
-        return None
-    recent = [time for time in times if time >= max(times) - PACE_WINDOW]
-    seconds = (max(recent) - min(recent)).total_seconds()
-    return 3600 * (len(recent) - 1) / seconds if seconds else None
+
+def _cells_per_hour(times: Sequence[datetime]) -> float | None:
+    """Return the pace of cells that finished at these times; None where fewer than two tell it."""
+    seconds = (max(times) - min(times)).total_seconds() if times else 0.0
+    return 3600 * (len(times) - 1) / seconds if seconds else None
 
 
 def print_status(status: Status, console: Console) -> None:
@@ -131,8 +145,10 @@ def print_status(status: Status, console: Console) -> None:
     finished, planned = (sum(getattr(arm, name) for arm in status.arms) for name in ("finished", "planned"))
     cells = f"{finished} of {planned} cells finished" if status.arms else "no plan has been recorded yet"
     parts = ["running" if status.is_running else "not running", cells]
-    if status.seconds_left and status.is_running:
-        parts.append(f"{status.cells_per_hour:.0f} an hour, about {duration(status.seconds_left)} left")
+    if status.is_running:
+        pace = [f"{status.cells_per_hour:.0f} an hour"] if status.cells_per_hour else []
+        left = [f"about {duration(status.seconds_left)} left"] if status.seconds_left else []
+        parts += [", ".join(pace + left)] if pace or left else []
     console.print("; ".join(parts), highlight=False)
     console.print(_table("stage", ("epochs", "of"), [(s.name, s.epochs_done, s.epochs_needed) for s in status.stages]))
     columns = ("cells", "finished", "failed")

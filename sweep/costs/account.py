@@ -15,6 +15,7 @@ import yaml
 
 from sweep.costs.device_shares import DeviceShares, read_shares
 from sweep.costs.forecast_file import read_forecast
+from sweep.costs.remaining import chain
 from trainables.config import ComputeConfig
 from trainables.results import finished_cells, read_table
 
@@ -118,17 +119,9 @@ def _compute(root: Path) -> ComputeConfig:
     return ComputeConfig.model_validate(tree.get("compute", {}))
 
 
-def _chain(planned: Row) -> list[tuple[str, int]]:
-    """The stages behind a cell, each with the epoch that the next starts from."""
-    return [
-        (stage_id, int(epoch))
-        for stage_id, _, epoch in (each.rpartition("@") for each in planned["pretraining_chain"].split())
-    ]
-
-
 def _stages(planned: Iterable[Row], epochs: Sequence[Row], said: Mapping[str, float]) -> list[StageAccount]:
     found = []
-    for key in dict.fromkeys(stage_id for row in planned for stage_id, _ in _chain(row)):
+    for key in dict.fromkeys(stage_id for row in planned for stage_id, _ in chain(row)):
         rows = [row for row in epochs if row["stage_id"] == key]
         if rows:
             forecast = said[key] * len(rows) if key in said else None
@@ -144,7 +137,7 @@ def _arms(planned: Iterable[Row], seconds: Mapping[str, float], epochs: Sequence
     found = []
     for arm, own in by_arm.items():
         needed: dict[str, int] = {}
-        for stage_id, epoch in (each for row in own for each in _chain(row)):
+        for stage_id, epoch in (each for row in own for each in chain(row)):
             needed[stage_id] = max(needed.get(stage_id, 0), epoch)
         used = [row["device_seconds"] for row in epochs if row["epoch"] <= needed.get(row["stage_id"], 0)]
         finished = [seconds[row["cell_id"]] for row in own if row["cell_id"] in seconds]

@@ -113,12 +113,13 @@ def _work(plan: Plan, costs: Costs, expected: Expectation) -> Work:
     cells: dict[Encoder | None, float] = {}
     for cell in plan.missing:
         cells[encoder(cell.source)] = cells.get(encoder(cell.source), 0.0) + 1
-    stages = []
+    stages, seeds = [], list(dict.fromkeys(stage.job.seed for stage in plan.stages))
     for stage in plan.stages:
         epoch, key = expected.epoch_seconds[stage.stage_id], stage.stage_id
         done = stage.config.epochs - costs.epochs_left[key]
         kept = {each: max(0, each - done) * epoch for each in stage.config.kept_epochs}
-        stages.append(StageWork(key, encoder(stage.source), max(kept.values()), kept))
+        replicate = seeds.index(stage.job.seed)
+        stages.append(StageWork(key, encoder(stage.source), max(kept.values()), kept, replicate=replicate))
     return Work(stages, cells, costs.cell_seconds)
 
 

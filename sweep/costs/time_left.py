@@ -1,9 +1,9 @@
 """How long work takes on a share of a cluster, from the seconds of its stages and cells.
 
 In: the stages and cells still to do, and the room for them. Out: seconds until the last has ended. The model is the
-launcher's own order: stages in the plan's order on as many lanes as run at once, each once the encoder it starts from
-is there; cells on the room that stages leave. Cells flow rather than start one by one, so the answer is off by a cell
-or so at the end.
+launcher's own order: stages on as many lanes as run at once, each once the encoder it starts from is there, of several
+the one that ``start_key`` puts first; cells on the room that stages leave. Cells flow rather than start one by one, so
+the answer is off by a cell or so at the end.
 """
 
 import heapq
@@ -40,6 +40,7 @@ class StageWork:
     seconds: float
     kept_after: Mapping[int, float]  # epoch -> seconds
     is_running: bool = False
+    replicate: int = 0  # the position of its pretraining seed among the plan's
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,30 @@ class Work:
     stages: Sequence[StageWork]  # each after the one it starts from
     cells: Mapping[Encoder | None, float]
     cell_seconds: float
+
+
+def longest_behind(stages: Sequence[StageWork]) -> dict[str, float]:
+    """Return the seconds from each stage's start to the end of all that follows from it, on unlimited room.
+
+    ``stages``: each after the one it starts from.
+    """
+    behind: dict[str, float] = {}
+    of_children: dict[str, list[tuple[int, float]]] = {}  # the epoch that each starts from, and what is behind it
+    for stage in reversed(stages):
+        later = (stage.kept_after.get(epoch, 0.0) + seconds for epoch, seconds in of_children.get(stage.stage_id, ()))
+        behind[stage.stage_id] = max([stage.seconds, *later])
+        if stage.parent:
+            of_children.setdefault(stage.parent[0], []).append((stage.parent[1], behind[stage.stage_id]))
+    return behind
+
+
+def start_key(stage: StageWork, behind: Mapping[str, float]) -> tuple[int, float]:
+    """Return what orders stages that can start: a replicate before the next, in it the longest chain behind first.
+
+    A long chain that starts late is what a run waits for at its end; a run that is stopped should hold whole
+    replicates. Source: critical-path list scheduling, Graham 1969.
+    """
+    return stage.replicate, -behind[stage.stage_id]
 
 
 def wall_seconds(work: Work, room: Room) -> float:
@@ -64,7 +89,8 @@ def _stage_times(stages: Sequence[StageWork], room: Room) -> tuple[dict[Encoder,
     own = {stage.stage_id for stage in stages}
     ends: list[float] = []
     lanes = [0.0] * room.parallel_stages
-    pending = sorted(stages, key=lambda stage: not stage.is_running)  # stable: the plan's order within each
+    behind = longest_behind(stages)
+    pending = sorted(stages, key=lambda stage: (not stage.is_running, *start_key(stage, behind)))
 
     def can_start(stage: StageWork) -> float:
         if stage.parent is None or stage.parent[0] not in own:

@@ -12,6 +12,7 @@ from analysis.findings import find
 from analysis.load import load_results
 from analysis.next_run import LOOKS, MORE, NOTHING, main, next_run
 from analysis.next_steps import next_steps
+from analysis.plateau import Plateau
 from sweep.experiment import load_preset
 from trainables.results import record_plan
 
@@ -76,6 +77,27 @@ def test_a_question_that_no_seeds_settle_is_named_and_ends_the_loop(noisy, monke
     assert found.settings == ""
     assert "Which is better with 4 labelled slices" in found.reason
     assert "No number of seeds" in found.reason or "Neither 50 seeds" in found.reason
+
+
+def test_label_counts_beyond_the_plateau_are_left_out_unless_they_are_asked_for(noisy, monkeypatch, capsys):
+    loaded = load_results(noisy)
+    later = [step for step in next_steps(find(loaded)) if step.num_cells and step.question.label_counts[0] > 36]
+    monkeypatch.setattr("analysis.next_run.plateau", lambda findings, variants: Plateau(36, 0.1, 224))
+    assert main([str(noisy)]) == MORE
+    said = capsys.readouterr()
+    assert "grid.label_counts=[4]" in said.out
+    assert "within 10% of their own error with 224 labelled slices: 112 (" in said.err
+    assert "from 36 on)" in said.err
+    monkeypatch.setattr("analysis.next_run.next_steps", lambda findings: later)
+    assert {step.question.label_counts for step in later} <= {(112,), (224,)}
+    assert main([str(noisy)]) == NOTHING
+    said = capsys.readouterr()
+    assert "No other question is open. Left out as beyond the plateau" in said.err
+    assert "--all-label-counts asks there, too" in said.err
+    assert main([str(noisy), "--all-label-counts"]) == MORE
+    said = capsys.readouterr()
+    assert f"grid.label_counts=[{later[0].question.label_counts[0]}]" in said.out
+    assert "plateau" not in said.err
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "2.5", "many"])

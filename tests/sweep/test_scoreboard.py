@@ -1,5 +1,6 @@
 """What can start, what is blocked, what a person is told."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,32 @@ def test_a_stage_starts_only_after_its_parent(plan: Plan) -> None:
     assert started == ["supervised-natural", "byol-natural", "byol-domain"]
 
 
+def test_of_stages_that_can_start_the_one_with_the_longest_chain_behind_it_comes_first(plan: Plan) -> None:
+    """By the forecast; by epochs where one stage has none: supervised-natural and its child are 1 + 2 epochs."""
+    seconds = {"supervised-natural": 1.0, "byol-natural": 9.0, "byol-domain": 8.0}  # of an epoch; chains' last: 5 s
+    epochs = {stage.stage_id: seconds.get(stage.name, 5.0) for stage in plan.stages}
+    board = Scoreboard(plan, expected=Expectation(1.0, epochs))
+    # byol-natural 9 + 2 * 5, byol-domain 2 * 8, supervised-natural 1 + 2 * 5
+    assert names_taken(board) == ["byol-natural", "byol-domain", "supervised-natural"]
+    longest = next(stage for stage in plan.stages if stage.name == "byol-domain")
+    board = Scoreboard(plan, expected=Expectation(1.0, {longest.stage_id: 100.0}))
+    assert names_taken(board) == ["supervised-natural", "byol-natural", "byol-domain"]
+
+
+def test_the_stages_of_a_replicate_come_before_longer_ones_of_the_next(tmp_path: Path) -> None:
+    inputs = Inputs("d", "p", "n", {"random": "random"}, {}, {}, "uniform", {0: "first", 1: "second"}, [])
+    preset = load_preset("smoke")
+    grid = preset.grid.model_copy(update={"pretraining_seeds": (5, 3)})
+    plan = build_plan(preset.model_copy(update={"grid": grid}), inputs, open_results(tmp_path))
+    epochs = {stage.stage_id: 100.0 if stage.job.seed == 3 else 1.0 for stage in plan.stages}
+    board = Scoreboard(plan, expected=Expectation(1.0, epochs))
+    assert [stage.job.seed for stage in iter(board.take_stage, None)] == [5, 5, 5, 3, 3, 3]
+
+
+def names_taken(board: Scoreboard) -> list[str]:
+    return [stage.name for stage in iter(board.take_stage, None)]
+
+
 def test_a_failed_stage_blocks_its_cells_and_its_children_but_nothing_else(plan: Plan) -> None:
     board = Scoreboard(plan)
     failed = board.take_stage()
@@ -113,6 +140,25 @@ def test_nothing_starts_when_the_time_is_used_up_and_what_runs_is_waited_for(
     board.stage_stopped(stage)
     assert board.stages_pending() == 0
     assert not board.blocked_cells()
+
+
+@pytest.mark.parametrize("jump", [365 * 86_400.0, -365 * 86_400.0])
+def test_a_clock_that_is_set_anew_spends_no_time_and_no_money(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    board = Scoreboard(plan, Limits(seconds=3600, device_seconds=3600))
+    cell = board.take_cell()
+    assert cell is not None
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + jump)
+    counts = board.counts()
+    assert not board.is_over()
+    assert 0 <= counts.seconds < 600
+    assert 0 <= counts.device_seconds < 600
+    board.cell_ended(cell, succeeded=True)
+    pace = board.counts().cells_per_hour
+    assert pace is not None
+    assert pace > 0
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from sweep.costs.account import read_account
+from sweep.costs.latest_run import LatestRun, note_room, note_run, read_latest_run
+from sweep.costs.time_left import Room
+from sweep.counts import Expectation
 from sweep.status import DONE, ERROR, SOME_LEFT, ArmState, StageState, main, read_status
 from trainables.results import (
     SCHEMAS,
@@ -47,6 +50,7 @@ def root(tmp_path: Path) -> Path:
     record_plan(root, cells)
     finish(root, cells[0], NOON)
     finish(root, cells[2], NOON + timedelta(minutes=1))
+    note_run(root, {"two": "byol-natural+byol-domain"}, Expectation())
     failure = {"unit_id": "byol-1", "unit": "cell", "name": "byol, 3 slices", "traceback": "", "failed_at": NOON}
     record_failure(root, failure | {"reason": "RuntimeError: no memory"})
     rows = [row("pretraining", stage_id="one", stage="byol-natural", epoch=epoch) for epoch in (1, 2, 3)]
@@ -56,16 +60,62 @@ def root(tmp_path: Path) -> Path:
 
 def test_stages_and_arms_are_counted(root: Path) -> None:
     status = read_status(root)
-    assert status.stages == (StageState("byol-natural", 3, 3), StageState("stage two", 0, 4))
+    assert status.stages == (StageState("byol-natural", 3, 3), StageState("byol-natural+byol-domain", 0, 4))
     assert status.arms == (ArmState("byol", 2, 1, 1), ArmState("random", 1, 1, 0))
     assert status.failures == (("byol, 3 slices", "RuntimeError: no memory"),)
 
 
 def test_the_time_left_follows_from_the_pace_of_the_last_hour(root: Path) -> None:
+    write_rows(root, "pretraining", "two", [row("pretraining", stage_id="two", epoch=epoch) for epoch in range(4)])
     assert read_status(root).cells_per_hour == pytest.approx(60)
     assert read_status(root).seconds_left == pytest.approx(60)
     finish(root, axes(1), NOON - timedelta(days=3))
     assert read_status(root).cells_per_hour == pytest.approx(60)
+
+
+def test_while_stages_are_left_the_time_left_is_theirs_too_or_not_told(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Four epochs of stage two are left, and behind them a cell, which takes a second like those that have finished."""
+    assert read_status(root).seconds_left is None
+    note_run(root, {}, Expectation(epoch_seconds={"two": 10.0}))
+    note_room(root, Room(1, 1, 1, stage_start_seconds=5.0))
+    assert read_status(root).seconds_left == 5 + 4 * 10 + 1
+    write_rows(root, "pretraining", "two", [row("pretraining", stage_id="two", epoch=1, seconds=20.0)])
+    assert read_status(root).seconds_left == 3 * 20 + 1  # by its own epochs, and it has started
+    with exclusive(root):
+        main([str(root)])
+    assert "60 an hour, about 1 min 1 s left" in capsys.readouterr().out
+
+
+def test_stages_of_a_chain_wait_for_each_other_and_cells_for_theirs(tmp_path: Path) -> None:
+    """Nothing has run: two epochs of 10 s, then three of 7 s, on a cluster where one cell runs beside a stage."""
+    root = open_results(tmp_path / "results")
+    record_plan(
+        root, [axes(0, "early", chain="one@1"), axes(0, "late", chain="one@2 two@3"), axes(0, "none", chain="")]
+    )
+    note_run(root, {}, Expectation(4.0, {"one": 10.0, "two": 7.0}))
+    note_room(root, Room(2, 1, 1))
+    assert read_status(root).seconds_left == 2 * 10 + 3 * 7 + 4
+    note_run(root, {}, Expectation(None, {"one": 10.0, "two": 7.0}))  # nothing tells a cell's seconds
+    note_room(root, Room(2, 1, 1))
+    assert read_status(root).seconds_left is None
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"stage_names": 1, "epoch_seconds": {}}'])
+def test_a_damaged_note_of_the_latest_run_is_none(root: Path, content: str) -> None:
+    (root / "latest_run.json").write_text(content)
+    assert read_latest_run(root) == LatestRun()
+    assert read_status(root).stages[1].name == "stage two"
+
+
+def test_names_of_earlier_plans_stages_stay_and_what_runs_at_once_is_the_latest_runs(root: Path) -> None:
+    note_room(root, Room(2, 1, 1, 10.0))
+    note_run(root, {"three": "barlow"}, Expectation(2.5, {"three": 1.5}))
+    noted = LatestRun({"two": "byol-natural+byol-domain", "three": "barlow"}, {"three": 1.5}, 2.5)
+    assert read_latest_run(root) == noted
+    note_room(root, Room(8, 2, 3, 10.0))
+    assert read_latest_run(root).room == Room(8, 2, 3, 10.0)
 
 
 def test_a_clock_that_jumps_breaks_neither_the_pace_nor_the_counts(root: Path) -> None:

@@ -39,7 +39,7 @@ from trainables.results import (
     write_rows,
     write_text,
 )
-from trainables.results.atomic import own_prefix
+from trainables.results.atomic import STRANGE_SECONDS, own_prefix
 
 
 def of_cell(table: str, cell_id: str) -> dict[str, str]:
@@ -118,6 +118,35 @@ def test_another_machines_temporary_file_is_left_alone_for_a_day(tmp_path: Path)
     os.utime(strange, (yesterday, yesterday))
     assert remove_abandoned(tmp_path) == 1
     assert not strange.exists()
+
+
+def test_a_clock_that_jumps_takes_no_file_from_a_living_writer(tmp_path: Path) -> None:
+    """Set back, another machine's file is of the future; set forward, it looks years old, and only its lock tells."""
+    strange, own = tmp_path / ".tmp-elsewhere-x1", tmp_path / f"{own_prefix()}x2"
+    for path in (strange, own):
+        path.write_text("half")
+    for jump in (STRANGE_SECONDS, 365 * STRANGE_SECONDS):
+        for path in (strange, own):
+            os.utime(path, (time.time() + jump, time.time() + jump))
+        with own.open() as held:
+            fcntl.flock(held, fcntl.LOCK_SH)
+            assert remove_abandoned(tmp_path) == 0
+    with strange.open() as held, own.open() as other:
+        for file, path in ((held, strange), (other, own)):
+            fcntl.flock(file, fcntl.LOCK_SH)
+            os.utime(path, (1.0, 1.0))
+        assert remove_abandoned(tmp_path) == 0
+    assert remove_abandoned(tmp_path) == 2
+
+
+@pytest.mark.parametrize(("age", "num_removed"), [(STRANGE_SECONDS - 60, 0), (STRANGE_SECONDS + 60, 1)])
+def test_another_machines_file_is_a_days_length_from_being_taken_for_abandoned(
+    tmp_path: Path, age: float, num_removed: int
+) -> None:
+    strange = tmp_path / ".tmp-elsewhere-x1"
+    strange.write_text("half")
+    os.utime(strange, (time.time() - age, time.time() - age))
+    assert remove_abandoned(tmp_path) == num_removed
 
 
 def test_a_row_of_another_cell_under_a_cells_name_does_not_finish_it(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from trainables.config import ModelConfig
 from trainables.models.encoder import Encoder
 from trainables.models.segmenter import Segmenter
 from trainables.weights import WeightsError, adapt_channels, build_encoder, check_unchanged, check_weights, save_encoder
+from trainables.weights.files import read_tensors
 
 SMALL = ModelConfig(encoder="resnet10", width=8, decoder_channels=(8, 8, 8, 8, 8))
 
@@ -65,6 +66,41 @@ def test_the_scale_of_the_input_does_not_reach_an_encoder_in_training() -> None:
 def saved(tmp_path: Path, state: dict[str, Tensor]) -> str:
     save_file(state, tmp_path / "w.safetensors")
     return f"file:{tmp_path / 'w.safetensors'}"
+
+
+def test_a_file_is_read_once_and_training_what_was_built_changes_nothing_that_is_built_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = Encoder(SMALL, 3).state_dict()
+    counters = {key for key in state if key.endswith("num_batches_tracked")}
+    source = saved(tmp_path, {key: state[key] for key in state if key not in counters})
+    reads = []
+    monkeypatch.setattr(
+        "trainables.weights.loading.read_tensors", lambda path: reads.append(path) or read_tensors(path)
+    )
+    first, second = (build_encoder(SMALL, source, 1, seed) for seed in (0, 1))
+    for parameter in first.parameters():
+        parameter.data += 1
+    first.train()(torch.randn(2, 1, 64, 64))
+    third = build_encoder(SMALL, source, 1, 0)
+    expected = {key: adapt_channels(value, 1) if key == "conv1.weight" else value for key, value in state.items()}
+    for encoder in (second, third):
+        assert all(torch.equal(value, expected[key]) for key, value in encoder.state_dict().items())
+        assert all(parameter.requires_grad for parameter in encoder.parameters())
+    assert len(reads) == 1
+    build_encoder(SMALL, source, 3, 0)  # fitted to other channels
+    assert len(reads) == 2
+
+
+def test_a_file_that_was_replaced_is_read_and_checked_again(tmp_path: Path) -> None:
+    source = saved(tmp_path, Encoder(SMALL, 1).state_dict())
+    weights_id = check_weights(source, SMALL).weights_id
+    check_unchanged(source, weights_id)
+    other = Encoder(SMALL, 1).state_dict()
+    saved(tmp_path, other)
+    assert torch.equal(build_encoder(SMALL, source, 1, 0).conv1.weight, other["conv1.weight"])
+    with pytest.raises(WeightsError, match="differ from those that the run was planned with"):
+        check_unchanged(source, weights_id)
 
 
 def test_weights_of_another_encoder_are_refused_with_their_keys(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ dictionaries get dotted names, so that a checkpoint and a bare state dict look a
 torch's restricted unpickler refuses it.
 """
 
+import functools
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
@@ -38,8 +39,25 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def stamp(path: Path) -> tuple[int, int]:
+    """Return when a file was changed last, in nanoseconds, and its size; zeros where it is not there.
+
+    With the path it tells whether what was read of the file still holds.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
 def sha256(path: Path) -> str:
-    """Return what identifies a file's content."""
+    """Return what identifies a file's content; a file that has not changed since is not read again."""
+    return _sha256(path, stamp(path))
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256(path: Path, _: tuple[int, int]) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -40,7 +40,7 @@ def fit_weights(network: FoundNetwork, encoder: Encoder, config: ModelConfig, wh
         wanted = f"{config.encoder} of width {config.width}"
         found = f"the file looks like {looks}; " if looks != wanted else ""
         raise WeightsError(f"{where} do not fit {wanted}: {found}{'; '.join(problems)}")
-    state |= {key: expected[key] for key in absent}
+    state |= {key: torch.zeros((), dtype=expected[key].dtype) for key in absent}  # as in a network that is new
     return FittedWeights(state, _report(network, len(expected) - len(absent), len(absent)))
 
 

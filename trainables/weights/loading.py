@@ -1,20 +1,25 @@
 """An encoder with the weights that a string names.
 
 In: a weights string, a ModelConfig, the number of input channels. Out: an encoder in which every key was matched.
-Random weights come from ``random`` alone: whatever else does not load is an error.
+Random weights come from ``random`` alone: whatever else does not load is an error. A process that builds many encoders
+reads and fits a file once.
 """
 
+import functools
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from trainables.config import ModelConfig
 from trainables.models.encoder import Encoder
 from trainables.processes import seeded
-from trainables.weights.files import WeightsError, read_tensors, sha256
+from trainables.weights.files import WeightsError, read_tensors, sha256, stamp
 from trainables.weights.fit import FittedWeights, fit_weights
 from trainables.weights.layouts import find_network
 from trainables.weights.source import RANDOM, locate
+
+NUM_KEPT = 2  # files whose weights stay in memory: cells that follow one another share their encoder
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,7 @@ def check_weights(source: str, config: ModelConfig, in_channels: int = 1) -> Che
     """
     if source == RANDOM:
         return CheckedWeights(RANDOM, "drawn from the seed", "none")
-    with torch.device("meta"):  # its shapes are enough
-        encoder = Encoder(config, in_channels)
-    fitted = _fitted(source, encoder, config)
+    fitted = _fitted(source, config, in_channels)
     return CheckedWeights(_weights_id(source), fitted.report, locate(source).licence)
 
 
@@ -52,17 +55,32 @@ def check_unchanged(source: str, weights_id: str) -> None:
 
 def build_encoder(config: ModelConfig, source: str, in_channels: int, seed: int) -> Encoder:
     """Return an encoder for images of ``in_channels``, with the source's weights or seeded random ones."""
-    with seeded(seed):
-        encoder = Encoder(config, in_channels)
-    if source != RANDOM:
-        encoder.load_state_dict(_fitted(source, encoder, config).state)
+    if source == RANDOM:
+        with seeded(seed):
+            return Encoder(config, in_channels)
+    encoder = _shape(config, in_channels).to_empty(device="cpu")
+    encoder.load_state_dict(_fitted(source, config, in_channels).state)  # every key, so nothing stays empty
     return encoder
 
 
-def _fitted(source: str, encoder: Encoder, config: ModelConfig) -> FittedWeights:
+def _shape(config: ModelConfig, in_channels: int) -> Encoder:
+    with torch.device("meta"):
+        return Encoder(config, in_channels)
+
+
+def _fitted(source: str, config: ModelConfig, in_channels: int) -> FittedWeights:
     located = locate(source)
-    network = find_network(read_tensors(located.path), located.network, f"weights '{source}'")
-    return fit_weights(network, encoder, config, f"weights '{source}'")
+    return _read(source, located.path, stamp(located.path), located.network, config.model_dump_json(), in_channels)
+
+
+@functools.lru_cache(maxsize=NUM_KEPT)
+def _read(
+    source: str, path: Path, _: tuple[int, int], network: str | None, config: str, in_channels: int
+) -> FittedWeights:
+    """Read and fit a file that was last changed at a moment; its tensors are copied from, never changed."""
+    where, model = f"weights '{source}'", ModelConfig.model_validate_json(config)
+    found = find_network(read_tensors(path), network, where)
+    return fit_weights(found, _shape(model, in_channels), model, where)
 
 
 def _weights_id(source: str) -> str:

@@ -83,6 +83,28 @@ def test_a_damaged_note_of_shares_is_none(root: Path, content: str) -> None:
     assert read_shares(root) == DeviceShares()
 
 
+@pytest.mark.parametrize("jump", [timedelta(days=365), timedelta(days=-365)])
+def test_clocks_that_jump_change_no_costs_but_a_cells_share_where_they_alone_tell_it(
+    root: Path, jump: timedelta
+) -> None:
+    """Seconds are those that a cell counted itself. A GPU's share is looked up by the clock: the nearest known one."""
+    write(root, PLANNED[:2])
+    before = read_account(root)
+    write(root, [PLANNED[0] | {"finished_at": NOON + jump}])
+    assert read_account(root) == before
+    note_share(root, 0.25, NOON - timedelta(hours=1))
+    write(root, [PLANNED[0] | {"finished_at": NOON + jump, "device": "NVIDIA H100"}])
+    share = 0.25 if jump > timedelta() else 0.5  # before all notes that of experiment.yaml
+    assert read_account(root).finetuning_seconds == 10 * share + 20
+
+
+def test_a_launcher_whose_clock_was_set_back_is_believed_for_the_cells_after_it(root: Path) -> None:
+    note_share(root, 1.0, NOON)
+    note_share(root, 0.25, NOON - timedelta(days=1))
+    write(root, [PLANNED[0] | {"finished_at": NOON - timedelta(hours=23), "device": "NVIDIA H100"}])
+    assert read_account(root).finetuning_seconds == 2.5
+
+
 def test_a_cell_that_lost_a_file_counts_as_little_as_one_that_never_ran(root: Path) -> None:
     write(root, PLANNED[:2])
     (root / "cases" / "natural-0.parquet").unlink()  # 20 s of 30: the next run runs it again

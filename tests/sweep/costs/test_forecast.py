@@ -75,9 +75,11 @@ def text(rendered: Any, width: int = 80) -> str:
     return stream.getvalue()
 
 
-def finish_a_cell(plan: Plan, seconds: float, name: str = "other", device: str = "cpu", threads: int = 1) -> None:
+def finish_a_cell(
+    plan: Plan, seconds: float, name: str = "other", device: str = "cpu", threads: int = 1, year: int = 2026
+) -> None:
     job = plan.cells[0].job
-    blank = dict.fromkeys(SCHEMAS["cells"].names) | {"finished_at": datetime(2026, 1, 1, tzinfo=UTC)}
+    blank = dict.fromkeys(SCHEMAS["cells"].names) | {"finished_at": datetime(year, 1, 1, tzinfo=UTC)}
     ran = {"cell_id": name, "wall_seconds": seconds, "device": device, "threads": threads}
     commit_cell(job.results, blank | job.axes | ran, [], [])
 
@@ -170,6 +172,16 @@ def test_only_cells_that_ran_as_the_next_ones_will_are_believed(
     found = read_finished_units(experiment(*overrides), planned)
     assert sorted(found.cell_seconds) == believed
     assert found.begun == {planned.cells[0].job.axes["protocol_id"]}
+
+
+@pytest.mark.parametrize("year", [1970, 2100])
+def test_cells_of_a_clock_that_jumped_tell_their_seconds_all_the_same(tmp_path: Path, year: int) -> None:
+    planned = plan(tmp_path)
+    finish_a_cell(planned, 12.5)
+    finish_a_cell(planned, 14.5, "b", year=year)
+    found = read_finished_units(experiment(), planned)
+    assert sorted(found.cell_seconds) == [12.5, 14.5]
+    assert calibrate(experiment(), planned, inputs(), found).cell_seconds == 13.5
 
 
 def test_what_has_begun_is_not_kept_as_forecast_of_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,144 @@
+"""What early stopping would have saved and cost: python -m analysis.early_stopping RESULTS [--patience K]
+
+In: the validation curves of finished cells. Out: by arm and label count the share of the steps that a patience rule
+would have saved, and how much lower the best validation Dice would have been; at how many label counts another arm
+would have had the highest. Nothing is changed: cells run their whole budget, and these are prefixes of their curves.
+Exit codes: 0 done, 1 error, 2 usage.
+Source: patience and min_delta as in the EarlyStopping callbacks of Keras and Lightning; what stopping rules trade
+off: Prechelt 1998, "Early Stopping - But When?".
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.load import load_results
+from analysis.selection import ReportError
+from analysis.time_to_target import Run, collect_runs
+from analysis.uncertainty import Floats
+from trainables.results import ResultsError
+
+DONE, ERROR = 0, 1
+PATIENCE = 10
+
+
+@dataclass(frozen=True)
+class EarlyStop:
+    """Where a patience rule would have ended a run, and what of it is lost.
+
+    ``kept_dice`` is the best validation Dice up to there, ``full_dice`` that of the whole run.
+
+    Note: the learning rate falls over the whole budget, so a stopped run ends before its rate is small. A run planned
+    for fewer steps would do better than its prefix here; its numbers are of another protocol. Test scores of the
+    networks that would have been kept are not known.
+    """
+
+    steps: float
+    full_steps: float
+    kept_dice: float
+    full_dice: float
+
+    @property
+    def saved_share(self) -> float:
+        """Share of the training steps that are saved."""
+        return 1 - self.steps / self.full_steps if self.full_steps else 0.0
+
+    @property
+    def lost_dice(self) -> float:
+        """By how much the best validation Dice is lower; never below 0."""
+        return self.full_dice - self.kept_dice
+
+
+def early_stop(steps: Floats, val_dice: Floats, patience: int, min_delta: float = 0.0) -> EarlyStop:
+    """Stop at the ``patience``-th evaluation in a row that is no more than ``min_delta`` above the best before.
+
+    The evaluation before training counts as the first. A rise by less than ``min_delta`` leaves the best that others
+    are compared with as it is.
+    """
+    best, waited, stop = -np.inf, 0, len(val_dice) - 1
+    for position, score in enumerate(val_dice):
+        is_better = score > best + min_delta
+        best, waited = (score, 0) if is_better else (best, waited + 1)
+        if waited == patience:
+            stop = position
+            break
+    return EarlyStop(float(steps[stop]), float(steps[-1]), float(val_dice[: stop + 1].max()), float(val_dice.max()))
+
+
+def early_stopping_table(runs: Sequence[Run], patience: int, min_delta: float = 0.0) -> pd.DataFrame:
+    """Summarise runs by arm and label count: cells, mean saved share, mean and largest lost Dice, mean best Dice."""
+    rows = []
+    for run in runs:
+        stop = early_stop(run.steps, run.val_dice, patience, min_delta)
+        rows.append((run.variant, run.label_count, stop.saved_share, stop.lost_dice, stop.full_dice, stop.kept_dice))
+    columns = ["variant", "label_count", "saved_share", "lost_dice", "full_dice", "kept_dice"]
+    groups = pd.DataFrame(rows, columns=columns).groupby(["variant", "label_count"], sort=True)
+    return groups.agg(
+        cells=("saved_share", "size"),
+        saved_share=("saved_share", "mean"),
+        lost_dice=("lost_dice", "mean"),
+        largest_lost_dice=("lost_dice", "max"),
+        full_dice=("full_dice", "mean"),
+        kept_dice=("kept_dice", "mean"),
+    ).reset_index()
+
+
+def changed_leaders(table: pd.DataFrame) -> list[int]:
+    """Return the label counts at which another arm has the highest mean best validation Dice once runs are stopped."""
+    by_count = table.set_index("variant").groupby("label_count")
+    full, kept = by_count["full_dice"].idxmax(), by_count["kept_dice"].idxmax()
+    return [int(str(count)) for count in full.index[full != kept]]
+
+
+def describe(table: pd.DataFrame, patience: int, min_delta: float) -> str:
+    """Say in words what the rule would have done."""
+    weights = table["cells"] / table["cells"].sum()
+    saved, lost = float((weights * table["saved_share"]).sum()), float((weights * table["lost_dice"]).sum())
+    changed, num_counts = changed_leaders(table), table["label_count"].nunique()
+    named = f" ({', '.join(map(str, changed))})" if changed else ""
+    return (
+        f"Early stopping with patience {patience} (evaluations) and min_delta {min_delta:g} would have saved "
+        f"{100 * saved:.1f}% of the training steps of {table['cells'].sum()} cells and lowered the best validation "
+        f"Dice by {lost:.4f} in the mean, by {table['largest_lost_dice'].max():.4f} at most. Another arm would have "
+        f"had the highest mean at {len(changed)} of {num_counts} label counts{named}. The learning rate of these runs "
+        "falls over the whole budget; runs planned for fewer steps would differ."
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, print the table and what it says, and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.early_stopping", description="What early stopping would have saved and cost."
+    )
+    parser.add_argument("results", type=Path, metavar="RESULTS")
+    parser.add_argument("--patience", type=_patience, default=PATIENCE, metavar="K", help=f"default {PATIENCE}")
+    parser.add_argument("--min-delta", type=float, default=0.0, metavar="D", help="in Dice (default 0)")
+    options = parser.parse_args(arguments)
+    try:
+        found = load_results(options.results)
+    except (ReportError, ResultsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return ERROR
+    runs = collect_runs(found.cells, found.curves)
+    if not runs:
+        print(f"error: no cell in {options.results} was validated (data.validation_slices)", file=sys.stderr)
+        return ERROR
+    table = early_stopping_table(runs, options.patience, options.min_delta)
+    print(table.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
+    print(describe(table, options.patience, options.min_delta))
+    return DONE
+
+
+def _patience(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
