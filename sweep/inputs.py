@@ -38,8 +38,11 @@ class Inputs:
     weights_reports: dict[str, str] = field(default_factory=dict)  # what was matched of each that is not random
 
 
-def read_inputs(experiment: Experiment, progress: Progress | None = None) -> Inputs:
-    """Read and check everything. Raises DataError or WeightsError. ``progress``: volumes decoded, and of how many."""
+def read_inputs(experiment: Experiment, progress: Progress | None = None, is_here: bool = False) -> Inputs:
+    """Read and check everything. Raises DataError or WeightsError.
+
+    ``progress``: volumes decoded, and of how many. ``is_here``: all runs on this machine, whose devices are known.
+    """
     arms = [experiment.arms[name] for name in experiment.arm_names]
     weights = {arm.weights: check_weights(arm.weights, experiment.model) for arm in arms}
     store = open_store(experiment.data, experiment.compute.cache, progress=progress)
@@ -53,7 +56,7 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None) -> Inp
         natural = open_natural(experiment.natural, experiment.compute.cache, progress=progress)
         natural_id = natural.data_id
         summary["natural"] = natural.summary
-    of_stages = [warning for name in sorted(used) for warning in check_stage(experiment, name, summary)]
+    of_stages = [warning for name in sorted(used) for warning in check_stage(experiment, name, summary, is_here)]
     summary["warnings"] = [*summary["warnings"], *of_stages]
     origins = store.origins("train")
     return Inputs(

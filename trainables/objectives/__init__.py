@@ -45,7 +45,15 @@ def check_batches(stage: StageConfig, batch_size: int, num_workers: int, image_s
         raise ValueError(
             f"{batch_size} samples a batch cannot pass in {stage.micro_batches} equal parts; lower micro_batches"
         )
-    options_of(stage).check_batch(Batch(batch_size // stage.micro_batches, num_workers, image_size))
+    parts = stage.micro_batches
+    try:
+        options_of(stage).check_batch(Batch(batch_size // parts, num_workers, image_size))
+    except ValueError as error:
+        if parts == 1:
+            raise
+        raise ValueError(
+            f"micro_batches={parts} of a batch of {batch_size}: {error}, or lower micro_batches"
+        ) from error
 
 
 __all__ = [

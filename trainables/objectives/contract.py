@@ -32,9 +32,10 @@ class Options(Section):
     def check_batch(self, batch: Batch) -> None:
         """Raise ValueError where the method cannot learn from such batches."""
         if batch.num_samples < 2 * batch.num_workers:
+            fewer = " or lower compute.pretraining_workers" if batch.num_workers > 1 else ""
             raise ValueError(
                 f"{batch.num_samples} samples a batch cannot feed {batch.num_workers} workers two each, which batch "
-                "norm needs; raise batch_size, or lower compute.pretraining_workers"
+                f"norm needs; raise batch_size{fewer}"
             )
         if batch.num_samples % batch.num_workers:
             raise ValueError(
