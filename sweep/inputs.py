@@ -17,7 +17,7 @@ from trainables.data.decoded import Progress
 from trainables.data.natural import open_natural
 from trainables.data.slices import SliceStore, open_store
 from trainables.data.splits import describe_order, label_order
-from trainables.weights import check_weights
+from trainables.weights import check_decoder, check_weights
 
 SMALLEST_POOL = 2  # slices: batch norm needs two
 
@@ -69,8 +69,16 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None, is_her
         label_draw=_label_draw(experiment),
         order_ids={seed: content_hash(order) for seed, order in orders.items()},
         split=store.split,
-        weights_reports={source: checked.line for source, checked in weights.items() if source != "random"},
+        weights_reports={
+            source: _with_decoder(checked.line, check_decoder(source, experiment.model))
+            for source, checked in weights.items()
+            if source != "random"
+        },
     )
+
+
+def _with_decoder(line: str, num_tensors: int) -> str:
+    return f"{line}; its decoder is taken, too: {num_tensors} tensors" if num_tensors else line
 
 
 def _check_pool(experiment: Experiment, store: SliceStore) -> None:
