@@ -183,6 +183,7 @@ def pretraining(findings: Findings) -> pd.DataFrame:
         device_seconds=("device_seconds", "sum"),
         num_workers=("num_workers", "last"),
     ).reset_index()
+    last.insert(list(last.columns).index("seconds") + 1, "samples_per_second", last["samples"] / last["seconds"])
     last["warning"] = [
         _collapse(rank, std) for rank, std in zip(last["effective_rank"], last["feature_std"], strict=True)
     ]

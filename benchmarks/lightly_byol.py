@@ -78,12 +78,16 @@ class LightlyStep:
     def _endless(self) -> Iterator[list[Tensor]]:
         return itertools.chain.from_iterable(itertools.repeat(self._loader))
 
+    def views(self) -> list[Tensor]:
+        """Draw the two views of the next batch."""
+        return [view.to(self._device) for view in next(self._batches)]
+
     def __call__(self) -> None:
         """Take one step."""
         model = self._model
         update_momentum(model.backbone, model.backbone_copy, 0.996)
         update_momentum(model.project, model.project_copy, 0.996)
-        first, second = (view.to(self._device) for view in next(self._batches))
+        first, second = self.views()
         first_prediction, first_goal = model(first), model.goal(first)
         second_prediction, second_goal = model(second), model.goal(second)
         loss = 0.5 * (self._criterion(first_prediction, second_goal) + self._criterion(second_prediction, first_goal))

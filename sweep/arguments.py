@@ -9,6 +9,20 @@ EXIT_CODES = (
     "130 interrupted."
 )
 
+OPTIONS = (
+    "preset",
+    "config",
+    "results",
+    "launcher",
+    "address",
+    "mirror",
+    "tensorboard",
+    "log-json",
+    "max-hours",
+    "max-cost",
+)
+"""Options with a value, which are no keys of an experiment."""
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""

@@ -26,12 +26,21 @@ class Expectation:
 
 @dataclass(frozen=True)
 class StageProgress:
-    """A stage in training; ``seconds_left`` is None where nothing tells it."""
+    """A stage in training; ``seconds_left`` is None where nothing tells it.
+
+    ``is_waiting``: for its workers, or for another experiment that trains it.
+    """
 
     name: str
     epochs_done: int
     epochs: int
     seconds_left: float | None
+    is_waiting: bool = False
+
+    @property
+    def words(self) -> str:
+        """The stage in a line of a log."""
+        return f"{self.name} {self.epochs_done}/{self.epochs}" + (" (waits for workers)" if self.is_waiting else "")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.arguments import build_parser
+from sweep.arguments import OPTIONS, build_parser
 from sweep.exit_codes import DONE, ERROR, INTERRUPTED, USAGE
 
 if TYPE_CHECKING:  # imported late: --help must not wait for torch and ray
@@ -49,6 +49,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _load(options: argparse.Namespace) -> "Experiment":
+    """Build the experiment that the command line asks for. Raises ExperimentError."""
+    from sweep.experiment import ExperimentError
+
+    for override in options.overrides:
+        key, _, value = override.partition("=")
+        if key in OPTIONS:
+            raise ExperimentError(f"'{override}': {key} is no key of an experiment; use --{key} {value}")
+    experiment = _experiment(options)
+    from sweep.stage_checks import check_launcher  # brings torch, as does an experiment with stages
+
+    check_launcher(experiment, options.launcher)
+    return experiment
+
+
+def _experiment(options: argparse.Namespace) -> "Experiment":
     from sweep.experiment import load_file, load_preset
 
     overrides = [*options.overrides, *([f"compute.address={options.address}"] if options.address else [])]
@@ -120,10 +135,12 @@ def _plan_and_run(experiment: "Experiment", folder: Path, options: argparse.Name
     """Read the inputs, plan, and forecast or run."""
     from sweep.inputs import read_inputs
     from sweep.plan import build_plan
+    from sweep.stage_checks import check_device, runs_here
     from trainables.data.progress import counted
 
+    check_device(experiment.compute, options.launcher)
     with counted("reading and checking data and weights", console) as progress:
-        inputs = read_inputs(experiment, progress)
+        inputs = read_inputs(experiment, progress, runs_here(experiment.compute, options.launcher))
     for warning in inputs.summary["warnings"]:
         console.print(f"warning: {warning}", highlight=False, soft_wrap=True)
     for source, report in inputs.weights_reports.items():

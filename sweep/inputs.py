@@ -17,7 +17,7 @@ from trainables.data.decoded import Progress
 from trainables.data.natural import open_natural
 from trainables.data.slices import SliceStore, open_store
 from trainables.data.splits import describe_order, label_order
-from trainables.weights import check_weights
+from trainables.weights import check_decoder, check_weights
 
 SMALLEST_POOL = 2  # slices: batch norm needs two
 
@@ -38,8 +38,11 @@ class Inputs:
     weights_reports: dict[str, str] = field(default_factory=dict)  # what was matched of each that is not random
 
 
-def read_inputs(experiment: Experiment, progress: Progress | None = None) -> Inputs:
-    """Read and check everything. Raises DataError or WeightsError. ``progress``: volumes decoded, and of how many."""
+def read_inputs(experiment: Experiment, progress: Progress | None = None, is_here: bool = False) -> Inputs:
+    """Read and check everything. Raises DataError or WeightsError.
+
+    ``progress``: volumes decoded, and of how many. ``is_here``: all runs on this machine, whose devices are known.
+    """
     arms = [experiment.arms[name] for name in experiment.arm_names]
     weights = {arm.weights: check_weights(arm.weights, experiment.model) for arm in arms}
     store = open_store(experiment.data, experiment.compute.cache, progress=progress)
@@ -53,7 +56,7 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None) -> Inp
         natural = open_natural(experiment.natural, experiment.compute.cache, progress=progress)
         natural_id = natural.data_id
         summary["natural"] = natural.summary
-    of_stages = [warning for name in sorted(used) for warning in check_stage(experiment, name, summary)]
+    of_stages = [warning for name in sorted(used) for warning in check_stage(experiment, name, summary, is_here)]
     summary["warnings"] = [*summary["warnings"], *of_stages]
     origins = store.origins("train")
     return Inputs(
@@ -66,8 +69,16 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None) -> Inp
         label_draw=_label_draw(experiment),
         order_ids={seed: content_hash(order) for seed, order in orders.items()},
         split=store.split,
-        weights_reports={source: checked.line for source, checked in weights.items() if source != "random"},
+        weights_reports={
+            source: _with_decoder(checked.line, check_decoder(source, experiment.model))
+            for source, checked in weights.items()
+            if source != "random"
+        },
     )
+
+
+def _with_decoder(line: str, num_tensors: int) -> str:
+    return f"{line}; its decoder is taken, too: {num_tensors} tensors" if num_tensors else line
 
 
 def _check_pool(experiment: Experiment, store: SliceStore) -> None:

@@ -23,7 +23,8 @@ from sweep.costs.device_shares import note_share
 from sweep.costs.latest_run import note_room
 from sweep.plan import Plan, PlannedStage
 from sweep.scoreboard import Scoreboard
-from sweep.shares import LOCAL, LaunchError, Shares, cluster_address, divide
+from sweep.shares import LOCAL, LaunchError, Resources, Shares, cluster_address, divide
+from sweep.stage_workers import StageWorkers, no_workers
 from trainables.config import ComputeConfig
 from trainables.results import record_failure
 
@@ -33,7 +34,6 @@ ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # paces reports: 2 s otherwise
-    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "120",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a worker without a GPU sees none
     "TUNE_FORCE_TRIAL_CLEANUP_S": "3",  # after Ctrl-C a running cell is abandoned, not waited for
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours sees Ctrl-C first
@@ -41,6 +41,7 @@ ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints a table even when asked for silence
 }
 POLL_SECONDS = 0.5
+GRACE_SECONDS = 60.0  # in which Ray, which starts to wait a little later, ends a stage itself
 SCRATCH = ".ray-"
 
 
@@ -50,7 +51,7 @@ def launch(plan: Plan, board: Scoreboard, compute: ComputeConfig) -> None:
     with _connected(compute) as shares, _scratch(plan) as scratch, _stopped_by_signals(stop):
         board.room = shares.room
         board.occupancy.devices_per_cell = shares.gpus_per_cell or 1.0
-        board.occupancy.devices_per_stage = compute.pretraining_workers
+        board.occupancy.devices_per_stage = compute.pretraining_workers  # of those to come
         note_share(plan.cells[0].job.results, board.occupancy.devices_per_cell)
         note_room(plan.cells[0].job.results, board.room)
         errors: list[Exception] = []
@@ -93,9 +94,16 @@ def _connected(compute: ComputeConfig) -> Iterator[Shares]:
             f"no Ray cluster at {address} ({str(error).splitlines()[0]}); start it, or unset RAY_ADDRESS"
         ) from error
     try:
-        yield divide(compute, ray.cluster_resources(), is_fixed=is_local)
+        yield divide(compute, present_nodes(), is_fixed=is_local)
     finally:
         ray.shutdown()
+
+
+def present_nodes() -> list[Resources]:
+    """Return what each node of the cluster has, used or not."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def remove_abandoned_scratch(results: Path) -> None:
@@ -174,7 +182,7 @@ def _train(
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from trainables.ray_adapters import held_mark, train_stage
+    from trainables.ray_adapters import train_stage
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)  # not on a spot machine
     fewest = compute.min_pretraining_workers
@@ -186,15 +194,21 @@ def _train(
         gpus_per_worker=shares.gpus_per_worker,
         max_failures=compute.max_retries,
     )
-    mark, is_held = held_mark(scratch, stage.stage_id), False
+    workers = StageWorkers(stage, board, scratch)
     while not ray.wait([reference], timeout=POLL_SECONDS)[0]:
-        if not is_held and mark.exists():
-            board.stage_holds_devices(stage)
-            is_held = True
+        workers.look()
         if stop.is_set() or board.is_over():
             ray.cancel(reference, force=True)
             return False
-    ray.get(reference)
+        if workers.have_waited(GRACE_SECONDS):
+            ray.cancel(reference, force=True)
+            raise no_workers(compute, present_nodes(), shares.gpus_per_worker)
+    try:
+        ray.get(reference)
+    except ray.exceptions.RayError as error:
+        if workers.have_waited():
+            raise no_workers(compute, present_nodes(), shares.gpus_per_worker) from error
+        raise
     return True
 
 

@@ -147,7 +147,7 @@ def _planned_stage(
     source_id = inputs.natural_id if config.data == "natural" else inputs.pool_id
     assert source_id is not None
     workers = experiment.compute.pretraining_workers
-    network = experiment.model.model_dump(include={"encoder", "width"})  # no decoder is pretrained
+    network = experiment.model.model_dump(include=_pretrained_parts(config))
     stage_id = content_hash(recipe, source.encoder_id, source_id, network, seed, workers, RECIPE_VERSION)
     job = StageJob(
         results=results,
@@ -166,6 +166,13 @@ def _planned_stage(
         compute=experiment.compute,
     )
     return PlannedStage(stage_id, job.name, config, source, job)
+
+
+def _pretrained_parts(config: StageConfig) -> set[str]:
+    """The settings of the network that a stage's weights depend on; few methods pretrain a decoder."""
+    from trainables.objectives import keeps_decoder  # brings torch
+
+    return {"encoder", "width"} | ({"decoder_channels"} if keeps_decoder(config) else set())
 
 
 def _protocol_id(experiment: Experiment, inputs: Inputs) -> str:

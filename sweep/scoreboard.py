@@ -82,11 +82,15 @@ class Scoreboard:
             self._on_event("stage_started", _of_stage(taken))
         return taken
 
-    def stage_holds_devices(self, stage: PlannedStage) -> None:
-        """Record that this run trains the stage now, where another experiment may have done so before."""
+    def stage_holds_devices(self, stage: PlannedStage, num_devices: int = 1) -> None:
+        """Record that this run trains the stage on so many devices from now on; with none it waits for them."""
         with self._lock:
-            self._stages.hold(stage.stage_id)
-            self.occupancy.stage_started(stage.stage_id)
+            if num_devices == self.occupancy.devices_of_stage(stage.stage_id):
+                return
+            self.occupancy.stage_ended(stage.stage_id)
+            if num_devices:
+                self._stages.hold(stage.stage_id)
+                self.occupancy.stage_started(stage.stage_id, num_devices)
 
     def stage_ended(self, stage: PlannedStage, succeeded: bool, reason: str = "") -> None:
         """Record the end of a stage; what depends on a failed one is blocked."""
@@ -215,12 +219,12 @@ class Scoreboard:
         stage = self._stages.stages[key]
         done, epoch = self._stages.epochs_done(key), self._epoch_seconds(key)
         left = None if epoch is None else max(0.0, (stage.config.epochs - done) * epoch)
-        return StageProgress(stage.name, done, stage.config.epochs, left)
+        return StageProgress(stage.name, done, stage.config.epochs, left, not self.occupancy.devices_of_stage(key))
 
     def _epoch_seconds(self, key: str) -> float | None:
         """What an epoch of a stage takes: as in this run, else as expected."""
-        here = self._stages.epochs_here(key)
-        return self.occupancy.stage_seconds(key) / here if here > 0 else self._expected.epoch_seconds.get(key)
+        here, seconds = self._stages.epochs_here(key), self.occupancy.stage_seconds(key)
+        return seconds / here if here > 0 and seconds else self._expected.epoch_seconds.get(key)
 
     def _cells_per_hour(self) -> float | None:
         ended = self._done + self._failed
@@ -233,9 +237,12 @@ class Scoreboard:
         return stages + sum(work.cells.values()) * work.cell_seconds * self.occupancy.devices_per_cell
 
     def _seconds_left(self, work: Work | None) -> float | None:
-        """Time the work that is left; go by the cells' pace where its seconds are unknown."""
+        """Time the work that is left; go by the cells' pace where its seconds are unknown, and no stage waits."""
         if work is not None:
             return wall_seconds(work, self.room)
+        running = (key for key, state in self._stages.all().items() if state == RUNNING)
+        if not all(self.occupancy.devices_of_stage(key) for key in running):
+            return None
         pace = self._cells_per_hour()
         num_left = len(self._running) + sum(self._stages.behind(cell.source) != FAILED for cell in self._waiting)
         return None if pace is None else 3600 * num_left / pace

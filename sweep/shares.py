@@ -1,21 +1,28 @@
 """How a cluster is divided between pretraining stages and fine-tuning cells.
 
-In: what the cluster has, and what the experiment asks for. Out: Shares, in units of one cell; less packed ones when
-cells run out of memory beside one another. Ray is not imported.
+In: what each node of the cluster has, and what the experiment asks for. Out: Shares, in units of one cell; less packed
+ones when cells run out of memory beside one another. Ray is not imported.
 """
 
 import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sweep.costs.time_left import Room
 from trainables.config import ComputeConfig
 
 LOCAL = "local"  # the address of a Ray of this run's own, on this machine
+Resources = Mapping[str, float]  # of a node, by Ray's names
 STAGE_START_SECONDS = 10.0  # of a TorchTrainer with its worker, before its first step; twice that on busy cores
 
 
 class LaunchError(Exception):
     """Ray cannot be reached or cannot run the plan; the message says what to do."""
+
+
+class NoWorkersError(Exception):
+    """A stage's workers have found no room for longer than a stage may wait; the message says what there is."""
 
 
 @dataclass(frozen=True)
@@ -59,32 +66,72 @@ def cluster_address(compute: ComputeConfig) -> str:
     return compute.address or os.environ.get("RAY_ADDRESS") or LOCAL
 
 
-def divide(compute: ComputeConfig, resources: dict[str, float], is_fixed: bool = False) -> Shares:
-    """Divide a cluster's resources between stages and cells.
+def divide(compute: ComputeConfig, nodes: Sequence[Resources], is_fixed: bool = False) -> Shares:
+    """Divide what the nodes of a cluster have between stages and cells.
 
-    ``compute.slots`` may exceed what is there now, for a cluster that grows; not for one that ``is_fixed``. Raises
-    LaunchError when a stage can never fit.
+    A cell, and each worker of a stage, lies on one node. ``compute.slots`` may exceed what is there now, for a cluster
+    that grows; not for one that ``is_fixed``. Raises LaunchError when a stage or cell can never fit.
     """
-    num_gpus = resources.get("GPU", 0.0) if compute.device != "cpu" else 0.0
-    if compute.device == "cuda" and not num_gpus and compute.slots is None:
-        raise LaunchError(
-            "compute.device is cuda, but the cluster has no GPU; use compute.device=cpu, "
-            "or compute.slots=N for a cluster that grows on demand"
-        )
-    cpu_slots = int(resources.get("CPU", 0.0) // compute.threads)
-    on_gpu = bool(num_gpus) or compute.device == "cuda"
-    worker = _packing(compute.gpus_per_cell) if on_gpu else 1  # a worker of a stage takes a whole GPU
-    room = min(int(num_gpus) * worker, cpu_slots) if on_gpu else cpu_slots
+    on_gpu = compute.device != "cpu" and any(node.get("GPU", 0.0) for node in nodes)
+    may_grow = compute.slots is not None and not is_fixed
+    if compute.device == "cuda" and not on_gpu and not may_grow:
+        found = f"{_place(nodes, is_fixed)} has no GPU"
+        raise LaunchError(f"compute.device is cuda, but {found}; use compute.device=cpu{_or_grow(is_fixed)}")
+    on_gpu = on_gpu or compute.device == "cuda"
+    packing = _packing(compute.gpus_per_cell) if on_gpu else 1  # a worker of a stage takes a whole GPU
+    room = sum(_fitting(node, compute.threads, packing if on_gpu else None) for node in nodes)
     slots = (min(compute.slots, room) if is_fixed else compute.slots) if compute.slots else room
-    smallest = worker * (compute.min_pretraining_workers or compute.pretraining_workers)
-    if slots < 1 or ((compute.slots is None or is_fixed) and smallest > room):
+    if slots < 1:
+        needed, held = f"a cell needs {compute.threads} CPU", _place(nodes, is_fixed)
+        raise LaunchError(f"{needed}, more than a node has of {held}; lower compute.threads" + _or_grow(is_fixed))
+    fewest = compute.min_pretraining_workers or compute.pretraining_workers
+    num_workers = workers_that_fit(compute, nodes, int(on_gpu))
+    if not may_grow and fewest > num_workers:
+        needed = f"a pretraining stage needs {wanted_words(compute, int(on_gpu))}"
         raise LaunchError(
-            f"the cluster has room for {room} cells at once and a pretraining stage needs {smallest}; "
-            "lower compute.threads or compute.pretraining_workers, or set compute.slots for a growing cluster"
+            f"{needed}, and {_place(nodes, is_fixed)} has room for {num_workers}; lower compute.pretraining_workers or "
+            "compute.threads" + _or_grow(is_fixed)
         )
-    stage = max(smallest, min(worker * compute.pretraining_workers, slots))
+    stage = packing * fewest
+    stage = max(stage, min(packing * compute.pretraining_workers, slots))
     parallel = max(1, (slots - 1) // stage)
     return Shares(slots, stage, parallel, compute.gpus_per_cell if on_gpu else 0.0, int(on_gpu))
+
+
+def workers_that_fit(compute: ComputeConfig, nodes: Sequence[Resources], gpus_per_worker: int) -> int:
+    """Return how many workers of stages, each whole on one node, these nodes hold where they do nothing else."""
+    return sum(_fitting(node, compute.threads, gpus_per_worker or None) for node in nodes)
+
+
+def wanted_words(compute: ComputeConfig, gpus_per_worker: int) -> str:
+    """Say what the workers of a stage take, for people."""
+    fewest, most = compute.min_pretraining_workers or compute.pretraining_workers, compute.pretraining_workers
+    number = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    gpu = f" and {gpus_per_worker} GPU" if gpus_per_worker else ""
+    return f"{number} {'worker' if most == 1 else 'workers'} of {compute.threads} CPU{gpu} each"
+
+
+def node_words(nodes: Sequence[Resources]) -> str:
+    """List the nodes' CPUs and GPUs, equal nodes together, for people."""
+    kinds = Counter(
+        ", ".join(f"{node.get(name, 0.0):g} {name}" for name in ("CPU", "GPU") if node.get(name) or name == "CPU")
+        for node in nodes
+    )
+    return "; ".join(f"{number} nodes of {kind}" if number > 1 else kind for kind, number in kinds.items()) or "no node"
+
+
+def _place(nodes: Sequence[Resources], is_fixed: bool) -> str:
+    return f"{'this machine' if is_fixed else 'the cluster'} ({node_words(nodes)})"
+
+
+def _or_grow(is_fixed: bool) -> str:
+    return "" if is_fixed else ", or set compute.slots=N for a cluster that grows on demand"
+
+
+def _fitting(node: Resources, threads: int, of_a_gpu: int | None) -> int:
+    """Return how many processes a node holds: by its CPUs and, with so many of them to a GPU, by its GPUs."""
+    by_cpus = int(node.get("CPU", 0.0) // threads)
+    return by_cpus if of_a_gpu is None else min(by_cpus, int(node.get("GPU", 0.0)) * of_a_gpu)
 
 
 def _packing(gpus_per_cell: float) -> int:

@@ -1,14 +1,17 @@
 """What a pretraining stage needs of its samples, workers and device, checked before anything is trained.
 
-In: an Experiment, a stage's name, the summary of its data. Out: warnings, or a DataError that says what to change.
+In: an Experiment, a stage's name, the summary of its data, the launcher. Out: warnings, or an error that says what to
+change.
 """
 
 from typing import Any
 
-from sweep.experiment import Experiment
-from trainables.config import StageConfig
+from sweep.experiment import Experiment, ExperimentError
+from sweep.shares import LOCAL, cluster_address
+from trainables.config import ComputeConfig, StageConfig
 from trainables.data.dataset import DataError
 from trainables.objectives import check_batches
+from trainables.processes import DeviceError, is_gpu_here
 
 
 def samples_of(stage: StageConfig, experiment: Experiment, summary: dict[str, Any]) -> tuple[int, int]:
@@ -18,24 +21,54 @@ def samples_of(stage: StageConfig, experiment: Experiment, summary: dict[str, An
     return int(summary["num_slices"]["pool"]), experiment.data.image_size
 
 
-def check_stage(experiment: Experiment, name: str, summary: dict[str, Any]) -> list[str]:
-    """Return warnings about a stage. Raises DataError where it could not learn, or not run."""
+def check_launcher(experiment: Experiment, launcher: str) -> None:
+    """Raise ExperimentError where stages are to have several workers in one process: their ids would be of those."""
+    workers = experiment.compute.pretraining_workers
+    if launcher == "serial" and workers > 1 and any(experiment.arms[name].stages for name in experiment.arm_names):
+        raise ExperimentError(
+            f"compute.pretraining_workers: expected 1 with --launcher serial, which is one process, found {workers}; "
+            "use --launcher ray, or set it to 1"
+        )
+
+
+def check_device(compute: ComputeConfig, launcher: str) -> None:
+    """Raise DeviceError where no unit could run as asked, whatever the data are.
+
+    Note: of a cluster that is joined nothing is certain here; its workers may have the GPUs that the driver lacks.
+    """
+    if compute.device == "cuda" and runs_here(compute, launcher) and not is_gpu_here():
+        raise DeviceError("compute.device is cuda, but this machine has no CUDA device; use compute.device=cpu or auto")
+
+
+def runs_here(compute: ComputeConfig, launcher: str) -> bool:
+    """Whether everything runs on this machine."""
+    return launcher == "serial" or cluster_address(compute) == LOCAL
+
+
+def check_stage(experiment: Experiment, name: str, summary: dict[str, Any], is_here: bool = False) -> list[str]:
+    """Return warnings about a stage. Raises DataError where it could not learn, or not run.
+
+    ``is_here``: on this machine, whose devices are known.
+    """
     stage = experiment.stages[name]
     available, image_size = samples_of(stage, experiment, summary)
     most = experiment.compute.pretraining_workers
     try:
         for num_workers in range(experiment.compute.min_pretraining_workers or most, most + 1):
             check_batches(stage, min(stage.batch_size, available), num_workers, image_size)
-        _check_device(stage, experiment.compute.device)
+        _check_precision(stage, experiment.compute.device, is_here)
         _check_probe(stage, summary["num_slices"]["validation"], experiment.data.validation_slices)
     except ValueError as error:
         raise DataError(f"stages.{name}: {error}") from error
     return [f"stages.{name}: {warning}" for warning in _warnings(stage, available)]
 
 
-def _check_device(stage: StageConfig, device: str) -> None:
-    if stage.precision == "fp16" and device == "cpu":
-        raise ValueError("precision: fp16 expects a GPU, found compute.device=cpu; use bf16 or fp32")
+def _check_precision(stage: StageConfig, device: str, is_here: bool) -> None:
+    if stage.precision != "fp16":
+        return
+    if device == "cpu" or (is_here and not is_gpu_here()):
+        found = "compute.device=cpu" if device == "cpu" else "none on this machine"
+        raise ValueError(f"precision: fp16 expects a GPU, found {found}; use bf16 or fp32")
 
 
 def _check_probe(stage: StageConfig, num_slices: int, wanted: int | None) -> None:

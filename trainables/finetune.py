@@ -32,7 +32,7 @@ from trainables.results import commit_cell, record_example_slices
 from trainables.schedule import warmup_cosine
 from trainables.scoring import score_cases
 from trainables.training_step import TrainingStep
-from trainables.weights import build_encoder, check_unchanged
+from trainables.weights import build_encoder, check_unchanged, load_decoder
 
 Row = dict[str, Any]
 
@@ -154,11 +154,15 @@ def validation_slices(available: int, wanted: int | None) -> list[int]:
 
 
 def build_network(job: CellJob, device: torch.device, num_channels: int, num_classes: int) -> Segmenter:
-    """Build the U-Net on the cell's encoder; decoder and head (and a random encoder) come from the training seed."""
+    """Build the U-Net on the cell's encoder; head and decoder come from the training seed.
+
+    So does a random encoder. A decoder that was pretrained with the encoder is taken, where its file holds one.
+    """
     seed = int(content_hash("network", job.axes["train_seed"])[:12], 16)
     encoder = build_encoder(job.model, job.encoder, num_channels, seed)
     with seeded(seed + 1):
         network = Segmenter(encoder, job.model, num_classes)
+    load_decoder(network.decoder, job.encoder)
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

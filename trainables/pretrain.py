@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainables.collapse import CollapseMeasures, CollapseWatch, LatestFeatures, measure_collapse
 from trainables.config import content_hash
@@ -22,7 +22,8 @@ from trainables.data.batches import Samples, epoch_batches, random_view
 from trainables.data.slices import open_store
 from trainables.encoder_store import adopt_epochs, are_kept, clear_state, encoder_path, record_epochs, resume_path
 from trainables.jobs import StageJob
-from trainables.objectives import Objective, Step, build_objective, check_batches
+from trainables.models.encoder import Encoder
+from trainables.objectives import Objective, Step, build_objective, check_batches, keeps_decoder
 from trainables.optimisation import Optimisation
 from trainables.probe import probe
 from trainables.processes import (
@@ -40,7 +41,7 @@ from trainables.processes import (
 from trainables.results import clear_failure
 from trainables.resume_file import read_state, write_state
 from trainables.stage_samples import load_samples
-from trainables.weights import build_encoder, check_unchanged, initial_weights, save_encoder, stage_card
+from trainables.weights import build_encoder, check_unchanged, initial_weights, load_decoder, save_encoder, stage_card
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -102,6 +103,17 @@ def _check_stage(job: StageJob, worker: Worker, batch_size: int, image_size: int
         raise PretrainingError(f"stage {job.name}: {error}") from error
 
 
+def _initial_decoder(job: StageJob, encoder: Encoder) -> nn.Module | None:
+    """Return the decoder that a method pretrains, with what the initial weights hold of one; None for most methods."""
+    if not keeps_decoder(job.stage):
+        return None
+    from trainables.models.segmenter import build_decoder
+
+    decoder = build_decoder(encoder, job.model)
+    load_decoder(decoder, job.initial)
+    return decoder
+
+
 class _Loop:
     """The state of a stage in training."""
 
@@ -111,13 +123,14 @@ class _Loop:
         self.epochs_done, self.watch = 0, CollapseWatch()
         self.state_path = resume_path(job.encoders, job.stage_id)
         batch, image_size = min(job.stage.batch_size, len(samples)), samples.images.shape[-1]
-        self.steps_per_epoch = len(samples) // batch
+        self.batch_size, self.steps_per_epoch = batch, len(samples) // batch
         _check_stage(job, worker, batch, image_size)
         seed = int(content_hash(job.seed, job.stage_id)[:12], 16)
         encoder = build_encoder(job.model, job.initial, samples.images.shape[1], seed)
         self.initial = initial_weights(job)  # told now: the file may be gone when the first encoder is kept
         with seeded(seed + 1):
-            self.objective: Objective = build_objective(encoder, job.stage, num_classes)
+            decoder = _initial_decoder(job, encoder)
+            self.objective: Objective = build_objective(encoder, job.stage, num_classes, decoder)
         self.objective.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         synchronise_norms(self.objective, worker)
         trained = torch.compile(self.objective.trained) if job.stage.compile else self.objective.trained
@@ -219,8 +232,12 @@ class _Loop:
         job = self.job
         if encoder_path(job.encoders, job.stage_id, epoch).is_file():
             return
-        card = stage_card(job, self.initial, epoch, self.samples.images.shape[1])
-        save_encoder(encoder_path(job.encoders, job.stage_id, epoch), self.objective.kept_encoder().state_dict(), card)
+        card = stage_card(job, self.initial, epoch, self.samples.images.shape[1], self.batch_size)
+        decoder = self.objective.kept_decoder()
+        state = self.objective.kept_encoder().state_dict()
+        save_encoder(
+            encoder_path(job.encoders, job.stage_id, epoch), state, card, decoder.state_dict() if decoder else {}
+        )
 
     def saving_pays(self) -> bool:
         """Whether the state has not been saved for so long that saving it again takes its share of the time at most."""

@@ -54,6 +54,11 @@ def this_worker(compute: ComputeConfig) -> Worker:
     return Worker(device, 0, 1)
 
 
+def is_gpu_here() -> bool:
+    """Whether this process sees a CUDA device."""
+    return torch.cuda.is_available()
+
+
 def pick_device(choice: str) -> torch.device:
     """Return the current CUDA device or the CPU."""
     if choice == "cuda" and not torch.cuda.is_available():

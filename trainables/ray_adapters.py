@@ -4,22 +4,44 @@ In: jobs as plain dictionaries. Out: reports to Ray Train or Ray Tune; the rows 
 What trains is imported where it is called: two of a stage's three processes watch the third, and start seconds sooner.
 """
 
+import os
 import time
 from pathlib import Path
 from typing import Any
 
 from ray import PlacementGroupID, train, tune
 from ray.train.torch import TorchConfig, TorchTrainer
-from ray.util.placement_group import PlacementGroup, get_current_placement_group, remove_placement_group
+from ray.util.placement_group import (
+    PlacementGroup,
+    get_current_placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
 
 from trainables.encoder_store import trained_by_one
 from trainables.jobs import CellJob, StageJob
 from trainables.results import is_finished, record_failure, write_text
 
+START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"  # after which Ray takes its request for workers back
 
-def held_mark(scratch: Path, stage_id: str) -> Path:
-    """Return the file that is there once this run trains a stage, and waits for no other experiment that does."""
-    return scratch / f"stage-{stage_id}.held"
+
+def own_mark(scratch: Path, stage_id: str) -> Path:
+    """Return the file that is there once a stage is this run's, and it waits for no other experiment that trains it."""
+    return scratch / f"stage-{stage_id}.own"
+
+
+def workers_with_room(scratch: Path, stage_id: str) -> int:
+    """Return how many workers of a stage have their cores or GPUs now; 0 while they wait for room."""
+    tables = [placement_group_table(_group(mark)) for mark in _group_marks(scratch, stage_id)]
+    return sum(len(table["bundles"]) for table in tables if table.get("state") == "CREATED")
+
+
+def _group_marks(scratch: Path, stage_id: str) -> list[Path]:
+    return list(scratch.glob(f"stage-{stage_id}.group-*"))
+
+
+def _group(mark: Path) -> PlacementGroup:
+    return PlacementGroup(PlacementGroupID(bytes.fromhex(mark.suffix.removeprefix(".group-"))))
 
 
 def train_stage(
@@ -33,6 +55,8 @@ def train_stage(
     stage = StageJob.model_validate(job)
     release(Path(scratch), stage.stage_id)  # what an attempt that was killed held
     refusal = Path(scratch) / f"stage-{stage.stage_id}.refusal"
+    attempts = max_failures + 1
+    os.environ[START_TIMEOUT] = str(60 * stage.compute.worker_wait_minutes / attempts)  # of each; Ray passes it on
     trainer = TorchTrainer(
         pretrain_worker,
         train_loop_config={"job": job, "refusal": str(refusal), "scratch": scratch},
@@ -45,11 +69,11 @@ def train_stage(
         run_config=train.RunConfig(
             name=f"stage-{stage.stage_id}",
             storage_path=scratch,
-            failure_config=train.FailureConfig(max_failures=max_failures),
+            failure_config=train.FailureConfig(max_failures=max_failures, controller_failure_limit=max_failures),
         ),
     )
     with trained_by_one(stage.encoders, stage.stage_id):
-        write_text(held_mark(Path(scratch), stage.stage_id), "")
+        write_text(own_mark(Path(scratch), stage.stage_id), "")
         try:
             trainer.fit()
         finally:
@@ -66,8 +90,8 @@ def release(scratch: Path, stage_id: str) -> None:
     Ray Train has a process that would do so, but it asks the dashboard whether the controller lives, and a run on one
     machine has none: a killed controller then held its devices until the run ended, and the run waited for them.
     """
-    for mark in scratch.glob(f"stage-{stage_id}.group-*"):
-        remove_placement_group(PlacementGroup(PlacementGroupID(bytes.fromhex(mark.suffix.removeprefix(".group-")))))
+    for mark in _group_marks(scratch, stage_id):
+        remove_placement_group(_group(mark))
         mark.unlink(missing_ok=True)
 
 

@@ -24,8 +24,8 @@ from trainables.data.batches import Samples, random_view
 from trainables.encoder_store import epochs_done
 from trainables.finetune import evaluate, train_block
 from trainables.models.encoder import Encoder
-from trainables.models.segmenter import Segmenter
-from trainables.objectives import build_objective
+from trainables.models.segmenter import Segmenter, build_decoder
+from trainables.objectives import build_objective, keeps_decoder
 from trainables.optimisation import Optimisation
 from trainables.processes import DeviceError, seeded, this_worker
 from trainables.training_step import TrainingStep
@@ -179,7 +179,9 @@ def _timed_sample(experiment: Experiment, stage: PlannedStage, inputs: Inputs) -
     is_natural = config.data == "natural"
     size, num_channels = samples_of(config, experiment, inputs.summary)[1], len(inputs.summary["channel_names"])
     encoder = Encoder(experiment.model, 3 if is_natural else num_channels)
-    objective = build_objective(encoder, config, inputs.summary["natural"]["num_classes"] if is_natural else 0)
+    decoder = build_decoder(encoder, experiment.model) if keeps_decoder(config) else None
+    num_classes = inputs.summary["natural"]["num_classes"] if is_natural else 0
+    objective = build_objective(encoder, config, num_classes, decoder)
     objective.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     batch = _timed_batch(_batch_of_worker(experiment, stage), size, device.type)
     optimisation = Optimisation(objective.trained, config, batch, 1, device)

@@ -52,5 +52,5 @@ def _room(experiment: Experiment, launcher: str) -> tuple[Room, float]:
     if launcher == "serial":
         return Room(1, 1, 1), 1.0
     here = {"CPU": float(available_cores()), "GPU": float(torch.cuda.device_count())}
-    shares = divide(experiment.compute, here)
+    shares = divide(experiment.compute, [here])
     return shares.room, shares.gpus_per_cell or 1.0

@@ -2,7 +2,7 @@
 
 In: when cells and stages take a worker and leave it, from a launcher. Out: device-seconds. A device is a GPU, or a CPU
 process of ``compute.threads`` threads; a cell that shares a GPU takes its share of it. On Ray a cell counts from when
-it is handed out, a stage from when no other experiment trains it, so that waits for a node that starts are in it. Not
+it is handed out, so that waits for a node that starts are in it; a stage counts while its workers have room. Not
 thread-safe by itself.
 """
 
@@ -28,7 +28,7 @@ class Occupancy:
     def __init__(self, devices_per_cell: float = 1.0, devices_per_stage: float = 1.0) -> None:
         self.devices_per_cell, self.devices_per_stage = devices_per_cell, devices_per_stage
         self._workers: dict[str, _Busy] = {}
-        self._stages: dict[str, float] = {}
+        self._stages: dict[str, tuple[float, int]] = {}  # since when each holds how many devices
         self._ended_seconds = 0.0
         self._paces: deque[float] = deque(maxlen=RECENT_WORKERS)
 
@@ -49,24 +49,28 @@ class Occupancy:
                 self._paces.append(seconds / busy.num_ended)
                 del self._workers[worker]
 
-    def stage_started(self, stage_id: str) -> None:
+    def stage_started(self, stage_id: str, num_devices: int = 1) -> None:
         """Note that a stage has taken its devices."""
-        self._stages[stage_id] = time.monotonic()
+        self._stages[stage_id] = time.monotonic(), num_devices
 
     def stage_ended(self, stage_id: str) -> None:
-        """Note that a stage has left its devices, finished or not."""
-        self._ended_seconds += self.stage_seconds(stage_id) * self.devices_per_stage
-        self._stages.pop(stage_id, None)
+        """Note that a stage has left its devices, finished or not; or has none while it waits for others."""
+        started, num_devices = self._stages.pop(stage_id, (0.0, 0))
+        self._ended_seconds += (time.monotonic() - started) * num_devices
+
+    def devices_of_stage(self, stage_id: str) -> int:
+        """Return how many devices a stage holds now."""
+        return self._stages.get(stage_id, (0.0, 0))[1]
 
     def stage_seconds(self, stage_id: str) -> float:
-        """Return how long a stage has been running; 0 where it is not."""
-        return time.monotonic() - self._stages[stage_id] if stage_id in self._stages else 0.0
+        """Return how long a stage has been running on its devices; 0 where it is not."""
+        return time.monotonic() - self._stages[stage_id][0] if stage_id in self._stages else 0.0
 
     def device_seconds(self) -> float:
         """Return the device-seconds of everything so far."""
         now = time.monotonic()
         cells = sum(now - busy.started for busy in self._workers.values()) * self.devices_per_cell
-        stages = sum(now - started for started in self._stages.values()) * self.devices_per_stage
+        stages = sum((now - started) * num_devices for started, num_devices in self._stages.values())
         return self._ended_seconds + cells + stages
 
     def seconds_per_cell(self) -> float | None:

@@ -29,7 +29,7 @@ def status_line(counts: Counts, price: float | None = None) -> str:
     cells = counts.cells_done + counts.cells_failed + counts.cells_left + counts.cells_running
     parts = [f"{duration(counts.seconds)}"]
     if num_stages:
-        training = ", ".join(f"{each.name} {each.epochs_done}/{each.epochs}" for each in counts.stages_running)
+        training = ", ".join(each.words for each in counts.stages_running)
         running = f", training {training}" if training else ""
         failed = f", {counts.stages_failed} failed" if counts.stages_failed else ""
         parts.append(f"pretraining stages {counts.stages_done}/{num_stages}{running}{failed}")

@@ -173,6 +173,11 @@ def test_collapsed_pretraining_is_marked(findings):
     assert table.loc["byol-natural", "warning"] == ""
 
 
+def test_a_stage_shows_the_samples_that_its_workers_train_a_second(findings):
+    table = all_tables(findings)["pretraining"].set_index("stage")
+    assert table.loc["byol-domain", "samples_per_second"] == pytest.approx(1000 / 2.0)  # of an epoch of 2 s
+
+
 def test_cost_adds_the_pretraining_of_the_whole_chain(findings):
     table = all_tables(findings)["cost"].set_index("variant")
     assert table["pretraining_seconds"]["byol-natural+byol-domain, 3 epochs"] == pytest.approx(3 * 2.0 + 12 * 2.0)

@@ -157,6 +157,31 @@ def test_usage_errors_exit_with_2(arguments: list[str], capsys: pytest.CaptureFi
     assert capsys.readouterr().err.startswith("error: ")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["preset=smoke"], "'preset=smoke': preset is no key of an experiment; use --preset smoke"),
+        (["max-hours=2"], "use --max-hours 2"),
+        (["--launcher", "serial", "compute.pretraining_workers=4"], "compute.pretraining_workers: expected 1 with"),
+    ],
+)
+def test_what_the_command_line_cannot_mean_is_answered_with_what_to_write(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main([*arguments, "--results", str(tmp_path / "results")]) == USAGE
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_device_that_is_not_there_is_refused_once_before_data_are_read(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert run("compute.device=cuda") == ERROR
+    assert "this machine has no CUDA device; use compute.device=cpu or auto" in capsys.readouterr().err
+    assert not list((tmp_path / "results").rglob("*.parquet"))
+
+
 def remove_mask(root: Path) -> None:
     next((root / "patient004").glob("*_gt.nii.gz")).unlink()
 

@@ -229,12 +229,12 @@ def test_devices_are_paid_for_while_they_are_held_and_a_worker_once_for_the_cell
     plan: Plan, clock: list[float]
 ) -> None:
     board = Scoreboard(plan, Limits(device_seconds=100))
-    board.occupancy.devices_per_stage, board.occupancy.devices_per_cell = 2.0, 0.5
+    board.occupancy.devices_per_cell = 0.5
     stage = board.take_stage()
     assert stage is not None
     clock[0] += 1000  # another experiment trains it
     assert board.counts().device_seconds == 0
-    board.stage_holds_devices(stage)
+    board.stage_holds_devices(stage, 2)
     together = [board.take_cell("first"), board.take_cell("first")]
     clock[0] += 20
     assert board.counts().device_seconds == 20 * 2 + 20 * 0.5
@@ -249,6 +249,30 @@ def test_devices_are_paid_for_while_they_are_held_and_a_worker_once_for_the_cell
     board.stage_stopped(stage)
     clock[0] += 1000
     assert board.counts().device_seconds == 46 * 2 + 10
+
+
+def test_a_stage_is_charged_for_the_workers_it_has_and_never_for_waiting(plan: Plan, clock: list[float]) -> None:
+    board = Scoreboard(plan)
+    stage, cell = board.take_stage(), board.take_cell()
+    assert stage is not None
+    assert cell is not None
+    clock[0] += 10
+    board.cell_ended(cell, succeeded=True)
+    clock[0] += 1000
+    counts = board.counts()
+    assert counts.device_seconds == 10  # of the cell
+    assert counts.seconds_left is None  # the cells' pace says nothing of when workers come
+    assert [each.is_waiting for each in counts.stages_running] == [True]
+    board.stage_holds_devices(stage, 4)
+    clock[0] += 5
+    board.stage_holds_devices(stage, 4)  # seen again
+    board.stage_holds_devices(stage, 0)  # lost
+    clock[0] += 1000
+    board.stage_holds_devices(stage, 3)
+    clock[0] += 2
+    assert not board.counts().stages_running[0].is_waiting
+    board.stage_ended(stage, succeeded=True)
+    assert board.counts().device_seconds == 10 + 4 * 5 + 3 * 2
 
 
 def test_the_time_left_counts_stages_and_cells_before_any_has_ended(plan: Plan, clock: list[float]) -> None:

@@ -4,25 +4,25 @@ import dataclasses
 
 import pytest
 
-from sweep.shares import LaunchError, divide
+from sweep.shares import LaunchError, divide, workers_that_fit
 from trainables.config import ComputeConfig
 
 
 def test_two_cores_run_one_stage_beside_one_cell_and_then_two_cells() -> None:
-    shares = divide(ComputeConfig(), {"CPU": 2.0})
+    shares = divide(ComputeConfig(), [{"CPU": 2.0}])
     assert shares.slots == 2
     assert shares.room.cells_allowed(stages_pending=5) == 1
     assert shares.room.cells_allowed(stages_pending=0) == 2
 
 
 def test_one_core_pretrains_before_it_fine_tunes() -> None:
-    shares = divide(ComputeConfig(), {"CPU": 1.0})
+    shares = divide(ComputeConfig(), [{"CPU": 1.0}])
     assert shares.room.cells_allowed(stages_pending=1) == 0
     assert shares.room.cells_allowed(stages_pending=0) == 1
 
 
 def test_cells_share_gpus_and_a_stage_takes_whole_ones() -> None:
-    shares = divide(ComputeConfig(gpus_per_cell=0.25, pretraining_workers=2), {"CPU": 64.0, "GPU": 8.0})
+    shares = divide(ComputeConfig(gpus_per_cell=0.25, pretraining_workers=2), [{"CPU": 64.0, "GPU": 8.0}])
     assert (shares.slots, shares.stage, shares.gpus_per_worker) == (32, 8, 1)
     assert shares.parallel_stages == 3
     assert shares.room.cells_allowed(stages_pending=1) == 24
@@ -30,61 +30,103 @@ def test_cells_share_gpus_and_a_stage_takes_whole_ones() -> None:
 
 def test_a_stage_that_may_go_on_with_fewer_workers_takes_what_there_is() -> None:
     elastic = ComputeConfig(gpus_per_cell=0.5, pretraining_workers=8, min_pretraining_workers=2)
-    assert divide(elastic, {"CPU": 64.0, "GPU": 4.0}).stage == 8
-    assert divide(elastic, {"CPU": 64.0, "GPU": 16.0}).stage == 16
-    with pytest.raises(LaunchError, match="room for 2 cells at once and a pretraining stage needs 4"):
-        divide(elastic, {"CPU": 64.0, "GPU": 1.0})
+    assert divide(elastic, [{"CPU": 64.0, "GPU": 4.0}]).stage == 8
+    assert divide(elastic, [{"CPU": 64.0, "GPU": 16.0}]).stage == 16
+    expected = r"needs 2 to 8 workers of 1 CPU and 1 GPU each, and the cluster \(64 CPU, 1 GPU\) has room for 1;"
+    with pytest.raises(LaunchError, match=expected):
+        divide(elastic, [{"CPU": 64.0, "GPU": 1.0}])
 
 
 def test_gpus_are_left_alone_when_the_cpu_is_asked_for() -> None:
-    assert divide(ComputeConfig(device="cpu", threads=4), {"CPU": 16.0, "GPU": 8.0}).slots == 4
+    assert divide(ComputeConfig(device="cpu", threads=4), [{"CPU": 16.0, "GPU": 8.0}]).slots == 4
 
 
 @pytest.mark.parametrize(
     ("share", "slots", "stage"), [(0.6, 1, 1), (0.4, 2, 2), (0.35, 2, 2), (0.15, 6, 6), (1.0, 1, 1)]
 )
 def test_any_share_of_one_gpu_leaves_room_for_a_stage(share: float, slots: int, stage: int) -> None:
-    shares = divide(ComputeConfig(gpus_per_cell=share), {"CPU": 16.0, "GPU": 1.0})
+    shares = divide(ComputeConfig(gpus_per_cell=share), [{"CPU": 16.0, "GPU": 1.0}])
     assert (shares.slots, shares.stage) == (slots, stage)
 
 
 def test_cells_on_gpus_need_cpus_too() -> None:
-    assert divide(ComputeConfig(gpus_per_cell=0.25, threads=2), {"CPU": 12.0, "GPU": 8.0}).slots == 6
+    assert divide(ComputeConfig(gpus_per_cell=0.25, threads=2), [{"CPU": 12.0, "GPU": 8.0}]).slots == 6
 
 
 def test_slots_beyond_a_machine_that_cannot_grow_are_not_believed() -> None:
-    assert divide(ComputeConfig(slots=8), {"CPU": 2.0}, is_fixed=True).slots == 2
-    assert divide(ComputeConfig(slots=1), {"CPU": 2.0}, is_fixed=True).slots == 1
+    assert divide(ComputeConfig(slots=8), [{"CPU": 2.0}], is_fixed=True).slots == 2
+    assert divide(ComputeConfig(slots=1), [{"CPU": 2.0}], is_fixed=True).slots == 1
 
 
 def test_a_stage_that_this_machine_can_never_hold_is_refused_whatever_slots_say() -> None:
     two_gpus = ComputeConfig(gpus_per_cell=0.25, slots=4, pretraining_workers=2)
-    with pytest.raises(LaunchError, match="room for 4 cells at once and a pretraining stage needs 8"):
-        divide(two_gpus, {"CPU": 16.0, "GPU": 1.0}, is_fixed=True)
-    assert divide(two_gpus, {"CPU": 16.0, "GPU": 1.0}).stage == 8  # a node with another may come
+    expected = r"needs 2 workers of 1 CPU and 1 GPU each, and this machine \(16 CPU, 1 GPU\) has room for 1; lower "
+    with pytest.raises(LaunchError, match=f"{expected}compute.pretraining_workers or compute.threads$"):
+        divide(two_gpus, [{"CPU": 16.0, "GPU": 1.0}], is_fixed=True)
+    assert divide(two_gpus, [{"CPU": 16.0, "GPU": 1.0}]).stage == 8  # a node with another may come
 
 
 def test_a_cluster_that_grows_on_demand_takes_its_slots_from_the_config() -> None:
-    assert divide(ComputeConfig(device="cuda", slots=24), {"CPU": 0.0}).slots == 24
+    assert divide(ComputeConfig(device="cuda", slots=24), [{"CPU": 0.0}]).slots == 24
 
 
 @pytest.mark.parametrize(
     ("compute", "resources", "message"),
     [
-        (ComputeConfig(device="cuda"), {"CPU": 8.0}, "the cluster has no GPU"),
-        (ComputeConfig(threads=8), {"CPU": 4.0}, "room for 0 cells at once"),
-        (ComputeConfig(pretraining_workers=4), {"CPU": 2.0}, "a pretraining stage needs 4"),
+        (
+            ComputeConfig(device="cuda"),
+            [{"CPU": 8.0}],
+            r"the cluster \(8 CPU\) has no GPU; use .*, or set",
+        ),
+        (
+            ComputeConfig(threads=8),
+            [{"CPU": 4.0}],
+            r"a cell needs 8 CPU, more than a node has of .* \(4 CPU\)",
+        ),
+        (ComputeConfig(threads=3), [{"CPU": 2.0}] * 2, r"needs 3 CPU, more than a node has of .* \(2 nodes of 2 CPU\)"),
+        (ComputeConfig(pretraining_workers=4), [{"CPU": 2.0}], "a pretraining stage needs 4 workers of 1 CPU each"),
+        (
+            ComputeConfig(pretraining_workers=2, threads=3),
+            [{"CPU": 4.0}, {"CPU": 2.0}],
+            r"needs 2 workers of 3 CPU each, and the cluster \(4 CPU; 2 CPU\) has room for 1",
+        ),
+        (  # a GPU here, cores there
+            ComputeConfig(pretraining_workers=2, threads=4),
+            [{"CPU": 4.0, "GPU": 1.0}, {"CPU": 32.0}, {"CPU": 2.0, "GPU": 4.0}],
+            "2 workers of 4 CPU and 1 GPU each, and .* has room for 1",
+        ),
     ],
 )
-def test_a_plan_that_can_never_run_is_refused(
-    compute: ComputeConfig, resources: dict[str, float], message: str
+def test_a_plan_that_can_never_run_is_refused_with_what_there_is(
+    compute: ComputeConfig, resources: list[dict[str, float]], message: str
 ) -> None:
     with pytest.raises(LaunchError, match=message):
         divide(compute, resources)
 
 
+def test_cuda_on_a_machine_without_a_gpu_is_not_answered_with_the_slots_that_were_set() -> None:
+    with pytest.raises(LaunchError, match=r"but this machine \(8 CPU\) has no GPU; use compute\.device=cpu$"):
+        divide(ComputeConfig(device="cuda", slots=4), [{"CPU": 8.0}], is_fixed=True)
+
+
+def test_a_worker_lies_on_one_node_whatever_all_nodes_have_together() -> None:
+    nodes = [{"CPU": 4.0}, {"CPU": 3.0}, {"CPU": 1.0}]
+    for threads, workers in [(1, 8), (2, 3), (3, 2), (4, 1), (5, 0)]:
+        assert workers_that_fit(ComputeConfig(threads=threads), nodes, gpus_per_worker=0) == workers
+    assert divide(ComputeConfig(threads=3, pretraining_workers=2), nodes).slots == 2
+
+
+def test_a_gpu_counts_only_with_the_cores_beside_it() -> None:
+    nodes = [{"CPU": 1.0, "GPU": 4.0}, {"CPU": 8.0}, {"CPU": 8.0, "GPU": 2.0}]
+    assert workers_that_fit(ComputeConfig(threads=2), nodes, gpus_per_worker=1) == 2
+
+
+def test_a_stage_takes_whole_gpus_with_few_cores() -> None:
+    assert divide(ComputeConfig(gpus_per_cell=0.25), [{"CPU": 2.0, "GPU": 1.0}]).slots == 2
+
+
 def test_less_packed_shares_have_one_cell_less_on_each_gpu_down_to_one() -> None:
-    shares = divide(ComputeConfig(gpus_per_cell=0.25, pretraining_workers=2), {"CPU": 64.0, "GPU": 8.0})
+    shares = divide(ComputeConfig(gpus_per_cell=0.25, pretraining_workers=2), [{"CPU": 64.0, "GPU": 8.0}])
     found = []
     fewer = shares.less_packed()
     while fewer:
@@ -94,13 +136,13 @@ def test_less_packed_shares_have_one_cell_less_on_each_gpu_down_to_one() -> None
 
 
 def test_a_cell_that_few_cores_leave_alone_on_its_gpu_is_not_packed_less() -> None:
-    shares = divide(ComputeConfig(gpus_per_cell=0.25), {"CPU": 4.0, "GPU": 1.0})
+    shares = divide(ComputeConfig(gpus_per_cell=0.25), [{"CPU": 4.0, "GPU": 1.0}])
     one_core = dataclasses.replace(shares, slots=1)
     assert one_core.less_packed() is None
 
 
 def test_without_gpus_less_packed_shares_run_one_cell_less_at_a_time() -> None:
-    shares = divide(ComputeConfig(), {"CPU": 2.0})
+    shares = divide(ComputeConfig(), [{"CPU": 2.0}])
     fewer = shares.less_packed()
     assert fewer is not None
     assert (fewer.words, fewer.slots) == ("1 at a time", 1)

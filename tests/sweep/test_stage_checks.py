@@ -4,17 +4,19 @@ from typing import Any
 
 import pytest
 
-from sweep.experiment import load_preset
-from sweep.stage_checks import check_stage
+from sweep.experiment import ExperimentError, load_preset
+from sweep.stage_checks import check_device, check_launcher, check_stage
+from trainables.config import ComputeConfig
 from trainables.data.dataset import DataError
+from trainables.processes import DeviceError
 
 SUMMARY: dict[str, Any] = {"num_slices": {"pool": 100, "validation": 6}, "natural": {"num_images": 64}}
 
 
-def check(*overrides: str, stage: str = "byol-domain", **slices: int) -> list[str]:
+def check(*overrides: str, stage: str = "byol-domain", is_here: bool = False, **slices: int) -> list[str]:
     summary = SUMMARY | {"num_slices": SUMMARY["num_slices"] | slices}
     common = ("stages.byol-domain.batch_size=32", "stages.byol-domain.warmup_epochs=0.5")
-    return check_stage(load_preset("smoke", [*common, *overrides]), stage, summary)
+    return check_stage(load_preset("smoke", [*common, *overrides]), stage, summary, is_here)
 
 
 def test_a_sound_stage_is_passed_without_a_word() -> None:
@@ -27,7 +29,11 @@ def test_a_sound_stage_is_passed_without_a_word() -> None:
         (["compute.pretraining_workers=3"], "32 samples a batch cannot be shared equally by 3 workers"),
         (["compute.pretraining_workers=4", "compute.min_pretraining_workers=2"], "cannot be shared equally by 3"),
         (["compute.pretraining_workers=32"], "32 samples a batch cannot feed 32 workers two each"),
-        (["stages.byol-domain.micro_batches=32"], "1 samples a batch cannot feed 1 workers two each"),
+        (
+            ["stages.byol-domain.micro_batches=32"],
+            "micro_batches=32 of a batch of 32: 1 samples a batch cannot feed 1 workers two each, which batch norm "
+            "needs; raise batch_size, or lower micro_batches$",
+        ),
         (
             ["stages.byol-domain.batch_size=200", "stages.byol-domain.micro_batches=8"],
             "100 samples a batch cannot pass in 8 equal parts",
@@ -39,6 +45,43 @@ def test_a_sound_stage_is_passed_without_a_word() -> None:
 def test_what_could_not_run_or_learn_is_refused_by_the_stages_name(overrides: list[str], message: str) -> None:
     with pytest.raises(DataError, match=rf"stages\.byol-domain: .*{message}"):
         check(*overrides)
+
+
+@pytest.mark.parametrize(("has_gpu", "is_here"), [(False, False), (True, True)])
+def test_fp16_is_left_to_a_gpu_that_may_be_there(monkeypatch: pytest.MonkeyPatch, has_gpu: bool, is_here: bool) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: has_gpu)
+    assert check("stages.byol-domain.precision=fp16", is_here=is_here) == []
+
+
+def test_fp16_is_refused_on_a_machine_without_a_gpu_that_runs_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(DataError, match=r"precision: fp16 expects a GPU, found none on this machine; use bf16 or fp32"):
+        check("stages.byol-domain.precision=fp16", is_here=True)
+
+
+@pytest.mark.parametrize("launcher", ["serial", "ray"])
+def test_cuda_is_refused_on_a_machine_without_a_gpu_that_runs_all(
+    monkeypatch: pytest.MonkeyPatch, launcher: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(DeviceError, match="this machine has no CUDA device"):
+        check_device(ComputeConfig(device="cuda"), launcher)
+    check_device(ComputeConfig(device="auto"), launcher)
+
+
+def test_cuda_is_left_to_the_workers_of_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    check_device(ComputeConfig(device="cuda", address="10.0.0.1:6379"), "ray")
+
+
+def test_one_process_takes_no_stage_of_several_workers() -> None:
+    several = "compute.pretraining_workers=4"
+    with pytest.raises(ExperimentError, match="expected 1 with --launcher serial, which is one process, found 4"):
+        check_launcher(load_preset("smoke", [several]), "serial")
+    check_launcher(load_preset("smoke", [several]), "ray")
+    no_stages = ["grid.arms=[random]", "report.reference_arm=random"]
+    check_launcher(load_preset("smoke", [several, *no_stages]), "serial")
 
 
 def test_a_set_smaller_than_a_batch_is_warned_of() -> None:

@@ -341,3 +341,24 @@ def test_a_state_of_another_program_is_refused(tmp_path: Path, cache: Path) -> N
 def test_parts_of_a_batch_must_be_equal(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(PretrainingError, match="48 samples a batch cannot pass in 5 equal parts; lower micro_batches"):
         run_stage(job(tmp_path, cache, batch_size=100, micro_batches=5))
+
+
+@pytest.mark.slow
+def test_bf16_learns_as_fp32_does_within_the_spread_of_seeds(tmp_path: Path, cache: Path) -> None:
+    """The distance of one seed's two loss curves stays below half of what two seeds' curves lie apart."""
+    epochs, seeds = 6, range(4)
+    curves: dict[str, list[list[float]]] = {"fp32": [], "bf16": []}
+    for precision, found in curves.items():
+        for seed in seeds:
+            stage = job(
+                tmp_path / f"{precision}-{seed}", cache, precision=precision, epochs=epochs, milestones=(epochs,)
+            )
+            losses: list[float] = []
+            run_stage(stage.model_copy(update={"seed": seed}), lambda row, kept=losses: kept.append(row["loss"]))
+            found.append(losses)
+    full, half = torch.tensor(curves["fp32"]), torch.tensor(curves["bf16"])
+    assert full.shape == half.shape == (len(seeds), epochs)
+    assert not torch.equal(full, half)
+    apart = (half - full).square().mean().sqrt()
+    spread = full.var(0).mean().sqrt()  # over seeds, pooled over epochs
+    assert apart < spread / 2

@@ -38,7 +38,7 @@ def job(initial: str = "random", name: str = "random") -> StageJob:
 
 
 def card_of(job: StageJob, epoch: int = 1) -> dict[str, Any]:
-    return stage_card(job, initial_weights(job), epoch, in_channels=1)
+    return stage_card(job, initial_weights(job), epoch, in_channels=1, batch_size=128)
 
 
 def keep(path: Path, card: dict[str, Any]) -> dict[str, Any]:

@@ -66,7 +66,12 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "a pickled bomb": ("w.pth", lambda path: path.write_bytes(pickle.dumps(Bomb(path.parent), 2)), "Python objects"),
     "a zipped bomb": ("w.pth", zipped_bomb, "Python objects beside tensors"),
     "a whole module": ("w.pth", lambda path: torch.save(torch.nn.Linear(2, 2), path), r"Linear\), .*convert it once"),
-    "a pickled number": ("w.pth", lambda path: path.write_bytes(pickle.dumps(5)), "cannot be read"),
+    "a pickled number": ("w.pth", lambda path: path.write_bytes(pickle.dumps(5, 2)), "cannot be read"),
+    "a pickle of Python's": (
+        "w.pth",
+        lambda path: path.write_bytes(pickle.dumps(Bomb(path.parent), 4)),
+        r"is a pickle \(protocol 4\), which is never executed, .*; save a state dict with torch\.save or safetensors",
+    ),
     "no tensors": ("w.pth", lambda path: torch.save({"epoch": 3}, path), "holds no tensors"),
     "itself inside": ("w.pth", endless, "cannot be read"),
 }

@@ -172,3 +172,21 @@ def test_weights_are_looked_at_from_the_command_line(tmp_path: Path, capsys: pyt
     assert "120 of 120 encoder keys matched" in capsys.readouterr().out
     assert main([source, "--encoder", "resnet50"]) == 1
     assert "the file looks like resnet18 of width 64" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--encoder", "resnet51", "expected 'resnet10', 'resnet18', 'resnet34' or 'resnet50', found 'resnet51'"),
+        ("--width", "9", "expected a multiple of 4, found 9"),
+        ("--width", "4", "expected greater than or equal to 8, found 4"),
+        ("--channels", "0", "expected at least 1, found 0"),
+    ],
+)
+def test_a_network_that_there_is_not_is_a_usage_error_in_a_line(
+    option: str, value: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["file:w.pth", option, value])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"argument {option}: {message}")

@@ -23,9 +23,7 @@ class Segmenter(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self.encoder = encoder
-        self.decoder = UnetDecoder(
-            encoder_channels=encoder.out_channels, decoder_channels=config.decoder_channels, n_blocks=5
-        )
+        self.decoder = _decoder(encoder, config)
         self.segmentation_head = SegmentationHead(config.decoder_channels[-1], num_classes, kernel_size=3)
         initialise.initialize_decoder(self.decoder)
         initialise.initialize_head(self.segmentation_head)
@@ -34,6 +32,19 @@ class Segmenter(nn.Module):
         """Return (batch, class, row, column) logits."""
         logits: Tensor = self.segmentation_head(self.decoder(self.encoder.stages(images)))
         return logits
+
+
+def build_decoder(encoder: Encoder, config: ModelConfig) -> nn.Module:
+    """Return an initialised decoder for an encoder: from the maps of ``encoder.stages`` to one at full resolution."""
+    decoder = _decoder(encoder, config)
+    initialise.initialize_decoder(decoder)
+    return decoder
+
+
+def _decoder(encoder: Encoder, config: ModelConfig) -> nn.Module:
+    return UnetDecoder(  # type: ignore[no-any-return]
+        encoder_channels=encoder.out_channels, decoder_channels=config.decoder_channels, n_blocks=5
+    )
 
 
 def jaccard_loss() -> Callable[[Tensor, Tensor], Tensor]:

@@ -3,6 +3,8 @@
 An objective owns its networks and turns a batch into a loss. This package is the home of lightly.
 """
 
+from torch import nn
+
 from trainables.config import StageConfig
 from trainables.models.encoder import Encoder
 from trainables.objectives.barlow_twins import BarlowTwins
@@ -34,9 +36,17 @@ def options_of(stage: StageConfig) -> Options:
     return OBJECTIVES[stage.objective].options_type.model_validate(stage.options)
 
 
-def build_objective(encoder: Encoder, stage: StageConfig, num_classes: int) -> Objective:
-    """Return a stage's objective around an encoder."""
-    return OBJECTIVES[stage.objective](encoder, options_of(stage), num_classes)
+def keeps_decoder(stage: StageConfig) -> bool:
+    """Return whether a stage's method pretrains the decoder, too."""
+    return OBJECTIVES[stage.objective].keeps_decoder
+
+
+def build_objective(
+    encoder: Encoder, stage: StageConfig, num_classes: int, decoder: nn.Module | None = None
+) -> Objective:
+    """Return a stage's objective around an encoder, and a decoder where its method ``keeps_decoder``."""
+    with_decoder = {"decoder": decoder} if keeps_decoder(stage) else {}
+    return OBJECTIVES[stage.objective](encoder, options_of(stage), num_classes, **with_decoder)
 
 
 def check_batches(stage: StageConfig, batch_size: int, num_workers: int, image_size: int) -> None:
@@ -45,7 +55,15 @@ def check_batches(stage: StageConfig, batch_size: int, num_workers: int, image_s
         raise ValueError(
             f"{batch_size} samples a batch cannot pass in {stage.micro_batches} equal parts; lower micro_batches"
         )
-    options_of(stage).check_batch(Batch(batch_size // stage.micro_batches, num_workers, image_size))
+    parts = stage.micro_batches
+    try:
+        options_of(stage).check_batch(Batch(batch_size // parts, num_workers, image_size))
+    except ValueError as error:
+        if parts == 1:
+            raise
+        raise ValueError(
+            f"micro_batches={parts} of a batch of {batch_size}: {error}, or lower micro_batches"
+        ) from error
 
 
 __all__ = [
@@ -57,5 +75,6 @@ __all__ = [
     "View",
     "build_objective",
     "check_batches",
+    "keeps_decoder",
     "options_of",
 ]

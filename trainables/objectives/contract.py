@@ -32,9 +32,10 @@ class Options(Section):
     def check_batch(self, batch: Batch) -> None:
         """Raise ValueError where the method cannot learn from such batches."""
         if batch.num_samples < 2 * batch.num_workers:
+            fewer = " or lower compute.pretraining_workers" if batch.num_workers > 1 else ""
             raise ValueError(
                 f"{batch.num_samples} samples a batch cannot feed {batch.num_workers} workers two each, which batch "
-                "norm needs; raise batch_size, or lower compute.pretraining_workers"
+                f"norm needs; raise batch_size{fewer}"
             )
         if batch.num_samples % batch.num_workers:
             raise ValueError(
@@ -65,6 +66,7 @@ class Objective(nn.Module, ABC):
     options_type: ClassVar[type[Options]] = Options
     num_views: ClassVar[int] = 2
     needs_targets: ClassVar[bool] = False
+    keeps_decoder: ClassVar[bool] = False  # such a method is built with a fourth argument, the decoder that it trains
     trained: nn.Module  # what gradients reach; replaced by its data-parallel wrapper
 
     @abstractmethod
@@ -85,7 +87,7 @@ class Objective(nn.Module, ABC):
         """Return the encoder that is saved."""
 
     def kept_decoder(self) -> nn.Module | None:
-        """Return the segmentation decoder that is saved beside the encoder; most methods pretrain none."""
+        """Return the decoder that is saved with the encoder, where the method ``keeps_decoder``; most pretrain none."""
         return None
 
     def after_step(self, step: int, num_steps: int) -> None:  # most methods have nothing to do

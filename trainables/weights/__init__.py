@@ -7,10 +7,12 @@ layouts.py     which of a file's keys are the encoder, in the layouts that libra
 fit.py         every key matched, or an error that names keys and shapes; other input channels
 loading.py     an encoder with a source's weights
 card.py        saved encoders: safetensors with a card beside them
+decoder.py     a decoder that was pretrained with its encoder
 provenance.py  what the card of a pretrained encoder tells
 """
 
 from trainables.weights.card import save_encoder
+from trainables.weights.decoder import check_decoder, load_decoder
 from trainables.weights.files import WeightsError
 from trainables.weights.fit import adapt_channels
 from trainables.weights.loading import build_encoder, check_unchanged, check_weights
@@ -20,9 +22,11 @@ __all__ = [
     "WeightsError",
     "adapt_channels",
     "build_encoder",
+    "check_decoder",
     "check_unchanged",
     "check_weights",
     "initial_weights",
+    "load_decoder",
     "save_encoder",
     "stage_card",
 ]

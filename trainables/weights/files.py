@@ -18,6 +18,7 @@ from torch import Tensor
 
 NOT_WEIGHTS = {b"<": "a web page", b"version https://git-lfs": "a Git LFS pointer, not the file it stands for"}
 TORCH_STARTS = (b"PK\x03\x04", b"\x80")  # a zip archive, or a pickle as torch wrote it before 1.6
+TORCH_PROTOCOL = 2  # of torch's own pickles; Python's are of 4 or 5, and torch's restricted reader knows neither
 CONVERSION = "python -c \"import torch; torch.save(torch.load('IN', weights_only=False)['state_dict'], 'OUT.pth')\""
 
 
@@ -73,6 +74,11 @@ def _check_is_file_of_weights(path: Path) -> None:
             start = file.read(200)
     except OSError as error:
         raise WeightsError(f"weights file {path} cannot be read: {error.strerror}") from error
+    if start[:1] == b"\x80" and start[1:2] > bytes([TORCH_PROTOCOL]):
+        raise WeightsError(
+            f"weights file {path} is a pickle (protocol {start[1]}), which is never executed, no file of torch.save; "
+            "save a state dict with torch.save or safetensors where it was made"
+        )
     if found := _not_weights(start, path.suffix == ".safetensors"):
         raise WeightsError(f"weights file {path} is {found}; download it again")
 

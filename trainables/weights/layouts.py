@@ -36,6 +36,7 @@ HEADS = frozenset(
         "prediction_head",
         "prototypes",
         "decoder",
+        "kept_decoder",  # our own
     )
 )
 NUMBERED = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}

@@ -1,0 +1,102 @@
+"""Stages on a small Ray cluster: two train at once, and one that finds no room ends and is charged nothing."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from sweep.exit_codes import DONE, ERROR, SOME_FAILED
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+ONE_STAGE = ["grid.arms=[byol-domain]", "report.reference_arm=byol-domain"]
+STAGES = ("byol-domain", "byol-natural")
+EPOCHS = 60
+TWO_STAGES = ["grid.arms=[byol-domain, byol-natural]", "report.reference_arm=byol-domain"]
+FEW_CELLS = ["grid.label_counts=[2]", "grid.intermediate_label_counts=null", "grid.subset_seeds=[0]"]
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A cluster of two nodes of two cores each."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    cluster.add_node(num_cpus=2)
+    try:
+        yield cluster.address
+    finally:
+        cluster.shutdown()
+
+
+def run(results: Path, cache: Path, address: str, *arguments: str) -> "tuple[subprocess.Popen[str], Path]":
+    """Start the smoke preset on the cluster; return the process and its log of events."""
+    log = results.with_suffix(".jsonl")
+    program = [sys.executable, "-m", "sweep.data_efficiency", "--preset", "smoke", "--results", str(results)]
+    command = [*program, "--log-json", str(log), f"compute.cache={cache}", "compute.device=cpu", *FEW_CELLS, *arguments]
+    environment = {**os.environ, "RAY_ADDRESS": address}
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment), log
+
+
+def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    """Wait for a run and return its exit code and what it said."""
+    try:
+        _, said = process.communicate(timeout=240)
+    finally:
+        process.kill()
+    return process.returncode, said
+
+
+def events(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_workers_that_no_node_can_hold_are_refused_at_once(tmp_path: Path, cache: Path, address: str) -> None:
+    """Two workers of three cores would find six among all nodes' eight, and no node has more than two."""
+    workers = ["compute.threads=2", "compute.pretraining_workers=3", "stages.byol-domain.batch_size=12"]
+    code, said = ended(run(tmp_path / "results", cache, address, *ONE_STAGE, *workers)[0])
+    assert code == ERROR
+    expected = "a pretraining stage needs 3 workers of 2 CPU each, and the cluster (2 nodes of 2 CPU) has room for 2"
+    assert expected in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("fewest", [6, 5])
+def test_a_stage_that_waits_for_a_cluster_to_grow_ends_with_what_it_wanted_and_is_charged_nothing(
+    tmp_path: Path, cache: Path, address: str, fewest: int
+) -> None:
+    waiting = ["compute.slots=8", "compute.worker_wait_minutes=0.1", "stages.byol-domain.batch_size=30"]
+    workers = ["compute.pretraining_workers=6", f"compute.min_pretraining_workers={fewest}"]
+    process, log = run(tmp_path / "results", cache, address, *ONE_STAGE, *waiting, *workers)
+    code, said = ended(process)
+    assert code == SOME_FAILED, said
+    (reason,) = [event["reason"] for event in events(log) if event["event"] == "stage_ended"]
+    wanted = "6 workers" if fewest == 6 else "5 to 6 workers"
+    assert f"no room for {wanted} of 1 CPU each within 0.1 minutes (compute.worker_wait_minutes)" in reason
+    assert "the cluster has 2 nodes of 2 CPU, room for 4 where nothing else runs; add nodes" in reason
+    assert max(event["device_seconds"] for event in events(log) if event["event"] == "progress") == 0
+    assert "Traceback" not in said
+
+
+def test_two_stages_train_at_once_where_there_is_room(tmp_path: Path, cache: Path, address: str) -> None:
+    results = tmp_path / "results"
+    stages = [f"stages.{name}.{key}" for name in STAGES for key in (f"epochs={EPOCHS}", f"milestones=[{EPOCHS}]")]
+    process, _ = run(results, cache, address, *TWO_STAGES, *stages)
+    written: dict[str, list[float]] = {}  # when each stage's rows were
+    while process.poll() is None:
+        for path in (results / "pretraining").glob("*.parquet"):
+            written.setdefault(path.name, []).append(path.stat().st_mtime)
+        time.sleep(0.05)
+    code, said = ended(process)
+    assert code == DONE, said
+    rows = pd.read_parquet(results / "pretraining")
+    assert rows.groupby("stage").epoch.max().to_dict() == dict.fromkeys(STAGES, EPOCHS)
+    first, second = written.values()
+    assert max(min(first), min(second)) < min(max(first), max(second))  # the spans of their epochs overlap
