@@ -42,9 +42,14 @@ def convergence(findings: Findings) -> pd.DataFrame:
 
 
 def time_against_target(findings: Findings) -> pd.DataFrame:
-    """List restricted mean steps and speed-ups for every target: shares of the reference's final validation Dice."""
-    rows = []
-    for share, study in findings.convergence_by_share.items():
+    """List restricted mean steps and speed-ups for every target: shares of the reference's final validation Dice.
+
+    Note: a target that is a Dice of its own has no share.
+    """
+    rows, studies = [], [*findings.convergence_by_share.items()]
+    if findings.results.options.convergence_dice is not None:
+        studies.append((float("nan"), findings.convergence))
+    for share, study in studies:
         for variant in findings.variants["variant"]:
             for count in study.targets:
                 censored, runs = study.num_censored(variant, count)

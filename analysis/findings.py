@@ -27,7 +27,14 @@ from analysis.labels_needed import (
 from analysis.law_fit import LawFit, Refusal, fit_law
 from analysis.load import ExperimentResults
 from analysis.saturation import Saturation, saturation
-from analysis.time_to_target import ConvergenceStudy, Run, collect_runs, study_convergence, targets_of_reference
+from analysis.time_to_target import (
+    ConvergenceStudy,
+    Run,
+    collect_runs,
+    fixed_targets,
+    study_convergence,
+    targets_of_reference,
+)
 from analysis.uncertainty import Floats, complete_counts, median_over_seeds
 from analysis.volumes import case_volumes, ejection_fractions
 
@@ -76,6 +83,7 @@ class Findings:
     crossings: Mapping[str, Crossing]  # with the reference; headline variants alone
     differences: list[Difference]
     runs: list[Run]
+    convergence: ConvergenceStudy  # times to the configured target
     convergence_by_share: Mapping[float, ConvergenceStudy]  # of the reference's median final validation Dice
     epochs: list[EpochsStudy]
 
@@ -98,11 +106,6 @@ class Findings:
     def ejection_fractions(self) -> pd.DataFrame:
         """Return ejection fractions by cell, ventricle and test patient; empty for data without both phases."""
         return ejection_fractions(self.volumes)
-
-    @property
-    def convergence(self) -> ConvergenceStudy:
-        """Return the times to the configured target."""
-        return self.convergence_by_share[self.results.options.convergence_fraction]
 
     @property
     def num_patients(self) -> int:
@@ -151,6 +154,9 @@ def find(results: ExperimentResults) -> Findings:
         for share in sorted({*TARGET_SHARES, options.convergence_fraction})
     }
     convergence = studies[options.convergence_fraction]
+    if options.convergence_dice is not None:
+        targets = fixed_targets(runs, options.convergence_dice)
+        convergence = study_convergence(runs, targets, reference, seeds, options)
     margins = sorted({*MARGINS, options.near_minimum})
     goal, target = logs[reference], options.target_error
     return Findings(
@@ -174,6 +180,7 @@ def find(results: ExperimentResults) -> Findings:
         crossings={name: crossing(logs[name], goal, level) for name in headline if name != reference},
         differences=_differences(curves, reference, label_counts, level),
         runs=runs,
+        convergence=convergence,
         convergence_by_share=studies,
         epochs=_study_epochs(variants, curves, label_counts, convergence, results),
     )

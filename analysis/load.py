@@ -5,33 +5,20 @@ cell, what is missing, what failed, and warnings about everything that was left 
 ``trainables.results``; which cells belong together: ``selection``.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
+from analysis.options import ReportOptions, read_options
 from analysis.selection import DESIGN_AXES, ReportError, keep_scored, keep_whole, select_design
+from analysis.side_files import read_data, read_experiment, read_versions
 from trainables.results import SCHEMAS, check_results, finished_cells, read_table
 
 SCORELESS = "finished without a usable test score"
 LOST = "its curves or cases were lost; the sweep runs it again"
-
-
-@dataclass(frozen=True)
-class ReportOptions:
-    """The ``report:`` section of experiment.yaml, with the defaults of the sweep."""
-
-    reference_arm: str = "supervised-natural"
-    convergence_fraction: float = 0.95
-    hold_evaluations: int = 2
-    near_minimum: float = 0.10
-    target_error: float | None = None
-    bootstrap_resamples: int = 2000
-    confidence: float = 0.95
 
 
 @dataclass(frozen=True)
@@ -67,7 +54,7 @@ def load_results(root: Path, protocol: str | None = None) -> ExperimentResults:
     """
     root = check_results(root)
     tables, warnings = _read_tables(root)
-    config = _read_yaml(root / "experiment.yaml", warnings)
+    config = read_experiment(root, warnings)
     whole, lost = keep_whole(tables["cells"], _whole_cells(root, tables), warnings)
     planned, cells = select_design(tables["planned"], whole, protocol, warnings)
     if cells.empty:
@@ -80,14 +67,14 @@ def load_results(root: Path, protocol: str | None = None) -> ExperimentResults:
     cells, scoreless = keep_scored(_describe_cells(cells), root, warnings)
     reasons = dict.fromkeys(lost, LOST) | dict.fromkeys(scoreless, SCORELESS)
     kept = set(cells["cell_id"])
-    data = _read_json(root / "data.json", warnings)
+    data = read_data(root, warnings)
     warnings += [f"Data: {warning}" for warning in data.get("warnings") or []]
     failures = tables["failures"]
     return ExperimentResults(
         root=root,
         name=str(config.get("name") or root.name),
         label_unit=str(cells["label_unit"].iloc[0]),
-        options=_read_options(config.get("report") or {}, warnings),
+        options=read_options(config.get("report"), root / "experiment.yaml", warnings),
         planned=planned,
         cells=cells,
         curves=tables["curves"][tables["curves"]["cell_id"].isin(kept)].reset_index(drop=True),
@@ -100,7 +87,7 @@ def load_results(root: Path, protocol: str | None = None) -> ExperimentResults:
         num_other_protocol=len(whole) - len(cells) - len(scoreless),
         config=config,
         data=data,
-        versions=_read_json(root / "versions.json", warnings),
+        versions=read_versions(root, warnings),
         warnings=warnings,
     )
 
@@ -173,34 +160,3 @@ def _missing_cells(
     return missing[["cell_id", *DESIGN_AXES]].assign(
         reason=[reasons.get(cell_id, "") for cell_id in missing["cell_id"]]
     )
-
-
-def _read_options(section: Mapping[str, Any], warnings: list[str]) -> ReportOptions:
-    known = {item.name for item in fields(ReportOptions)}
-    if unknown := sorted(set(section) - known):
-        warnings.append(f"experiment.yaml: ignored unknown keys under report: {', '.join(unknown)}.")
-    return ReportOptions(**{key: value for key, value in section.items() if key in known})
-
-
-def _read_yaml(path: Path, warnings: list[str]) -> dict[str, Any]:
-    if not path.is_file():
-        warnings.append(f"{path.name} is missing: the report uses its default options.")
-        return {}
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ReportError(f"{path} is damaged: expected YAML ({str(error).splitlines()[0]})") from error
-    if not isinstance(content, dict):
-        raise ReportError(f"{path} is damaged: expected a mapping, found {type(content).__name__}")
-    return content
-
-
-def _read_json(path: Path, warnings: list[str]) -> dict[str, Any]:
-    if not path.is_file():
-        warnings.append(f"{path.name} is missing: its part of the report is left out.")
-        return {}
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise ReportError(f"{path} is damaged: expected JSON ({error})") from error
-    return content if isinstance(content, dict) else {}

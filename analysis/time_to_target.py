@@ -22,7 +22,7 @@ from analysis.convergence import (
     speed_up,
     steps_to_target,
 )
-from analysis.load import ReportOptions
+from analysis.options import ReportOptions
 from analysis.uncertainty import Floats, complete_counts
 
 Times = list[TimeToTarget | None]
@@ -127,6 +127,15 @@ def targets_of_reference(cells: pd.DataFrame, reference: str, fraction: float) -
     """Return a share of the reference's median final validation Dice, one target per label count for all arms."""
     finals = cells[cells["variant"] == reference].groupby("label_count")["val_dice"].median().dropna()
     return {int(str(count)): fraction * float(value) for count, value in finals.items()}
+
+
+def fixed_targets(runs: list[Run], dice: float) -> dict[int, float]:
+    """Return one validation Dice as the target of every label count that has a run.
+
+    Note: at label counts where no run gets there nothing can be compared, and a mean over label counts is then a bound on
+    neither side: choose a Dice that the fewest labels reach.
+    """
+    return dict.fromkeys(sorted({run.label_count for run in runs}), dice)
 
 
 def study_convergence(

@@ -74,6 +74,7 @@ class ReportConfig(Section):
 
     reference_arm: str = "supervised-natural"
     convergence_fraction: float = Field(0.95, gt=0, lt=1)  # of the reference arm's median final validation Dice
+    convergence_dice: float | None = Field(None, gt=0, lt=1)  # a validation Dice as the target, instead of the fraction
     hold_evaluations: int = Field(2, ge=1)  # evaluations in a row at or above the target
     near_minimum: float = Field(0.10, gt=0)  # 'near' the smallest error: within this share of it
     target_error: float | None = Field(None, gt=0, lt=1)

@@ -1,9 +1,11 @@
 """Results that are torn, doubled, mixed or nearly empty: a message or a page that says what can be said."""
 
+import json
 import shutil
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from analysis.findings import find
 from analysis.load import load_results
@@ -152,3 +154,64 @@ def test_a_torn_file_is_skipped_and_named_on_the_page(small):
 )
 def test_a_sweep_with_one_arm_seed_or_label_count_says_what_can_be_said(small, shape, words):
     assert words in write_report(small(**shape)).answer
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"target_error": "abc"}, "report.target_error is 'abc', expected a number between 0 and 1, or null"),
+        ({"confidence": None}, "report.confidence is None, expected a number between 0.5 and 1"),
+        ({"confidence": 95}, "report.confidence is 95, expected a number between 0.5 and 1, such as 0.95"),
+        ({"hold_evaluations": True}, "report.hold_evaluations is True, expected a whole number"),
+        ({"convergence_dice": 80}, "report.convergence_dice is 80, expected a number between 0 and 1, or null"),
+        (["x"], "report is ['x'], expected a mapping of settings"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_ends_with_one_line_that_names_it(small, capsys, section, words):
+    root = small()
+    (root / "experiment.yaml").write_text(yaml.safe_dump({"report": section}))
+    assert main([str(root)]) == 1
+    message = capsys.readouterr().err
+    assert f"{root / 'experiment.yaml'}: {words}" in message
+    assert "correct it, or remove the key" in message
+    assert message.count("\n") == 1
+
+
+def test_an_empty_section_and_an_unset_target_mean_the_defaults(small):
+    root = small()
+    for section in (None, {}, {"target_error": None, "convergence_dice": None}):
+        (root / "experiment.yaml").write_text(yaml.safe_dump({"report": section}))
+        assert load_results(root).options.confidence == 0.95
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("data.json", {"warnings": 5}, "warnings is 5, expected a list of text"),
+        ("data.json", {"class_names": {"1": "LV"}}, "class_names is {'1': 'LV'}, expected a list of text"),
+        ("data.json", {"num_patients": [1, 2]}, "num_patients is [1, 2], expected a mapping of whole numbers"),
+        ("data.json", {"num_slices": {"train": "many"}}, "num_slices is {'train': 'many'}, expected a mapping"),
+        ("data.json", {"preprocessing": "none"}, "preprocessing is 'none', expected a mapping"),
+        ("data.json", [1], "is damaged: expected a mapping, found [1]"),
+        ("versions.json", "torch", "is damaged: expected a mapping, found 'torch'"),
+        ("experiment.yaml", {"model": "unet"}, "model is 'unet', expected a mapping"),
+    ],
+)
+def test_a_file_beside_the_tables_with_another_type_ends_with_one_line_that_names_it(
+    small, capsys, name, content, words
+):
+    root = small()
+    (root / name).write_text(json.dumps(content))
+    assert main([str(root)]) == 1
+    message = capsys.readouterr().err
+    assert str(root / name) in message
+    assert words in message
+    assert "run the sweep again" in message
+    assert message.count("\n") == 1
+
+
+def test_a_file_of_bytes_that_are_no_text_is_damaged(small, capsys):
+    root = small()
+    (root / "data.json").write_bytes(b"\xff\xfe\x00{")
+    assert main([str(root)]) == 1
+    assert "data.json is damaged: expected JSON" in capsys.readouterr().err

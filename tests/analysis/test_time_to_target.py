@@ -1,5 +1,6 @@
 """Runs, targets and costs of a simulated sweep against plain loops and the law of its curves."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 
 from analysis.convergence import steps_to_target
 from analysis.findings import find
-from analysis.load import ReportOptions, load_results
+from analysis.load import load_results
+from analysis.options import ReportOptions
 from analysis.pretraining_cost import pretraining_cost
 from analysis.tables import all_tables
 from analysis.time_to_target import Run, study_convergence
@@ -51,6 +53,22 @@ def test_a_target_may_be_any_fixed_dice():
     study = study_convergence(runs, {8: 0.55}, "slow", ["0"], ReportOptions())
     assert (study.steps("slow", 8)[0], study.steps("quick", 8)[0]) == (30.0, 10.0)
     assert study.speed_up("quick", 8).ratio.value == pytest.approx(3.0)
+
+
+def test_a_dice_as_the_configured_target_is_met_at_the_steps_of_the_curves_own_formula(small, simulated):
+    root = small(counts=(36, 224), noise=0.0, left_out=0, failed=0)
+    text = (root / "experiment.yaml").read_text().replace("report:\n", "report:\n  convergence_dice: 0.6\n")
+    (root / "experiment.yaml").write_text(text)
+    found = find(load_results(root))
+    assert found.convergence.targets == {36: 0.6, 224: 0.6}
+    for arm in ("random", simulated.REFERENCE):
+        for count in (36, 224):
+            share = 0.6 / (1 - simulated.true_error(arm, count, 0))
+            steps = -simulated.SPEED[arm] * math.log(1 - share)  # of dice = (1 - error)(1 - exp(-steps / speed))
+            seen = 4 * math.ceil(steps / 4)  # validated at every fourth step
+            assert found.convergence.steps(arm, count).tolist() == [seen, seen]
+    own = all_tables(found)["time_against_target"].query("share_of_reference.isna()")
+    assert own["target_val_dice"].tolist() == [0.6] * 4
 
 
 def test_higher_targets_take_longer_and_are_missed_more_often(tables):
