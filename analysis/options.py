@@ -1,8 +1,8 @@
 """The ``report:`` section of experiment.yaml: what a report compares with.
 
-In: the section as YAML gave it. Out: ReportOptions whose every value can be used, or a ReportError that names file, finding,
-expectation and remedy. The sweep checks the same section before a run (``sweep.experiment``); this is for files that were
-edited since, or written by hand.
+In: the section as YAML gave it. Out: ReportOptions whose every value can be used, or a ReportError that names file,
+finding, expectation and remedy. The sweep checks the same section before a run (``sweep.experiment``); this is for
+files that were edited since, or written by hand.
 """
 
 from collections.abc import Callable, Mapping

@@ -27,19 +27,27 @@ def iou(true_positives: ArrayLike, false_positives: ArrayLike, false_negatives: 
     return _ratio(hits, hits + wrong)
 
 
-def dice_by_class(cases: pd.DataFrame) -> pd.DataFrame:
-    """Average Dice over phases, then over patients: one row per cell_id and class_name, columns dice, iou,
-    undefined.
+CLASS_SUMS = {"dice": ("dice", "mean"), "iou": ("iou", "mean"), "undefined": ("undefined", "sum")}
+
+
+def dice_by_patient_and_class(cases: pd.DataFrame) -> pd.DataFrame:
+    """Average Dice over a patient's phases: one row per cell_id, class and patient, columns dice, iou, undefined.
 
     Note: ``undefined`` counts the cases left out because the structure is neither there nor predicted.
     """
     counts = (cases["true_positives"], cases["false_positives"], cases["false_negatives"])
     scored = cases[["cell_id", "class_index", "class_name", "patient"]].assign(dice=dice(*counts), iou=iou(*counts))
     scored["undefined"] = scored["dice"].isna().astype(int)
+    keys = ["cell_id", "class_index", "class_name", "patient"]
+    return scored.groupby(keys, sort=True).agg(**CLASS_SUMS).reset_index()
+
+
+def dice_by_class(cases: pd.DataFrame) -> pd.DataFrame:
+    """Average Dice over phases, then over patients: one row per cell_id and class_name, columns dice, iou,
+    undefined.
+    """
     keys = ["cell_id", "class_index", "class_name"]
-    sums = {"dice": ("dice", "mean"), "iou": ("iou", "mean"), "undefined": ("undefined", "sum")}
-    patients = scored.groupby([*keys, "patient"], sort=True).agg(**sums).reset_index()
-    return patients.groupby(keys, sort=True).agg(**sums).reset_index()
+    return dice_by_patient_and_class(cases).groupby(keys, sort=True).agg(**CLASS_SUMS).reset_index()
 
 
 def slice_scores_by_class(cases: pd.DataFrame) -> pd.DataFrame:

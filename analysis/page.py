@@ -20,6 +20,7 @@ from analysis.findings import Findings
 from analysis.methods import methods
 from analysis.next_steps import next_steps
 from analysis.readable import labels_summary, readable
+from analysis.score_tables import group_words
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -54,6 +55,7 @@ def render_page(
         claims=claims,
         methods=methods(findings),
         distance_gaps=gaps(findings),
+        group_words=group_words(findings),
         drawings={drawing.name: drawing for drawing in drawings},
         svgs={drawing.name: _unique_ids(drawing) for drawing in drawings},
         labels_summary=labels_summary(findings, tables["labels_needed"]),

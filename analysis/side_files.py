@@ -1,7 +1,7 @@
 """The files beside the tables: experiment.yaml, data.json, versions.json.
 
-In: a results folder. Out: their content, whose parts that the report reads have the types that it expects; a missing file is
-a warning, a damaged or foreign one a ReportError that names file, finding, expectation and remedy.
+In: a results folder. Out: their content, whose parts that the report reads have the types that it expects; a missing
+file is a warning, a damaged or foreign one a ReportError that names file, finding, expectation and remedy.
 """
 
 import json

@@ -8,12 +8,11 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from analysis import convergence_tables, distance_tables, label_tables
+from analysis import convergence_tables, distance_tables, label_tables, score_tables
 from analysis.advice import next_steps_table
 from analysis.comparison import holm, paired_difference
 from analysis.findings import Findings
 from analysis.load import LOST
-from analysis.overlap import dice_by_class, slice_scores_by_class
 from analysis.pretraining_cost import pretraining_cost
 
 COLLAPSED_RANK = 2.0
@@ -36,7 +35,8 @@ def all_tables(findings: Findings) -> dict[str, pd.DataFrame]:
         "crossings": label_tables.crossings,
         "uncertainty": label_tables.uncertainty,
         "pretraining_epochs": pretraining_epochs,
-        "dice_by_class": class_dice,
+        "dice_by_class": score_tables.class_dice,
+        "error_by_group": score_tables.group_error,
         "slice_iou": distance_tables.slice_iou,
         "distances": distance_tables.distances,
         "volumes": distance_tables.volumes,
@@ -142,25 +142,6 @@ def progress(findings: Findings) -> pd.DataFrame:
     failed = results.missing[is_failed].groupby("arm").size().reindex(planned.index, fill_value=0)
     counts = {"planned": planned, "finished": planned - missing, "failed": failed, "to_come": missing - failed}
     return pd.DataFrame(counts).reset_index()
-
-
-def class_dice(findings: Findings) -> pd.DataFrame:
-    """Summarise Dice per class, variant and label count: median over seeds of the mean over patients, and over slices.
-
-    Note: the slices' is blank for cells of older versions.
-    """
-    cases = findings.results.cases
-    scores = dice_by_class(cases).merge(slice_scores_by_class(cases), on=["cell_id", "class_index", "class_name"])
-    cells = findings.results.cells[["cell_id", "variant", "label_count"]]
-    grouped = scores.merge(cells, on="cell_id").groupby(["variant", "label_count", "class_index", "class_name"])
-    table = grouped.agg(
-        median_dice=("dice", "median"),
-        median_iou=("iou", "median"),
-        median_slice_dice=("slice_dice", "median"),
-        median_slice_iou=("slice_iou", "median"),
-        left_out=("undefined", "sum"),
-    )
-    return table.reset_index().drop(columns="class_index")
 
 
 def pretraining(findings: Findings) -> pd.DataFrame:

@@ -132,8 +132,8 @@ def targets_of_reference(cells: pd.DataFrame, reference: str, fraction: float) -
 def fixed_targets(runs: list[Run], dice: float) -> dict[int, float]:
     """Return one validation Dice as the target of every label count that has a run.
 
-    Note: at label counts where no run gets there nothing can be compared, and a mean over label counts is then a bound on
-    neither side: choose a Dice that the fewest labels reach.
+    Note: at label counts where no run gets there nothing can be compared, and a mean over label counts is then a
+    bound on neither side: choose a Dice that the fewest labels reach.
     """
     return dict.fromkeys(sorted({run.label_count for run in runs}), dice)
 

@@ -1,0 +1,84 @@
+"""Tables of scores by structure and by group of test patients, such as the diagnoses of ACDC.
+
+In: Findings. Out: data frames with plain column names, numbers unrounded, and what is to be said of their gaps. Groups
+have the names that the data give them.
+"""
+
+import numpy as np
+import pandas as pd
+
+from analysis.findings import Findings
+from analysis.overlap import dice_by_class, dice_by_patient, dice_by_patient_and_class, slice_scores_by_class
+from analysis.patient_scores import means_by_group
+
+FEWEST_PATIENTS = 3  # of a group: the spread of two says next to nothing of a third
+TOO_FEW = f"no interval: fewer than {FEWEST_PATIENTS} test patients"
+CLASS_KEYS = ["variant", "label_count", "class_index", "class_name"]
+GROUP_KEYS = ["variant", "label_count", "group"]
+
+
+def class_dice(findings: Findings) -> pd.DataFrame:
+    """Summarise Dice per class, variant and label count: the mean over seeds and patients with its t interval, and
+    medians over seeds of the mean over patients, and over slices.
+
+    Note: the slices' is blank for cells of older versions.
+    """
+    results = findings.results
+    scores = dice_by_class(results.cases)
+    scores = scores.merge(slice_scores_by_class(results.cases), on=["cell_id", "class_index", "class_name"])
+    cells = results.cells[["cell_id", "variant", "label_count", "seed"]]
+    medians = (
+        scores.merge(cells, on="cell_id")
+        .groupby(CLASS_KEYS)
+        .agg(
+            median_dice=("dice", "median"),
+            median_iou=("iou", "median"),
+            median_slice_dice=("slice_dice", "median"),
+            median_slice_iou=("slice_iou", "median"),
+            left_out=("undefined", "sum"),
+        )
+    )
+    patients = dice_by_patient_and_class(results.cases).merge(cells, on="cell_id")
+    means = means_by_group(patients, CLASS_KEYS, ("dice",), results.options.confidence)
+    means["dice_high"] = np.minimum(means["dice_high"], 1.0)
+    return means.merge(medians.reset_index(), on=CLASS_KEYS).drop(columns="class_index")
+
+
+def group_error(findings: Findings) -> pd.DataFrame:
+    """Summarise test error per group, variant and label count: mean over seeds and the group's patients with t
+    interval.
+
+    A group of fewer than three test patients has no interval, and ``note`` says so. Empty where no two groups are
+    tested. Note: groups are parts of one test set and hold few patients; a difference between two of them was not
+    tested.
+    """
+    results = findings.results
+    groups = results.cases.groupby("patient")["group"].first()
+    columns = [*GROUP_KEYS, "error", "error_low", "error_high", "num_patients", "num_seeds", "note"]
+    if groups.nunique() < 2:
+        return pd.DataFrame(columns=columns)
+    errors = (1.0 - dice_by_patient(results.cases)).dropna().rename("error").reset_index()
+    cells = results.cells[["cell_id", "variant", "label_count", "seed"]]
+    errors = errors.merge(cells, on="cell_id").assign(group=lambda rows: rows["patient"].map(groups))
+    counts = errors.groupby(GROUP_KEYS).agg(num_patients=("patient", "nunique"), num_seeds=("seed", "nunique"))
+    table = means_by_group(errors, GROUP_KEYS, ("error",), results.options.confidence)
+    table = table.merge(counts.reset_index(), on=GROUP_KEYS)
+    table["error_high"] = np.minimum(table["error_high"], 1.0)
+    is_small = table["num_patients"] < FEWEST_PATIENTS
+    table.loc[is_small, ["error_low", "error_high"]] = np.nan
+    return table.assign(note=np.where(is_small, TOO_FEW, ""))[columns]
+
+
+def group_words(findings: Findings) -> str:
+    """Say which groups the test patients are of, and how many patients each has."""
+    cases = findings.results.cases
+    groups = cases.groupby("patient")["group"].first().replace("", None).dropna()
+    if groups.empty:
+        return "The data name no groups of patients."
+    sizes = groups.value_counts().sort_index()
+    named = ", ".join(f"{group} ({number})" for group, number in sizes.items())
+    if len(sizes) == 1:
+        return f"All test patients are of one group: {named}."
+    small = [str(group) for group, number in sizes.items() if number < FEWEST_PATIENTS]
+    rest = f" Those of fewer than {FEWEST_PATIENTS} patients have no interval: {', '.join(small)}." if small else ""
+    return f"Test patients by group: {named}.{rest}"
