@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.arm_cost import arm_costs, cost_words, device_time
 from analysis.best_variant import BestVariant, best_variant
 from analysis.caveats import caveats
 from analysis.comparison import holm, paired_difference
@@ -51,12 +52,14 @@ def conclude(findings: Findings) -> Answer:
     if best is None:
         words = f"Only {findings.reference} has finished cells, so nothing can be compared yet."
         only = Point("Which pretraining?", "one arm so far", words)
-        return Answer((only, _labels(findings, findings.reference)), caveats(findings))
+        alone = only, _cost(findings, findings.reference), _labels(findings, findings.reference)
+        return Answer(alone, caveats(findings))
     rival = _fastest(findings) if best.variant == findings.reference else best.variant
     epochs = dict(zip(findings.variants["variant"], findings.variants["pretraining_epochs"], strict=True))
     subject = next((name for name in (best.variant, _fastest(findings)) if epochs[name]), best.variant)
-    points: list[Point | None] = [_best(findings, best), _speed(findings, rival), _labels(findings, best.variant)]
-    points += [_epochs(findings, subject), gain_over_random(findings, best.label_count)]
+    points: list[Point | None] = [_best(findings, best), _cost(findings, best.variant), _speed(findings, rival)]
+    points += [_labels(findings, best.variant), _epochs(findings, subject)]
+    points.append(gain_over_random(findings, best.label_count))
     return Answer(tuple(point for point in points if point), caveats(findings))
 
 
@@ -126,6 +129,13 @@ def _best_sentence(findings: Findings, best: BestVariant) -> str:
         tie = " or ".join(best.ties)
         return f"{head} {best.variant} beats {best.rival} {evidence}, but cannot be told from {tie}."
     return f"{head} {best.variant} does best {evidence}."
+
+
+def _cost(findings: Findings, variant: str) -> Point:
+    """Say what the arm with the lowest mean error has cost in all."""
+    cost = arm_costs(findings.results)[variant]
+    short = "not known" if math.isnan(cost.seconds) else device_time(cost.seconds)
+    return Point(f"What did {variant} cost?", short, cost_words(variant, cost))
 
 
 def _fastest(findings: Findings) -> str:

@@ -7,6 +7,7 @@ cell, what is missing, what failed, and warnings about everything that was left 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 
 from analysis.options import ReportOptions, read_options
 from analysis.selection import DESIGN_AXES, ReportError, keep_scored, keep_whole, select_design
-from analysis.side_files import read_data, read_experiment, read_versions
+from analysis.side_files import read_data, read_device_shares, read_experiment, read_versions
 from trainables.results import SCHEMAS, check_results, finished_cells, read_table
 
 SCORELESS = "finished without a usable test score"
@@ -44,6 +45,7 @@ class ExperimentResults:
     config: dict[str, Any] = field(default_factory=dict)  # the resolved experiment; empty where it is missing
     data: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
+    device_shares: list[tuple[datetime, float]] = field(default_factory=list)  # of a cell, and since when
     warnings: list[str] = field(default_factory=list)
 
 
@@ -88,6 +90,7 @@ def load_results(root: Path, protocol: str | None = None) -> ExperimentResults:
         config=config,
         data=data,
         versions=read_versions(root, warnings),
+        device_shares=read_device_shares(root),
         warnings=warnings,
     )
 

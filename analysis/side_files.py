@@ -6,6 +6,7 @@ file is a warning, a damaged or foreign one a ReportError that names file, findi
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ def read_experiment(root: Path, warnings: list[str]) -> dict[str, Any]:
     tree = _parsed(path, yaml.safe_load, "YAML")
     for name in SECTIONS:
         _check(path, name, tree.get(name), _is_mapping, "a mapping")
+    for name in ("price_per_device_hour", "gpus_per_cell"):
+        _check(path, f"compute.{name}", (tree.get("compute") or {}).get(name), _is_amount, "a number of at least 0")
     return tree
 
 
@@ -44,6 +47,15 @@ def read_data(root: Path, warnings: list[str]) -> dict[str, Any]:
 def read_versions(root: Path, warnings: list[str]) -> dict[str, Any]:
     """Return versions by library; empty where the file is missing."""
     return _read_json(root / "versions.json", warnings)
+
+
+def read_device_shares(root: Path) -> list[tuple[datetime, float]]:
+    """Return the share of a device that cells took, with the moments since when; empty where no launcher noted any."""
+    try:
+        rows = json.loads((root / "device_shares.json").read_text())
+        return [(datetime.fromisoformat(since).astimezone(UTC), float(share)) for since, share in rows]
+    except (OSError, ValueError, TypeError):
+        return []
 
 
 def _read_json(path: Path, warnings: list[str]) -> dict[str, Any]:
@@ -73,6 +85,10 @@ def _check(path: Path, name: str, value: Any, fits: Callable[[Any], bool], expec
 
 def _is_mapping(value: Any) -> bool:
     return isinstance(value, Mapping)
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 
 def _has_counts(value: Any) -> bool:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis import convergence_tables, distance_tables, label_tables, score_tables
 from analysis.advice import next_steps_table
+from analysis.arm_cost import arm_costs, cost_table
 from analysis.comparison import holm, paired_difference
 from analysis.findings import Findings
 from analysis.load import LOST
@@ -42,6 +43,7 @@ def all_tables(findings: Findings) -> dict[str, pd.DataFrame]:
         "volumes": distance_tables.volumes,
         "ejection_fraction": distance_tables.ejection_fraction,
         "pretraining": pretraining,
+        "device_hours": device_hours,
         "cost": cost,
         "next_steps": next_steps_table,
         "progress": progress,
@@ -182,6 +184,12 @@ def cost(findings: Findings) -> pd.DataFrame:
     fine_tuning = pd.DataFrame({"finetune_seconds_per_cell": seconds.median(), "finetune_seconds_total": seconds.sum()})
     pretrained = pretraining_cost(findings.results).add_prefix("pretraining_")
     return fine_tuning.join(pretrained).reindex(findings.variants["variant"]).reset_index()
+
+
+def device_hours(findings: Findings) -> pd.DataFrame:
+    """List what each variant has cost in all, in the order of the other tables; see ``arm_cost``."""
+    costs = arm_costs(findings.results)
+    return cost_table({name: costs[name] for name in findings.variants["variant"]})
 
 
 def _collapse(rank: float, std: float) -> str:
