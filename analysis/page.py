@@ -14,6 +14,7 @@ import pandas as pd
 from analysis.advice import describe, first_steps, nothing_open
 from analysis.claims import Claim
 from analysis.conclusions import Answer, percent
+from analysis.design import design_rows, flattened, gap_words, settings_text
 from analysis.distance_tables import gaps
 from analysis.drawing import Drawing
 from analysis.findings import Findings
@@ -60,8 +61,11 @@ def render_page(
         svgs={drawing.name: _unique_ids(drawing) for drawing in drawings},
         labels_summary=labels_summary(findings, tables["labels_needed"]),
         tables={name: readable(name, table, findings) for name, table in tables.items()},
-        data=_flatten(results.data),
-        versions=_flatten(results.versions),
+        design=design_rows(findings),
+        settings=settings_text(findings),
+        gap_words=gap_words(findings),
+        data=flattened(results.data),
+        versions=flattened(results.versions),
         epochs_per_arm=findings.variants.groupby("arm")["pretraining_epochs"].agg(list).to_dict(),
     )
 
@@ -74,20 +78,6 @@ def reload_tag(seconds: int) -> str:
 def without_reload(page: str) -> str:
     """Return a page that stays as it is."""
     return re.sub(reload_tag(0).replace('"0"', r'"\d+"'), "", page)
-
-
-def _flatten(content: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    """Turn nested JSON into readable lines: ``num_patients train`` -> ``80``."""
-    flat: dict[str, str] = {}
-    for key, value in content.items():
-        name = f"{prefix}{key}".replace("_", " ")
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{name} ")
-        elif isinstance(value, list):
-            flat[name] = ", ".join(map(str, value)) or "none"
-        else:
-            flat[name] = str(value)
-    return flat
 
 
 def _unique_ids(drawing: Drawing) -> str:

@@ -12,6 +12,7 @@ from analysis import convergence_tables, distance_tables, label_tables, score_ta
 from analysis.advice import next_steps_table
 from analysis.arm_cost import arm_costs, cost_table
 from analysis.comparison import holm, paired_difference
+from analysis.design import encoders
 from analysis.findings import Findings
 from analysis.load import LOST
 from analysis.pretraining_cost import pretraining_cost
@@ -23,6 +24,7 @@ COLLAPSED_STD = 0.1
 def all_tables(findings: Findings) -> dict[str, pd.DataFrame]:
     """Return every table by the name of its CSV file, without the ending."""
     makers: dict[str, Callable[[Findings], pd.DataFrame]] = {
+        "encoders": encoders,
         "errors": label_tables.errors,
         "differences": differences,
         "pairs": pairs,

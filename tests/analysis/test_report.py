@@ -61,6 +61,37 @@ def test_the_page_names_missing_and_failed_cells_and_escapes_their_text(page):
     assert "1 finished cell belongs to other protocols" in page
 
 
+def test_the_page_goes_from_the_answer_over_the_design_to_results_cost_and_methods(page):
+    sections = re.findall(r'<h[23] id="([a-z-]+)"', page)
+    wanted = ["design", "gaps", "convergence-section", "labels", "worth", "epochs", "examples", "structures"]
+    assert sections[: len(wanted)] == wanted
+    assert sections[len(wanted) :] == ["distances", "cost", "next", "claims", "method"]
+    assert page.index('aria-label="Answer"') < page.index('id="design"')
+    assert page.index("What did ") < page.index('id="design"')  # its cost
+
+
+def test_the_design_names_protocol_ids_versions_and_settings(page):
+    design = page[page.index('id="design"') : page.index('id="convergence-section"')]
+    for words in (
+        "protocol-a",
+        "encoder",
+        "224 slices of 20 patients",
+        "test: 20 slices of 2 patients",
+        "near_minimum",
+    ):
+        assert words in design
+    assert '<td class="long">0/10, 1/11, 2/12</td>' in design
+    assert "stage-byol-natural@12 stage-byol-natural+byol-domain@12" in design  # the chain behind an encoder
+    assert '<table class="data" id="table-encoders">' in design
+
+
+def test_cost_is_not_folded(page):
+    section = page[page.index('id="cost"') : page.index('id="next"')]
+    for name in ("device_hours", "cost"):
+        before = section[: section.index(f'id="table-{name}"')]
+        assert before.count("<details>") == before.count("</details>")
+
+
 def test_the_page_opens_with_the_answer_and_says_what_few_seeds_cost(report, page):
     assert report.answer.split(".")[0] in page
     assert "Only 3 seeds" in page
