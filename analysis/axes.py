@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, Locator, MaxNLocator, NullLocator
 
 from analysis.findings import Findings
+from analysis.uncertainty import Floats
 
 
 def label_axis(panel: Axes, findings: Findings) -> None:
@@ -66,6 +67,23 @@ def share_limits(axes: list[Axes]) -> None:
     low, high = min(panel.get_ylim()[0] for panel in axes), max(panel.get_ylim()[1] for panel in axes)
     for panel in axes:
         panel.set_ylim(low, high)
+
+
+def limit_errors(axes: list[Axes], errors: list[Floats]) -> None:
+    """Keep wide intervals from hiding the points: show at most a factor 1.6 beyond the most extreme seed."""
+    values = np.concatenate([each.ravel() for each in errors])
+    values = values[values > 0]
+    for panel in axes:
+        low, high = panel.get_ylim()
+        if len(values):
+            panel.set_ylim(max(low, values.min() / 1.6), min(high, values.max() * 1.6))
+
+
+def limit_margin(panel: Axes, margin: float, ratios: list[float]) -> None:
+    """Show the margin, all ratios and something of every interval, cut at three times the larger of their gaps to 1."""
+    gap = 3 * max(margin - 1, *(abs(ratio - 1) for ratio in ratios if not math.isnan(ratio)))
+    low, high = panel.get_ylim()
+    panel.set_ylim(max(low, 1 - gap, 0), max(min(high, 1 + gap), 1 + 1.6 * (margin - 1)))
 
 
 def limit_mean(panel: Axes, highest: float) -> None:

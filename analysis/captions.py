@@ -19,15 +19,18 @@ CAPTIONS = {
         "{unit}. Dice of each arm: {scores}.",
     ),
     "error_vs_labels": (
-        "Test error (1 - mean foreground Dice) against the number of labels. Lines join medians over seeds; "
-        "small points are single seeds, set slightly apart sideways. Lower is better. Both axes are "
-        "logarithmic.",
+        "Test error (1 - mean foreground Dice) against the number of labels. Lines join geometric means over seeds, "
+        "bars are their {level} t intervals over seeds and test patients, cut far beyond all points; small points are "
+        "single seeds. Arms are set slightly apart sideways. Lower is better. Both axes are logarithmic.",
         "Error against labelled {unit} for {num_arms} pretraining arms.",
     ),
     "fitted_laws": (
         "The law that predicts held-out larger label counts best, fitted to every seed's points, with the {level} "
-        "interval of the curve over seeds and test patients. The dotted grey line is the reference arm's median.",
-        "Fitted laws of error and labels, one panel per arm.",
+        "interval of the curve over seeds and test patients, which spans the families that predict about as well. On "
+        "grey ground, dashed and paler, the law is extrapolated beyond the most labels measured, to ten times as many: "
+        "no interval there knows of a law that is not among the five. The dotted grey line is the reference arm's "
+        "median.",
+        "Fitted laws of error and labels, one panel per arm, extrapolated to ten times the most labels.",
     ),
     "paired_differences": (
         "Mean paired difference of error against {reference}, with its {level} t interval over seeds and patients. An "
@@ -51,10 +54,24 @@ CAPTIONS = {
         "markers: some runs never reached the target, so the ratio is a bound.",
         "Speed-up against the reference arm at each label count.",
     ),
+    "time_to_target": (
+        "Share of runs that have reached the common target and hold it, against steps (Kaplan-Meier; a run is a seed). "
+        "Ticks: runs that ended before they reached it. An arm that has no line at the top was cut off, not shown to "
+        "fail. Lines of arms are lifted slightly apart.",
+        "Share of runs at the target against optimiser steps, for every arm at up to three label counts.",
+    ),
     "pretraining_epochs": (
-        "Median test error against the epochs of the arm's last pretraining stage; 0 epochs is the arm it "
-        "starts from. Epochs are evenly spaced for legibility.",
+        "Test error against the epochs of the arm's last pretraining stage; 0 epochs is the arm it starts from. "
+        "Geometric means over seeds with {level} t intervals over seeds and test patients, cut far beyond all points. "
+        "Intervals of two numbers of epochs may overlap though paired differences tell them apart. Epochs are evenly "
+        "spaced for legibility.",
         "Error against pretraining epochs for every arm that has them.",
+    ),
+    "enough_epochs": (
+        "Error at each number of pretraining epochs over that at the number with the lowest mean, a geometric mean "
+        "over label counts, with its paired {level} interval, cut where it is far wider than the margin. Grey: "
+        "within the margin of {margin}, which counts as enough where the test says so; the verdict stands above.",
+        "Ratio of error to the lowest mean error by pretraining epochs, with the margin of {margin}.",
     ),
     "distances_and_ejection": (
         "Surface distance HD95, a mean over structures, phases, test patients and seeds, and where the data have "
@@ -74,6 +91,7 @@ def caption(name: str, findings: Findings, more: Mapping[str, object] | None = N
         "unit": findings.results.label_unit,
         "reference": findings.reference,
         "num_arms": len(findings.headline),
+        "margin": f"{100 * findings.results.options.near_minimum:g}%",
         "level": f"{100 * findings.results.options.confidence:g}%",
         **(more or {}),
     }

@@ -1,32 +1,38 @@
-"""Draw the findings. The only home of seaborn.
+"""Draw the findings.
 
-In: Findings. Out: matplotlib figures, drawn without pyplot and so without a display or global state. Every
-arm keeps its colour and marker in all figures; the colours are seaborn's colour-blind palette, and no figure
-relies on colour alone.
+In: Findings. Out: every figure that they have data for; what figures share is in ``panels``.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from analysis.axes import error_axis, label_axis, limit_mean, limit_ratio, plain_log, share_limits
-from analysis.captions import caption
+from analysis.axes import (
+    error_axis,
+    label_axis,
+    limit_errors,
+    limit_margin,
+    limit_mean,
+    limit_ratio,
+    plain_log,
+    share_limits,
+)
 from analysis.distances import mean_distance
-from analysis.drawing import STYLE, Drawing, arm_id, tip
+from analysis.drawing import Drawing, arm_id, tip
 from analysis.example_figure import draw_examples
 from analysis.falling_curve import describe_labels, describe_labels_interval
 from analysis.findings import Findings, epoch_ladder
-from analysis.law_fit import LawFit
+from analysis.law_figure import fitted_laws
+from analysis.mean_error import mean_errors
+from analysis.panels import FIGURE_STYLE, drawn, legend, look, panels, shades, whiskers, wrap
+from analysis.time_figure import time_to_target
 from analysis.uncertainty import Floats, t_interval
 from analysis.volumes import mean_ejection_error
-
-MARKERS = "osD^vPX*<>"
 
 
 def draw_all(findings: Findings) -> list[Drawing]:
@@ -37,80 +43,58 @@ def draw_all(findings: Findings) -> list[Drawing]:
         paired_differences,
         label_equivalence,
         convergence_curves,
+        time_to_target,
         speed_ups,
         pretraining_epochs,
+        enough_epochs,
         distances_and_ejection,
     ]
-    with matplotlib.rc_context({**seaborn.axes_style("whitegrid"), **STYLE}):
+    with matplotlib.rc_context(FIGURE_STYLE):
         drawings = [make(findings) for make in makers]
         return [*draw_examples(findings), *(drawing for drawing in drawings if drawing)]
 
 
 def error_vs_labels(findings: Findings) -> Drawing | None:
-    """Draw median test error against labels, all headline variants, with every seed as a faint point."""
-    figure, axes = _panels(1, 1, 8.2, 4.6)
-    shifts = np.geomspace(0.96, 1.04, len(findings.headline))
+    """Draw the mean test error with its interval against labels, all headline variants, every seed a faint point."""
+    figure, axes = panels(1, 1, 8.2, 4.6)
+    shifts = np.geomspace(0.94, 1.06, len(findings.headline))
     for variant, shift in zip(findings.headline, shifts, strict=True):
-        colour, marker = _look(findings, variant)
-        errors, medians = findings.errors[variant], findings.medians(variant)
-        known = ~np.isnan(medians)
+        colour, marker = look(findings, variant)
+        errors, places = findings.errors[variant], findings.label_counts * shift
         seeds, columns = np.nonzero(~np.isnan(errors))
-        axes[0].plot(
-            findings.label_counts[columns] * shift,
-            errors[seeds, columns],
-            marker,
-            color=colour,
-            ms=3.5,
-            alpha=0.35,
-            gid=arm_id(variant),
-        )
-        axes[0].plot(
-            findings.label_counts[known] * shift,
-            medians[known],
-            marker=marker,
-            color=colour,
-            ms=6,
-            lw=1.6,
-            label=variant,
-            gid=arm_id(variant),
-        )
-        for count, median, spread in zip(findings.label_counts, medians, errors.T, strict=True):
-            seeds_known = spread[~np.isnan(spread)]
-            words = f"{count:.0f} {findings.results.label_unit}, median error {median:.3f}"
-            if len(seeds_known):
-                words += f", {seeds_known.min():.3f} to {seeds_known.max():.3f} over {len(seeds_known)} seeds"
-            tip(axes[0], count * shift, median, variant, words)
+        faint: dict[str, Any] = {"ms": 3.5, "alpha": 0.35, "gid": arm_id(variant)}
+        axes[0].plot(places[columns], errors[seeds, columns], marker, color=colour, **faint)
+        means, lows, highs = _mean_error_ends(findings, variant)
+        known = ~np.isnan(means)
+        line: dict[str, Any] = {"marker": marker, "ms": 6, "lw": 1.6, "label": variant, "gid": arm_id(variant)}
+        axes[0].plot(places[known], means[known], color=colour, **line)
+        whiskers(axes[0], places, lows, highs, colour, variant)
+        for index, count in enumerate(findings.label_counts):
+            words = f"{count:.0f} {findings.results.label_unit}, error {means[index]:.3f}"
+            tip(axes[0], places[index], means[index], variant, words + _spread(errors[:, index], lows, highs, index))
     label_axis(axes[0], findings)
     error_axis(axes[0])
-    _legend(figure, axes[0], 2)
-    return _drawing("error_vs_labels", findings, figure)
+    limit_errors(axes, [findings.errors[variant] for variant in findings.headline])
+    legend(figure, axes[0], 2)
+    return drawn("error_vs_labels", findings, figure)
 
 
-def fitted_laws(findings: Findings) -> Drawing | None:
-    """Draw each headline variant's points with its fitted law and band, one panel per variant."""
-    figure, axes = _panels(len(findings.headline), 3, 3.0, 2.6)
-    counts = findings.label_counts
-    grid = np.geomspace(counts[0], counts[-1], 100)
-    reference = findings.medians(findings.reference)
-    for panel, variant in zip(axes, findings.headline, strict=False):
-        colour, marker = _look(findings, variant)
-        errors, fit = findings.errors[variant], findings.laws[variant]
-        known = ~np.isnan(reference)
-        panel.plot(counts[known], reference[known], color="0.55", lw=1, ls=":", label="reference median")
-        seeds, columns = np.nonzero(~np.isnan(errors))
-        panel.plot(counts[columns], errors[seeds, columns], marker, color=colour, ms=4, alpha=0.7)
-        if isinstance(fit, LawFit):
-            low, high = fit.band(grid, findings.results.options.confidence)
-            panel.fill_between(grid, low, high, color=colour, alpha=0.2, lw=0)
-            panel.plot(grid, fit.law.error(grid), color=colour, lw=1.6)
-            panel.text(0.97, 0.95, _law_text(fit), transform=panel.transAxes, ha="right", va="top", fontsize=8.5)
-        else:
-            panel.text(0.97, 0.95, "no law fitted", transform=panel.transAxes, ha="right", va="top", fontsize=8.5)
-        panel.set_title(_wrap(variant), fontsize=9)
-        label_axis(panel, findings)
-        error_axis(panel)
-    share_limits(axes)
-    return _drawing("fitted_laws", findings, figure)
+def _mean_error_ends(findings: Findings, variant: str) -> tuple[Floats, Floats, Floats]:
+    """Return the geometric mean error with both ends of its interval, (label count,) each."""
+    estimates = mean_errors(findings.curves[variant].logs, findings.results.options.confidence)
+    means, lows, highs = np.array([(each.value, each.low, each.high) for each in estimates]).T
+    return means, lows, highs
+
+
+def _spread(errors: Floats, lows: Floats, highs: Floats, index: int) -> str:
+    """Say a point's interval, and the median and range of its seeds."""
+    seeds = errors[~np.isnan(errors)]
+    if not len(seeds):
+        return ""
+    interval = "no interval" if np.isnan(lows[index]) else f"{lows[index]:.3f} to {highs[index]:.3f}"
+    return (
+        f" ({interval}), median {np.median(seeds):.3f}, {seeds.min():.3f} to {seeds.max():.3f} over {len(seeds)} seeds"
+    )
 
 
 def paired_differences(findings: Findings) -> Drawing | None:
@@ -120,11 +104,11 @@ def paired_differences(findings: Findings) -> Drawing | None:
     variants = [name for name in findings.headline if name != findings.reference]
     if not items:
         return None
-    figure, axes = _panels(len(counts), min(len(counts), 5), 1.75, 0.9 + 0.34 * len(variants), left=2.3)
+    figure, axes = panels(len(counts), min(len(counts), 5), 1.75, 0.9 + 0.34 * len(variants), left=2.3)
     for panel, count in zip(axes, counts, strict=False):
         panel.axvline(0, color="0.3", lw=1)
         for item in (item for item in items if item.label_count == count):
-            colour, marker = _look(findings, item.variant)
+            colour, marker = look(findings, item.variant)
             estimate, row = item.difference.estimate, variants.index(item.variant)
             gid = arm_id(item.variant)
             panel.plot([estimate.low, estimate.high], [row, row], color=colour, lw=2, gid=gid)
@@ -136,23 +120,23 @@ def paired_differences(findings: Findings) -> Drawing | None:
         panel.set_ylim(len(variants) - 0.5, -0.5)
         panel.yaxis.set_major_locator(FixedLocator(list(range(len(variants)))))
         first = panel is axes[0] or len(counts) > 5
-        panel.yaxis.set_major_formatter(FixedFormatter([_wrap(name) if first else "" for name in variants]))
+        panel.yaxis.set_major_formatter(FixedFormatter([wrap(name) if first else "" for name in variants]))
         panel.locator_params(axis="x", nbins=3)
         panel.tick_params(labelsize=8)
     figure.supxlabel(f"error - error of {findings.reference}   (left of 0: better)", fontsize=9)
-    return _drawing("paired_differences", findings, figure)
+    return drawn("paired_differences", findings, figure)
 
 
 def label_equivalence(findings: Findings) -> Drawing | None:
     """Draw how many labels of the reference an arm's labels are worth, with open arrows at the edges."""
-    figure, axes = _panels(1, 1, 8.2, 4.6)
+    figure, axes = panels(1, 1, 8.2, 4.6)
     panel, counts = axes[0], findings.label_counts
     edge_low, edge_high = counts[0] / 1.35, counts[-1] * 1.35
     panel.plot(counts, counts, color="0.3", lw=1, ls="--", label=f"{findings.reference} (equal worth)")
     others = [name for name in findings.headline if name != findings.reference]
     shifts = np.geomspace(0.92, 1.08, len(others)) if others else np.ones(0)
     for variant, shift in zip(others, shifts, strict=True):
-        colour, marker = _look(findings, variant)
+        colour, marker = look(findings, variant)
         items = findings.equivalences[variant]
         x = np.array([item.label_count for item in items]) * shift
         worth, low, high = (
@@ -178,8 +162,8 @@ def label_equivalence(findings: Findings) -> Drawing | None:
     panel.yaxis.set_minor_locator(NullLocator())
     panel.set_ylim(edge_low / 1.3, edge_high * 1.3)
     panel.set_ylabel(f"worth this many {findings.results.label_unit}\nof {findings.reference}")
-    _legend(figure, panel, 2)
-    return _drawing("label_equivalence", findings, figure)
+    legend(figure, panel, 2)
+    return drawn("label_equivalence", findings, figure)
 
 
 def convergence_curves(findings: Findings) -> Drawing | None:
@@ -191,7 +175,7 @@ def convergence_curves(findings: Findings) -> Drawing | None:
     curves = findings.results.curves.merge(findings.results.cells[["cell_id", "variant", "label_count", "seed"]])
     if curves["val_dice"].isna().all():
         return None
-    figure, axes = _panels(len(chosen), 3, 3.1, 3.3)
+    figure, axes = panels(len(chosen), 3, 3.1, 3.3)
     for panel, count in zip(axes, chosen, strict=False):
         for variant in findings.headline:
             rows = curves[(curves["variant"] == variant) & (curves["label_count"] == count)]
@@ -210,8 +194,8 @@ def convergence_curves(findings: Findings) -> Drawing | None:
         panel.set_xlabel("optimiser step")
         panel.set_ylim(0, 1)
     axes[0].set_ylabel("validation Dice")
-    _legend(figure, axes[0], 2)
-    return _drawing("convergence", findings, figure)
+    legend(figure, axes[0], 2)
+    return drawn("convergence", findings, figure)
 
 
 def speed_ups(findings: Findings) -> Drawing | None:
@@ -221,12 +205,12 @@ def speed_ups(findings: Findings) -> Drawing | None:
     counts = list(study.targets)
     if not variants or not counts:
         return None
-    figure, axes = _panels(1, 1, 8.2, 4.2)
+    figure, axes = panels(1, 1, 8.2, 4.2)
     panel = axes[0]
     panel.axhline(1.0, color="0.3", lw=1)
     shifts = np.geomspace(0.9, 1.1, len(variants))
     for variant, shift in zip(variants, shifts, strict=True):
-        colour, marker = _look(findings, variant)
+        colour, marker = look(findings, variant)
         results = {count: study.speed_up(variant, count) for count in counts}
         x = np.array(counts) * shift
         values = np.array([result.ratio.value for result in results.values()])
@@ -248,32 +232,66 @@ def speed_ups(findings: Findings) -> Drawing | None:
     plain_log(panel)
     limit_ratio(panel, findings)
     panel.set_ylabel(f"times as fast as\n{findings.reference}")
-    _legend(figure, panel, 2)
-    return _drawing("speed_up", findings, figure)
+    legend(figure, panel, 2)
+    return drawn("speed_up", findings, figure)
 
 
 def pretraining_epochs(findings: Findings) -> Drawing | None:
-    """Draw test error against pretraining epochs, one panel per arm with epochs, one line per label count."""
+    """Draw mean test error with its interval against pretraining epochs, a panel an arm, a line a label count."""
     arms = [str(arm) for arm in findings.variants.loc[findings.variants["pretraining_epochs"] > 0, "arm"].unique()]
     if not arms:
         return None
-    figure, axes = _panels(len(arms), 3, 3.1, 3.0)
-    shades = seaborn.color_palette("crest", len(findings.label_counts))
-    for panel, arm in zip(axes, arms, strict=False):
+    figure, axes = panels(len(arms), 3, 3.1, 3.0)
+    colours, shifts = shades(len(findings.label_counts)), np.linspace(-0.12, 0.12, len(findings.label_counts))
+    for panel, arm in zip(axes, arms, strict=True):
         ladder = epoch_ladder(findings.variants, arm)
-        places = list(range(len(ladder)))
-        medians = np.stack([findings.medians(variant) for variant in ladder.values()])
+        ends = np.stack([_mean_error_ends(findings, variant) for variant in ladder.values()])  # (epochs, end, count)
         for index, count in enumerate(findings.label_counts):
-            panel.plot(places, medians[:, index], marker="o", ms=5, color=shades[index], lw=1.5, label=f"{count:.0f}")
-        panel.xaxis.set_major_locator(FixedLocator(places))
-        panel.xaxis.set_major_formatter(FixedFormatter([str(number) for number in ladder]))
-        panel.set_xlim(-0.4, len(places) - 0.6)
-        panel.set_xlabel("pretraining epochs")
-        panel.set_title(_wrap(arm), fontsize=9)
+            places = np.arange(len(ladder)) + shifts[index]
+            panel.plot(places, ends[:, 0, index], marker="o", ms=5, color=colours[index], lw=1.5, label=f"{count:.0f}")
+            whiskers(panel, places, ends[:, 1, index], ends[:, 2, index], colours[index])
+        _epoch_axis(panel, list(ladder), arm)
         error_axis(panel)
     share_limits(axes)
-    _legend(figure, axes[0], len(findings.label_counts), title=f"labelled {findings.results.label_unit}")
-    return _drawing("pretraining_epochs", findings, figure)
+    limit_errors(axes, list(findings.errors.values()))
+    legend(figure, axes[0], len(findings.label_counts), title=f"labelled {findings.results.label_unit}")
+    return drawn("pretraining_epochs", findings, figure)
+
+
+def enough_epochs(findings: Findings) -> Drawing | None:
+    """Draw each number of epochs as a ratio to the lowest mean error, with interval and margin, a panel an arm."""
+    studies = [each for each in findings.epochs if each.measure == "error" and each.label_count is None]
+    if not studies:
+        return None
+    margin = 1 + findings.results.options.near_minimum
+    figure, axes = panels(len(studies), 3, 3.1, 2.7)
+    for panel, study in zip(axes, studies, strict=True):
+        colour, marker = look(findings, str(findings.variants.query("arm == @study.arm")["variant"].iloc[0]))
+        ratios, places = study.result.ratios, np.arange(len(study.result.epochs), dtype=np.float64)
+        panel.axhspan(1, margin, color="0.9", lw=0, zorder=0)
+        panel.axhline(1, color="0.3", lw=1)
+        panel.axhline(margin, color="0.3", lw=1, ls="--", label="margin")
+        panel.plot(places, [each.value for each in ratios], marker=marker, color=colour, ms=6, lw=1)
+        lows, highs = (np.array([getattr(each, end) for each in ratios]) for end in ("low", "high"))
+        whiskers(panel, places, lows, highs, colour)
+        for place, ratio, verdict in zip(places, ratios, study.result.verdicts, strict=True):
+            above: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "top", "fontsize": 8}
+            panel.annotate(verdict, (place, 0.99), bbox={"fc": "white", "lw": 0, "alpha": 0.8, "pad": 1}, **above)
+            words = f"{ratio.value:.3f} times ({ratio.low:.3f} to {ratio.high:.3f}), {verdict}"
+            tip(panel, place, ratio.value, study.arm, words)
+        _epoch_axis(panel, list(study.result.epochs), study.arm)
+        limit_margin(panel, margin, [each.value for each in ratios])
+    axes[0].set_ylabel("error / lowest mean error")
+    return drawn("enough_epochs", findings, figure)
+
+
+def _epoch_axis(panel: Axes, epochs: list[int], arm: str) -> None:
+    """Space numbers of epochs evenly, whatever they are."""
+    panel.xaxis.set_major_locator(FixedLocator(list(range(len(epochs)))))
+    panel.xaxis.set_major_formatter(FixedFormatter([str(number) for number in epochs]))
+    panel.set_xlim(-0.4, len(epochs) - 0.6)
+    panel.set_xlabel("pretraining epochs")
+    panel.set_title(wrap(arm), fontsize=9)
 
 
 def distances_and_ejection(findings: Findings) -> Drawing | None:
@@ -287,20 +305,20 @@ def distances_and_ejection(findings: Findings) -> Drawing | None:
     if len(findings.ejection_fractions):
         ejection = mean_ejection_error(findings.ejection_fractions, level)
         shown.append(("error_points", "ejection fraction error, points", ejection))
-    figure, axes = _panels(len(shown), 2, 4.6, 3.9)
+    figure, axes = panels(len(shown), 2, 4.6, 3.9)
     for panel, (column, words, table) in zip(axes, shown, strict=True):
         _mean_lines(panel, findings, table, column)
         label_axis(panel, findings)
         panel.set_ylabel(words)
         limit_mean(panel, table.loc[table["variant"].isin(findings.headline), column].max())
-    _legend(figure, axes[0], 2)
-    return _drawing("distances_and_ejection", findings, figure)
+    legend(figure, axes[0], 2)
+    return drawn("distances_and_ejection", findings, figure)
 
 
 def _mean_lines(panel: Axes, findings: Findings, table: pd.DataFrame, column: str) -> None:
     """Draw a mean against labels with its interval for every headline variant."""
     for variant, shift in zip(findings.headline, np.geomspace(0.97, 1.03, len(findings.headline)), strict=True):
-        colour, marker = _look(findings, variant)
+        colour, marker = look(findings, variant)
         rows = table[table["variant"] == variant].sort_values("label_count")
         places, values = rows["label_count"].to_numpy() * shift, rows[column].to_numpy()
         panel.plot(places, values, marker=marker, color=colour, ms=5, lw=1.4, label=variant, gid=arm_id(variant))
@@ -311,34 +329,9 @@ def _mean_lines(panel: Axes, findings: Findings, table: pd.DataFrame, column: st
             tip(panel, place, value, variant, f"{count} {findings.results.label_unit}, {value:.1f} ({interval})")
 
 
-def _drawing(name: str, findings: Findings, figure: Figure) -> Drawing:
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once, not anew for every file
-    text, alt = caption(name, findings)
-    return Drawing(name, text, alt, figure)
-
-
-def _panels(count: int, columns: int, width: float, height: float, left: float = 0.0) -> tuple[Figure, list[Axes]]:
-    columns = min(count, columns)
-    rows = -(-count // columns)
-    figure = Figure(figsize=(left + width * columns, height * rows + 0.3), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
-    for empty in axes[count:]:
-        empty.remove()
-    return figure, axes[:count]
-
-
-def _look(findings: Findings, variant: str) -> tuple[tuple[float, float, float], str]:
-    """Return an arm's colour and marker; the same in every figure, and for all numbers of epochs."""
-    arms = sorted(findings.variants["arm"].unique())
-    arm = dict(zip(findings.variants["variant"], findings.variants["arm"], strict=True))[variant]
-    palette = [*seaborn.color_palette("colorblind")[:6], *seaborn.color_palette("dark")]
-    return palette[arms.index(arm) % len(palette)], MARKERS[arms.index(arm) % len(MARKERS)]
-
-
 def _band(panel: Axes, steps: Floats, values: Floats, findings: Findings, variant: str) -> None:
     """Draw mean and t interval over seeds of (step, seed) values."""
-    colour, marker = _look(findings, variant)
+    colour, marker = look(findings, variant)
     estimates = [t_interval(row, findings.results.options.confidence) for row in values]
     means, lows, highs = (np.array([getattr(e, end) for e in estimates]) for end in ("value", "low", "high"))
     panel.fill_between(steps, lows.clip(0, 1), highs.clip(0, 1), color=colour, alpha=0.15, lw=0, gid=arm_id(variant))
@@ -353,22 +346,3 @@ def _band(panel: Axes, steps: Floats, values: Floats, findings: Findings, varian
         markevery=max(1, len(steps) // 6),
         gid=arm_id(variant),
     )
-
-
-def _legend(figure: Figure, panel: Axes, columns: int, title: str | None = None) -> None:
-    """Place the legend below the panels, where it covers no data."""
-    handles, labels = panel.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9, title=title)
-
-
-def _law_text(fit: LawFit) -> str:
-    law, floor = fit.law, f"{fit.law.floor:.3f}"
-    values = dict(zip(law.family.parameters, law.parameters, strict=True))
-    if law.family.name not in ("power", "power with floor"):
-        return f"{law.family.name}, floor {floor}"
-    fall = f"{np.exp(values['log_scale']):.2f}·n^-{values['exponent']:.2f}"
-    return f"e = {floor} + {fall}" if law.family.has_floor else f"e = {fall}"
-
-
-def _wrap(name: str) -> str:
-    return name.replace(", ", "\n").replace("+", " +\n", 1) if len(name) > 26 else name

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.bootstrap import median_intervals, two_level_draws
-from analysis.crossed_effects import crossed_mean
 from analysis.falling_curve import describe_labels_interval
 from analysis.findings import Findings
 from analysis.labels_needed import LabelCount, LabelsNeeded, labels_by_law
 from analysis.law_choice import falls_with_labels
 from analysis.law_fit import LawFit
+from analysis.mean_error import mean_errors
 from analysis.uncertainty import Estimate
 
 LAW_PARAMETERS = ("floor", "scale", "exponent", "transition")
@@ -50,12 +50,10 @@ def _error_intervals(findings: Findings) -> pd.DataFrame:
     )
     for variant, curve in findings.curves.items():
         ends = median_intervals(curve.errors, draws, options.confidence)
-        for index, label_count in enumerate(findings.label_counts):
-            values = curve.logs.values[:, :, index]
-            values = values[~np.isnan(values[:, 0])]
-            if len(values):
-                result = crossed_mean(values)
-                centre = np.exp([result.mean, *result.interval(options.confidence)])
+        means = mean_errors(curve.logs, options.confidence)
+        for index, (label_count, mean) in enumerate(zip(findings.label_counts, means, strict=True)):
+            if mean.num_seeds:
+                centre = mean.value, mean.low, mean.high
                 rows.append((variant, int(label_count), *centre, ends[0][index], ends[1][index]))
     columns = ["variant", "label_count", "error", "error_low", "error_high", "median_low", "median_high"]
     return pd.DataFrame(rows, columns=columns).set_index(["variant", "label_count"])

@@ -43,11 +43,14 @@ class ConvergenceStudy:
 
     def restricted_mean(self, variant: str, label_count: int) -> float:
         """Return the mean steps to the target up to the horizon; NaN without runs."""
+        steps, is_reached = self.runs_of(variant, label_count)
+        return restricted_mean_steps(steps, is_reached, self.horizons[label_count]) if len(steps) else float("nan")
+
+    def runs_of(self, variant: str, label_count: int) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return the steps of every run that is there, not cut at the horizon, and whether it reached the target."""
         runs = [time for time in self.times.get((variant, label_count), []) if time]
-        if not runs:
-            return float("nan")
-        reached = np.array([run.is_reached for run in runs])
-        return restricted_mean_steps(np.array([run.steps for run in runs]), reached, self.horizons[label_count])
+        steps = np.array([run.steps for run in runs], dtype=np.float64)
+        return steps, np.array([run.is_reached for run in runs], dtype=np.bool_)
 
     def num_censored(self, variant: str, label_count: int) -> tuple[int, int]:
         """Return how many runs never reached the target, and how many runs there are."""

@@ -28,8 +28,16 @@ HOMES = {
     "tensorboardX": ("sweep/tensorboard.py",),
     "mlflow": ("sweep/export.py",),
     "wandb": ("sweep/export.py",),
-    "matplotlib": ("analysis/figures.py", "analysis/axes.py", "analysis/drawing.py", "analysis/example_figure.py"),
-    "seaborn": ("analysis/figures.py",),
+    "matplotlib": (
+        "analysis/figures.py",
+        "analysis/law_figure.py",
+        "analysis/time_figure.py",
+        "analysis/example_figure.py",
+        "analysis/panels.py",
+        "analysis/axes.py",
+        "analysis/drawing.py",
+    ),
+    "seaborn": ("analysis/panels.py",),
     "jinja2": ("analysis/page.py",),
     "rich": (
         "sweep/views/progress.py",

@@ -52,7 +52,7 @@ def test_the_page_is_well_formed_and_its_ids_are_unique(page):
 
 
 def test_the_page_shows_every_figure_with_a_caption_and_a_text_alternative(page):
-    assert page.count("<svg") == page.count("<figcaption") == page.count('role="img"') == 10
+    assert page.count("<svg") == page.count("<figcaption") == page.count('role="img"') == 12
 
 
 def test_the_page_names_missing_and_failed_cells_and_escapes_their_text(page):
@@ -111,7 +111,7 @@ def test_figures_tables_and_fits_stand_beside_the_page(report):
     folder = report.page.parent
     svgs = {path.stem for path in (folder / "figures").glob("*.svg")}
     assert svgs == {path.stem for path in (folder / "figures").glob("*.png")}
-    assert len(svgs) == 10
+    assert len(svgs) == 12
     fits = pd.read_parquet(folder / "fits.parquet")
     assert set(fits["variant"]) == set(pd.read_csv(folder / "tables" / "errors.csv")["variant"])
     for name in (
@@ -131,7 +131,7 @@ def test_equal_results_give_an_equal_page_and_equal_figures(small, tmp_path):
     one, other = (write_report(root, tmp_path / name).page for name in ("one", "other"))
     assert one.read_text() == other.read_text()
     figures = sorted((one.parent / "figures").iterdir())
-    assert len(figures) == 2 * 10
+    assert len(figures) == 2 * 12
     assert all(path.read_bytes() == (other.parent / "figures" / path.name).read_bytes() for path in figures)
 
 

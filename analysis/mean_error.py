@@ -1,0 +1,23 @@
+"""The centre of an arm's errors at each label count with its interval: what figures and tables show as its error.
+
+In: the LogCurve of an arm. Out: estimates on the scale of errors, by label count.
+"""
+
+import numpy as np
+
+from analysis.crossed_effects import crossed_mean
+from analysis.error_curve import LogCurve
+from analysis.uncertainty import UNKNOWN, Estimate
+
+
+def mean_errors(logs: LogCurve, confidence: float) -> list[Estimate]:
+    """Return the geometric mean over seeds with its t interval over seeds and patients, one for each label count.
+
+    Note: at few seeds the interval of a logarithm is lopsided on the scale of errors, and wide upwards.
+    """
+    found = []
+    for index in range(len(logs.label_counts)):
+        values = logs.values[:, :, index]
+        values = values[~np.isnan(values[:, 0])]
+        found.append(crossed_mean(values).estimate(confidence).exponential() if len(values) else UNKNOWN)
+    return found
