@@ -1,4 +1,5 @@
-"""The report as Markdown, for a README or an issue: the answer, what to run next, figures by link, tables, methods.
+"""The report as Markdown, for a README or an issue: what the page says in its order, figures by link, long tables
+folded.
 
 In: what the page is made of. Out: Markdown whose links are relative to the report's folder.
 """
@@ -7,16 +8,34 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from analysis.advice import describe, first_steps
+from analysis.advice import describe, first_steps, nothing_open
 from analysis.claims import Claim
 from analysis.conclusions import Answer
+from analysis.design import design_rows, flattened, gap_words, settings_text
+from analysis.distance_tables import gaps
 from analysis.drawing import Drawing
 from analysis.findings import Findings
 from analysis.methods import methods
 from analysis.next_steps import next_steps
-from analysis.readable import labels_summary, readable
+from analysis.readable import ReadableTable, labels_summary, readable
+from analysis.score_tables import group_words
 
-SHOWN = ("errors", "differences")  # tables that stand in the text; the others are named
+DESIGN = ("encoders", "progress", "missing", "failures")
+SECTIONS: tuple[
+    tuple[str, tuple[str, ...], tuple[str, ...]], ...
+] = (  # a title, its figures and its tables in the text
+    ("Convergence", ("convergence", "time_to_target", "speed_up"), ("convergence",)),
+    ("Error and labels", ("error_vs_labels", "paired_differences"), ("errors", "differences")),
+    ("Labels needed", (), ()),
+    ("The law of error and labels", ("fitted_laws",), ("laws",)),
+    ("What an arm's labels are worth", ("label_equivalence",), ("label_equivalence", "crossings")),
+    ("Pretraining epochs", ("pretraining_epochs", "enough_epochs"), ("pretraining_epochs",)),
+    ("Example segmentations", ("examples_fewest_labels", "examples_most_labels"), ()),
+    ("Structures and groups", (), ("dice_by_class", "error_by_group")),
+    ("Distances and volumes", ("distances_and_ejection",), ("distances", "volumes", "ejection_fraction")),
+    ("Cost", (), ("device_hours", "cost", "pretraining")),
+)
+OPEN = ("errors", "progress", "failures", "device_hours")  # tables that are not folded
 
 
 def render_markdown(
@@ -26,27 +45,69 @@ def render_markdown(
     drawings: list[Drawing],
     tables: Mapping[str, pd.DataFrame],
 ) -> str:
-    """Return the report as Markdown."""
-    results, described = findings.results, methods(findings)
+    """Return the report as Markdown, in the order of the page."""
+    results = findings.results
     head = f"{len(results.cells)} of {len(results.planned)} planned cells, {len(findings.seeds)} seeds"
     parts = [f"# {results.name}", f"{head}; reference arm: {findings.reference}.", "## Answer"]
     parts.append(_bullets(f"**{point.question} {point.short}.** {point.sentence}" for point in answer.points))
     parts += ["What limits it:", _bullets(answer.caveats)] if answer.caveats else []
-    steps = first_steps(next_steps(findings))
-    parts += ["## What to run next"] if steps else []
-    for step in steps:
+    parts += _design(findings, tables)
+    for title, figures, names in SECTIONS:
+        content = [_figure(drawing) for name in figures for drawing in drawings if drawing.name == name]
+        if title == "Labels needed":
+            content.append(labels_summary(findings, tables["labels_needed"]).markdown())
+        content += [group_words(findings)] if "error_by_group" in names else []
+        content += gaps(findings) if "distances" in names else []
+        content += _tables(findings, tables, names)
+        parts += [f"## {title}", *content] if content else []
+    parts += _next_steps(findings)
+    parts += ["## Claims of arXiv 2209.00314"]
+    parts.append(_bullets(f"**{claim.name}: {claim.verdict}.** {claim.statement} {claim.evidence}" for claim in claims))
+    return "\n\n".join([*parts, *_methods(findings), *_rest(tables)]) + "\n"
+
+
+def _design(findings: Findings, tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Say what was run, what is missing of it, and every warning."""
+    parts = ["## Design", ReadableTable(["", ""], [[name, value] for name, value in design_rows(findings)]).markdown()]
+    sources = (("data", findings.results.data), ("version", findings.results.versions))
+    rows = [[f"{which}: {name}", value] for which, content in sources for name, value in flattened(content).items()]
+    parts += [_fold("Data and versions", ReadableTable(["", ""], rows).markdown())] if rows else []
+    if settings := settings_text(findings):
+        parts.append(_fold("Settings of experiment.yaml", f"```yaml\n{settings}```"))
+    parts += ["## Missing and failed", " ".join(gap_words(findings)), *_tables(findings, tables, DESIGN)]
+    return parts + ([_bullets(findings.results.warnings)] if findings.results.warnings else [])
+
+
+def _tables(findings: Findings, tables: Mapping[str, pd.DataFrame], names: Iterable[str]) -> list[str]:
+    """Return the tables that have rows, folded but for those of OPEN."""
+    found = []
+    for name in names:
+        if len(tables[name]):
+            text, title = readable(name, tables[name], findings).markdown(), name.capitalize().replace("_", " ")
+            found.append(f"{title}:\n\n{text}" if name in OPEN else _fold(title, text))
+    return found
+
+
+def _next_steps(findings: Findings) -> list[str]:
+    parts = ["## What to run next"]
+    for step in first_steps(next_steps(findings)):
         parts.append(f"**{step.question.words}** {describe(step)}")
         parts += [f"```\n{step.settings}\n```"] if step.num_cells else []
-    parts += ["## Figures", *(_figure(drawing) for drawing in drawings), "## Labels needed"]
-    parts.append(labels_summary(findings, tables["labels_needed"]).markdown())
-    for name in SHOWN:
-        if len(tables[name]):
-            parts += [f"## {name.capitalize()}", readable(name, tables[name], findings).markdown()]
-    others = ", ".join(f"[{name}](tables/{name}.csv)" for name in tables if name not in SHOWN and len(tables[name]))
-    parts += [f"All tables, as CSV and LaTeX: {others}.", "## Claims of arXiv 2209.00314"]
-    parts.append(_bullets(f"**{claim.name}: {claim.verdict}.** {claim.statement} {claim.evidence}" for claim in claims))
-    parts += ["## Methods", described.text, "References:", _bullets(described.references)]
-    return "\n\n".join(parts) + "\n"
+    return parts if len(parts) > 1 else [*parts, nothing_open(findings)]
+
+
+def _methods(findings: Findings) -> list[str]:
+    described = methods(findings)
+    return ["## Methods", described.text, "References:", _bullets(described.references)]
+
+
+def _rest(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    links = ", ".join(f"[{name}](tables/{name}.csv)" for name in tables if len(tables[name]))
+    return [f"All tables, as CSV and LaTeX: {links}."]
+
+
+def _fold(title: str, content: str) -> str:
+    return f"<details><summary>{title}</summary>\n\n{content}\n\n</details>"
 
 
 def _figure(drawing: Drawing) -> str:

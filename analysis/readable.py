@@ -25,7 +25,7 @@ class ReadableTable:
     def markdown(self) -> str:
         """Return the table in Markdown's pipes."""
         lines = [self.header, ["---"] * len(self.header), *self.rows]
-        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        return "\n".join("| " + " | ".join(map(_markdown, line)) + " |" for line in lines)
 
     def latex(self) -> str:
         """Return the table as a tabular of the package booktabs."""
@@ -123,6 +123,11 @@ def _number(value: float) -> str:
     if value == 0 or abs(value) >= 100 or abs(value - round(value)) < 1e-9:
         return f"{value:.0f}"
     return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
+
+
+def _markdown(text: str) -> str:
+    """Escape what Markdown would take for the table's own bars, or for HTML, and keep a cell on one line."""
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split("\n"))
 
 
 def _latex(text: str) -> str:

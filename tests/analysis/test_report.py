@@ -151,6 +151,24 @@ def test_markdown_has_the_same_answer_links_what_is_there_and_says_the_methods(s
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_markdown_says_what_the_page_says_of_design_gaps_torn_files_and_warnings(small):
+    root = small(num_arms=3, left_out=0)
+    torn = sorted((root / "cells").glob("protocol-a*.parquet"))[0]
+    torn.write_bytes(torn.read_bytes()[:100])
+    text = write_report(root, layout="markdown").page.read_text()
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert headings[:4] == ["Answer", "Design", "Missing and failed", "Convergence"]
+    assert headings[-4:] == ["Cost", "What to run next", "Claims of arXiv 2209.00314", "Methods"]
+    assert torn.name in text
+    assert "Data: simulated data warning" in text
+    assert "| Protocol | protocol-a |" in text
+    assert "near_minimum: 0.1" in text
+    assert "2 of 16 planned cells have no result" in text
+    assert "OutOfMemoryError: simulated &lt;failure>" in text
+    assert text.count("<details>") == text.count("</details>") > 5
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_the_command_prints_the_answer_and_the_page(small, capsys):
     root = small()
     assert main([str(root)]) == 0
