@@ -103,7 +103,7 @@ def _methods(findings: Findings) -> list[str]:
 
 def _rest(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     links = ", ".join(f"[{name}](tables/{name}.csv)" for name in tables if len(tables[name]))
-    return [f"All tables, as CSV and LaTeX: {links}."]
+    return [f"All tables, as CSV and LaTeX: {links}. What each quantity is: docs/quantities.md of the program."]
 
 
 def _fold(title: str, content: str) -> str:

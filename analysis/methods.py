@@ -6,8 +6,10 @@ In: Findings. Out: sentences and references. What the results folder does not sa
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.conclusions import percent
+import pandas as pd
+
 from analysis.findings import Findings
+from analysis.methods_statistics import statistics
 
 OBJECTIVES = {
     "barlow-twins": "Zbontar et al. (2021) Barlow Twins. arXiv:2103.03230",
@@ -23,15 +25,7 @@ ALWAYS = (
     "Kalapos & Gyires-Tóth (2022) Self-supervised pretraining for 2D medical image segmentation. arXiv:2209.00314",
     "Ronneberger et al. (2015) U-Net. arXiv:1505.04597",
     "Dice (1945) Measures of the amount of ecologic association between species. Ecology 26:297-302",
-    "Dorfman, Berbaum & Metz (1992) Receiver operating characteristic rating analysis. "
-    "Investigative Radiology 27:723-731",
-    "Hillis (2007) A comparison of denominator degrees of freedom methods for multiple observer ROC analysis. "
-    "Statistics in Medicine 26:596-619",
-    "Holm (1979) A simple sequentially rejective multiple test procedure. Scandinavian Journal of Statistics 6:65-70",
-    "Fieller (1954) Some problems in interval estimation. Journal of the Royal Statistical Society B 16:175-185",
 )
-
-
 MISSED = "Maier-Hein et al. (2024) Metrics reloaded: recommendations for image analysis validation. Nature Methods 21"
 PARTS = (("train", "training"), ("validation", "validation"), ("test", "test"))
 
@@ -45,13 +39,14 @@ class Methods:
 
 
 def methods(findings: Findings) -> Methods:
-    """Describe data, design, training and statistics."""
-    parts = [_data(findings), _design(findings), _training(findings), _statistics(findings), _distances(findings)]
-    parts.append(_software(findings))
+    """Describe data, design, pretraining, training and statistics."""
+    words, cited = statistics(findings)
+    parts = [_data(findings), _design(findings), _pretraining(findings), _training(findings), words]
+    parts += [_distances(findings), _software(findings)]
     objectives = {str(name) for name in findings.results.pretraining["objective"].unique()}
     used = tuple(OBJECTIVES[name] for name in sorted(objectives & set(OBJECTIVES)))
     policy = () if findings.distances.empty else (MISSED,)
-    return Methods(" ".join(part for part in parts if part), (*ALWAYS, *policy, *used))
+    return Methods(" ".join(part for part in parts if part), (*ALWAYS, *cited, *policy, *used))
 
 
 def _data(findings: Findings) -> str:
@@ -80,6 +75,38 @@ def _design(findings: Findings) -> str:
     )
 
 
+def _pretraining(findings: Findings) -> str:
+    """Give the recipe of every stage that was trained, as far as the settings tell it."""
+    trained = findings.results.pretraining
+    if trained.empty:
+        return ""
+    settings = _section(findings.results.config, "stages")
+    last = trained.sort_values("epoch").groupby("stage", sort=True)
+    stages = last.agg(objective=("objective", "last"), data=("data", "last"), epochs=("epoch", "max"))
+    told = [_stage(str(name), row, _section(settings, str(name))) for name, row in stages.iterrows()]
+    chains = "Arms named with a plus sign ran their stages one after another. " if _has_chains(findings) else ""
+    ladder = sorted(set(findings.variants["pretraining_epochs"]) - {0})
+    taken = f"Encoders were taken after {_listed([str(each) for each in ladder])} epochs of an arm's last stage. "
+    return (
+        f"Encoders were pretrained in stages: {'; '.join(told)}. {chains}{taken if ladder else ''}"
+        "Whole networks were then fine-tuned."
+    )
+
+
+def _stage(name: str, row: "pd.Series[Any]", settings: dict[str, Any]) -> str:
+    data = "unlabelled slices of the data set" if row["data"] == "domain" else "natural images"
+    words = [f"{row['objective']} on {data}", f"{row['epochs']} epoch{'s' * (int(row['epochs']) != 1)}"]
+    if "batch_size" in settings:
+        words.append(f"batches of {settings['batch_size']}")
+    if "optimizer" in settings and "learning_rate" in settings:
+        words.append(f"{settings['optimizer']} with a learning rate of {settings['learning_rate']:g}")
+    return f"{name} ({', '.join(words)})"
+
+
+def _has_chains(findings: Findings) -> bool:
+    return bool(findings.results.cells["pretraining_chain"].str.contains(" ").any())
+
+
 def _training(findings: Findings) -> str:
     cells, config = findings.results.cells, findings.results.config
     model, finetune = _section(config, "model"), _section(config, "finetune")
@@ -95,18 +122,6 @@ def _training(findings: Findings) -> str:
     return (
         f"A U-Net{encoder} was trained for {_span(cells['steps'])} steps with batches of {_span(cells['batch_size'])}"
         f"{rate} whatever the label count, and the last network was tested.{validation}"
-    )
-
-
-def _statistics(findings: Findings) -> str:
-    options = findings.results.options
-    level, margin, patients = percent(options.confidence), percent(options.near_minimum), findings.num_patients
-    crossed = f"seeds and {patients} test patients, both random and crossed" if patients > 1 else "seeds"
-    return (
-        "Error is 1 - mean foreground Dice, averaged over structures and phases, then over test patients. Arms were "
-        f"compared with {findings.reference} by paired differences with {level} t intervals over {crossed} (Dorfman, "
-        "Berbaum & Metz 1992; Hillis 2007), p-values adjusted by Holm's method (1979). The labels needed to come "
-        f"within {margin} of the error at the most labels have intervals from the inverted test (Fieller 1954)."
     )
 
 

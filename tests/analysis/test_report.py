@@ -3,6 +3,7 @@
 import re
 import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -261,3 +262,11 @@ def test_an_output_that_cannot_be_written_ends_with_status_one(small, tmp_path, 
     (tmp_path / "file").write_text("in the way")
     assert main([str(small()), "--output", str(tmp_path / "file")]) == 1
     assert "choose another --output" in capsys.readouterr().err
+
+
+def test_every_table_of_statistics_is_defined_in_the_documents(report):
+    folder = Path(__file__).parents[2] / "docs"
+    words = "".join((folder / name).read_text() for name in ("quantities.md", "scores.md"))
+    records = {"encoders", "missing", "failures", "progress", "next_steps", "pretraining", "time_against_target"}
+    tables = {path.stem for path in (report.page.parent / "tables").glob("*.csv")} - records
+    assert [name for name in sorted(tables) if f"`{name}`" not in words] == []

@@ -1,0 +1,91 @@
+"""The statistics of the methods paragraph: how errors, laws, convergence, epochs and medians were worked out, with
+sources.
+
+In: Findings. Out: sentences, and the works that they cite.
+"""
+
+from analysis.conclusions import percent
+from analysis.findings import Findings
+from analysis.law_fit import LawFit
+from analysis.laws import FAMILIES
+
+CROSSED = (
+    "Dorfman, Berbaum & Metz (1992) Receiver operating characteristic rating analysis. "
+    "Investigative Radiology 27:723-731",
+    "Hillis (2007) A comparison of denominator degrees of freedom methods for multiple observer ROC analysis. "
+    "Statistics in Medicine 26:596-619",
+    "Holm (1979) A simple sequentially rejective multiple test procedure. Scandinavian Journal of Statistics 6:65-70",
+    "Fieller (1954) Some problems in interval estimation. Journal of the Royal Statistical Society B 16:175-185",
+    "Owen (2007) The pigeonhole bootstrap. Annals of Applied Statistics 1:386-411",
+)
+LAWS = (
+    "Hestness et al. (2017) Deep learning scaling is predictable, empirically. arXiv:1712.00409",
+    "Alabdulmohsin, Neyshabur & Zhai (2022) Revisiting neural scaling laws in language and vision. arXiv:2209.06640",
+    "Viering & Loog (2022) The shape of learning curves: a review. arXiv:2103.10948",
+)
+CONVERGENCE = (
+    "Kaplan & Meier (1958) Nonparametric estimation from incomplete observations. "
+    "Journal of the American Statistical Association 53:457-481",
+    "Royston & Parmar (2013) Restricted mean survival time. BMC Medical Research Methodology 13:152",
+)
+EPOCHS = (
+    "Schuirmann (1987) A comparison of the two one-sided tests procedure and the power approach. "
+    "Journal of Pharmacokinetics and Biopharmaceutics 15:657-680",
+)
+
+
+def statistics(findings: Findings) -> tuple[str, tuple[str, ...]]:
+    """Describe every statistic that the report uses on these results, and return the works that it cites."""
+    parts: list[tuple[str, tuple[str, ...]]] = [(_errors(findings), CROSSED)]
+    if len(findings.label_counts) > 2:
+        parts.append((_laws(findings), LAWS))
+    if findings.convergence.targets:
+        parts.append((_convergence(findings), CONVERGENCE))
+    if findings.epochs:
+        parts.append((_epochs(findings), EPOCHS))
+    return " ".join(words for words, _ in parts), tuple(work for _, works in parts for work in works)
+
+
+def _errors(findings: Findings) -> str:
+    options = findings.results.options
+    level, margin, patients = percent(options.confidence), percent(options.near_minimum), findings.num_patients
+    crossed = f"seeds and {patients} test patients, both random and crossed" if patients > 1 else "seeds"
+    return (
+        "Error is 1 - mean foreground Dice, averaged over structures and phases, then over test patients. Arms were "
+        f"compared with {findings.reference} by paired differences with {level} t intervals over {crossed} (Dorfman, "
+        "Berbaum & Metz 1992; Hillis 2007), p-values adjusted by Holm's method (1979). Mean errors are geometric means "
+        f"over seeds with t intervals of their logarithms. The labels needed to come within {margin} of the error at "
+        "the most labels have intervals from the inverted test (Fieller 1954). Medians have percentile intervals of "
+        f"{options.bootstrap_resamples} resamples of seeds and of patients, each drawn independently (Owen 2007)."
+    )
+
+
+def _laws(findings: Findings) -> str:
+    fitted = sum(isinstance(fit, LawFit) for fit in findings.laws.values())
+    families = ", ".join(f"{family.name} ({family.formula})" for family in FAMILIES.values())
+    return (
+        f"Laws of error e and labels n were fitted to the log errors of all seeds by bounded least squares: {families} "
+        "(Hestness et al. 2017; Viering & Loog 2022). The family that predicted held-out larger label counts best was "
+        "taken (Alabdulmohsin, Neyshabur & Zhai 2022); bands span the families that predicted about as well. No law "
+        f"was fitted where a fall with labels could not be told from chance (one-sided t test of slopes); {fitted} of "
+        f"{len(findings.laws)} variants have one."
+    )
+
+
+def _convergence(findings: Findings) -> str:
+    options = findings.results.options
+    return (
+        f"A run had converged at the first validation from which {options.hold_evaluations} in a row reached "
+        f"{options.target_words(findings.reference)}. Runs that never did were censored at their last step (Kaplan & "
+        "Meier 1958) and mean steps restricted to the steps that all runs have (Royston & Parmar 2013). Speed-ups are "
+        f"geometric means over seeds of paired ratios of steps, with {percent(options.confidence)} t intervals; with "
+        "censored runs they are bounds."
+    )
+
+
+def _epochs(findings: Findings) -> str:
+    margin = percent(findings.results.options.near_minimum)
+    return (
+        "A number of pretraining epochs was enough where one-sided paired t tests of non-inferiority, with a margin "
+        f"of {margin} and adjusted over the numbers compared, showed it not to be worse (Schuirmann 1987)."
+    )
