@@ -2,7 +2,8 @@
 
 In: two results folders, of two data sets, recipes or network sizes. Out: comparison.md, comparison.csv: error of every
 arm that both have at every label count that both have, their difference with interval, and what the two were
-configured differently. Exit status 1 and one line on standard error where nothing is common.
+configured differently; arms.csv: speed-up, labels needed and law of every arm in each of them. Exit status 1 and one
+line on standard error where nothing is common.
 """
 
 import argparse
@@ -15,8 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.compare_arms import arms_note, arms_table, shown
 from analysis.comparison import holm
 from analysis.error_curve import ErrorCurve, error_curves
+from analysis.findings import find
 from analysis.load import ExperimentResults, load_results
 from analysis.readable import plain
 from analysis.selection import ReportError
@@ -36,6 +39,7 @@ class Comparison:
 
     names: str  # both experiments, and where they are
     table: pd.DataFrame
+    arms: pd.DataFrame  # two rows for each common variant, see ``compare_arms``
     summary: str
     markdown: str
 
@@ -58,10 +62,10 @@ def compare(first: Path, second: Path) -> Comparison:
     """Compare two results folders. Raises ReportError where nothing is common."""
     sides = _side(load_results(first)), _side(load_results(second))
     _check_common(*sides)
-    table = _table(*sides)
-    return Comparison(
-        _names(*sides), table, _counted(table, sides[0].results.options.confidence), _markdown(*sides, table)
-    )
+    table, findings = _table(*sides), (find(sides[0].results), find(sides[1].results))
+    arms = arms_table(*findings)
+    words = _markdown(*sides, table, [arms_note(*findings), plain(shown(arms)).markdown()])
+    return Comparison(_names(*sides), table, arms, _counted(table, sides[0].results.options.confidence), words)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_output(chosen.output, found.names)
         write_text(chosen.output / "comparison.md", found.markdown)
         found.table.to_csv(chosen.output / "comparison.csv", index=False)
+        found.arms.to_csv(chosen.output / "arms.csv", index=False)
     except (ReportError, ResultsError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -161,7 +166,7 @@ def are_paired(first: ExperimentResults, second: ExperimentResults) -> bool:
     return bool(patients[0]) and patients[0] == patients[1] and contents[0] is not None and contents[0] == contents[1]
 
 
-def _markdown(first: Side, second: Side, table: pd.DataFrame) -> str:
+def _markdown(first: Side, second: Side, table: pd.DataFrame, arms: list[str]) -> str:
     paired = int((table["method"] == "paired").sum())
     how = f"{paired} of {len(table)} differences are paired over the seeds and test patients that both share"
     level = f"{100 * first.results.options.confidence:g}%"
@@ -173,6 +178,8 @@ def _markdown(first: Side, second: Side, table: pd.DataFrame) -> str:
         f"{how}, the others are Welch's, of independent means.",
         _counted(table, first.results.options.confidence),
         plain(table).markdown(),
+        "## Convergence, labels needed and laws",
+        *arms,
         "## What differs",
         "\n".join(changed) or "Nothing that changes numbers is configured differently.",
     ]

@@ -9,6 +9,7 @@ import yaml
 from scipy import stats
 
 from analysis.compare import are_paired, compare, differing, main
+from analysis.findings import find
 from analysis.load import load_results
 from analysis.unpaired import welch_difference
 from trainables.results import write_text
@@ -166,3 +167,28 @@ def test_the_command_writes_both_files(small, tmp_path, capsys):
     assert "comparison.md" in capsys.readouterr().out
     table = pd.read_csv(tmp_path / "out" / "comparison.csv")
     assert (tmp_path / "out" / "comparison.md").read_text().count("| Welch |") == len(table) == 4
+
+
+def test_speed_ups_labels_needed_and_laws_of_both_stand_side_by_side_as_in_their_own_reports(
+    small, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(small, "LABEL_COUNTS", (4, 36, 224))
+    roots = [sweep(small, tmp_path / "a", noise=0.01)]
+    monkeypatch.setattr(small, "SPEED", {**small.SPEED, "random": 25.0})  # four times as quick as before
+    monkeypatch.setattr(small, "LAWS", {**small.LAWS, "random": (0.05, 0.5, 0.6)})
+    roots.append(sweep(small, tmp_path / "b", noise=0.01))
+    assert main([*map(str, roots), "--output", str(tmp_path / "out")]) == 0
+    arms = pd.read_csv(tmp_path / "out" / "arms.csv").set_index(["variant", "experiment"])
+    assert len(arms) == 4
+    for root, which in zip(roots, ("first", "second"), strict=True):
+        own = find(load_results(root))
+        row = arms.loc[("random", which)]
+        assert row["speed_up"] == pytest.approx(own.convergence.overall_speed_up("random").ratio.value)
+        assert row["labels"] == pytest.approx(own.near_reference_minimum["random"].count.labels)
+        assert row["law"].startswith(own.laws["random"].law.family.name)
+    assert arms.loc[("random", "second"), "speed_up"] > 1 > arms.loc[("random", "first"), "speed_up"]
+    assert arms.loc[("random", "first"), "labels_needed"].startswith("more than 224")
+    assert arms.loc[("random", "second"), "labels"] < 224
+    text = (tmp_path / "out" / "comparison.md").read_text()
+    assert "## Convergence, labels needed and laws" in text
+    assert "differences between the two rows of an arm are not tested" in text
