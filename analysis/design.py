@@ -24,7 +24,7 @@ def design_rows(findings: Findings) -> list[tuple[str, str]]:
     rows = [
         ("Arms", "; ".join(_arms(findings))),
         (f"Labelled {results.label_unit}", counts),
-        ("Seeds (subset/training)", ", ".join(findings.seeds)),
+        ("Seeds (subset / training)", ", ".join(findings.seeds)),
         ("Pretraining seeds", _listed(cells.loc[cells["pretraining_schedule"] != "none", "pretraining_seed"])),
         ("Data", _data(results.data)),
         ("Validation", _validation(cells)),
