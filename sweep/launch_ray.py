@@ -45,6 +45,7 @@ ENVIRONMENT = {
 }
 POLL_SECONDS = 0.5
 SCRATCH = ".ray-"
+FULL_BYTES = 2**16  # less is left of a disk: too little for a trial's files
 
 
 def launch(plan: Plan, board: Scoreboard, compute: ComputeConfig) -> None:
@@ -95,6 +96,7 @@ def _connected(compute: ComputeConfig) -> Iterator[Shares]:
         raise LaunchError(
             f"no Ray cluster at {address} ({str(error).splitlines()[0]}); start it, or unset RAY_ADDRESS"
         ) from error
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what breaks there is ours to tell, in one line
     try:
         yield divide(compute, ray.cluster_resources(), is_fixed=is_local)
     finally:
@@ -258,23 +260,26 @@ def _run_packed(
     try:
         tuner.fit()
     except Exception as error:
-        if isinstance(error.__cause__, OutOfMemoryError):
-            searcher.memory_ran_out(error.__cause__)
-        elif isinstance(error, RayError | tune.TuneError):
-            raise _told(error) from error
-        else:
+        if searcher.full_disk or _is_full(folder, error):
+            raise searcher.full_disk or OSError(errno.ENOSPC, _last_line(error)) from error
+        if isinstance(error, RayError | tune.TuneError):
+            raise LaunchError(f"Ray stopped the grid ({_last_line(error)}); the same command goes on") from error
+        if not isinstance(error.__cause__, OutOfMemoryError):
             raise
+        searcher.memory_ran_out(error.__cause__)
     if searcher.full_disk:
         raise searcher.full_disk
     return searcher.is_out_of_memory and not stop.is_set()
 
 
-def _told(error: Exception) -> Exception:
-    """Return an error of Ray or Tune as one line; what goes wrong in Tune's loop comes as the text of a traceback."""
-    last = str(error).strip().splitlines()[-1]
-    if NO_SPACE in str(error):
-        return OSError(errno.ENOSPC, last)
-    return LaunchError(f"Ray stopped the grid ({last}); the same command goes on")
+def _is_full(folder: Path, error: Exception) -> bool:
+    """Whether the disk is full under Tune's own files, which then fail in many ways, often told as a traceback."""
+    return NO_SPACE in str(error) or is_full_disk(error) or shutil.disk_usage(folder).free < FULL_BYTES
+
+
+def _last_line(error: Exception) -> str:
+    """Return what an error says: Tune's hold the text of a traceback, whose last line tells."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 @contextlib.contextmanager
