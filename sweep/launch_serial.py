@@ -74,9 +74,8 @@ def _run(cell: PlannedCell, board: Scoreboard) -> None:
         board.cell_failed(cell, failure["reason"])
         if is_spent(error):
             said = str(error).partition("\n")[0]
-            raise LaunchError(
-                f"the GPU of this process no longer works ({said}); the same command goes on, --launcher ray by itself"
-            ) from error
+            remedy = "the same command goes on; with --launcher ray such a process is replaced"
+            raise LaunchError(f"the GPU of this process no longer works ({said}); {remedy}") from error
     else:
         board.cell_ended(cell, succeeded=True)
 

@@ -15,6 +15,7 @@ from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorErro
 from ray.tune.search import Searcher
 
 from benchmarks.scheduling import commit_made_up
+from sweep import launch_ray
 from sweep.experiment import load_preset
 from sweep.inputs import Inputs, read_inputs
 from sweep.plan import Plan, build_plan
@@ -170,6 +171,15 @@ def test_a_full_disk_of_a_worker_ends_the_search_and_fails_no_cell(broken: Broke
     assert [failure["unit_id"] for failure in broken.failures] == broken.ids[:1]
 
 
+def test_a_full_disk_is_no_failure_of_a_stage_either(plan: Plan, tmp_path: Path) -> None:
+    stage = plan.stages[0]
+    with pytest.raises(OSError, match="No space left"):
+        launch_ray._record(stage, Scoreboard(plan), OSError(28, "No space left on device"))
+    assert read_table(tmp_path, "failures")[0].num_rows == 0
+    launch_ray._record(stage, Scoreboard(plan), OSError(13, "Permission denied"))
+    assert read_table(tmp_path, "failures")[0].num_rows == 1
+
+
 def test_a_kill_by_the_kernel_for_want_of_memory_packs_less(broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
     kills = kernel_kills()
     monkeypatch.setattr("trainables.trial_notes.kernel_kills", lambda: kills + 1)
@@ -294,7 +304,6 @@ def test_the_launcher_packs_less_when_cells_run_out_of_memory_beside_others(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cell of this test needs the machine to itself, as one that fills a GPU would."""
-    from sweep import launch_ray
     from trainables import ray_adapters
 
     experiment = load_preset(
