@@ -8,6 +8,8 @@ Exit codes: 0 all cells finished, 1 error, 2 usage, 3 finished with failed cells
 """
 
 import argparse
+import contextlib
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -78,6 +80,7 @@ def _checked_run(experiment: "Experiment", options: argparse.Namespace) -> int:
 
     from sweep.shares import LaunchError
     from trainables.data.dataset import DataError
+    from trainables.failures import is_full_disk
     from trainables.processes import DeviceError
     from trainables.results import ResultsError
     from trainables.weights import WeightsError
@@ -93,11 +96,16 @@ def _checked_run(experiment: "Experiment", options: argparse.Namespace) -> int:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
-        print(
-            f"error: {error}; what is finished is kept, and the same command goes on from here",
-            file=sys.stderr,
-        )
+        found = f"{_full_disk(results)} ({error})" if is_full_disk(error) else str(error)
+        print(f"error: {found}; what is finished is kept, and the same command goes on from here", file=sys.stderr)
         return ERROR
+
+
+def _full_disk(results: Path) -> str:
+    """Say how much room is left where the results are: where that is much, the message of the error names another."""
+    with contextlib.suppress(OSError):
+        return f"disk full: {shutil.disk_usage(results).free // 2**20} MiB are free at {results}; make room"
+    return "disk full: make room"
 
 
 def _interrupt(*_: object) -> None:

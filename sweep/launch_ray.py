@@ -7,6 +7,7 @@ finished is what the results folder holds.
 """
 
 import contextlib
+import errno
 import logging
 import os
 import shutil
@@ -26,6 +27,7 @@ from sweep.scoreboard import Scoreboard
 from sweep.shares import LOCAL, LaunchError, Resources, Shares, cluster_address, divide
 from sweep.stage_workers import StageWorkers, no_workers
 from trainables.config import ComputeConfig
+from trainables.failures import NO_SPACE, is_full_disk
 from trainables.results import record_failure
 
 ENVIRONMENT = {
@@ -38,11 +40,13 @@ ENVIRONMENT = {
     "TUNE_FORCE_TRIAL_CLEANUP_S": "3",  # after Ctrl-C a running cell is abandoned, not waited for
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours sees Ctrl-C first
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # six files a trial
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # they stand in the failures table
     "RAY_AIR_NEW_OUTPUT": "0",  # the new output prints a table even when asked for silence
 }
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 60.0  # in which Ray, which starts to wait a little later, ends a stage itself
 SCRATCH = ".ray-"
+FULL_BYTES = 2**16  # less is left of a disk: too little for a trial's files
 
 
 def launch(plan: Plan, board: Scoreboard, compute: ComputeConfig) -> None:
@@ -93,6 +97,7 @@ def _connected(compute: ComputeConfig) -> Iterator[Shares]:
         raise LaunchError(
             f"no Ray cluster at {address} ({str(error).splitlines()[0]}); start it, or unset RAY_ADDRESS"
         ) from error
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what breaks there is ours to tell, in one line
     try:
         yield divide(compute, present_nodes(), is_fixed=is_local)
     finally:
@@ -149,13 +154,22 @@ def _run_stages(
             else:
                 board.stage_stopped(stage)
         except Exception as error:  # the boundary of a unit: recorded with its reason, never passed over
-            failure = stage.job.failure(_cause(error))
-            board.stage_ended(stage, succeeded=False, reason=failure["reason"])
             try:
-                record_failure(stage.job.results, failure)
+                _record(stage, board, _cause(error))
             except OSError as full_disk:
+                board.stage_stopped(stage)
                 errors.append(full_disk)
+                stop.set()
             _release(stage, scratch)
+
+
+def _record(stage: PlannedStage, board: Scoreboard, cause: BaseException) -> None:
+    """Record the failure of a stage. Raises OSError where the disk is full, which is no fault of the stage."""
+    if isinstance(cause, OSError) and is_full_disk(cause):
+        raise cause
+    failure = stage.job.failure(cause)
+    record_failure(stage.job.results, failure)
+    board.stage_ended(stage, succeeded=False, reason=failure["reason"])
 
 
 def _release(stage: PlannedStage, scratch: Path) -> None:
@@ -216,10 +230,13 @@ def _run_cells(
     plan: Plan, board: Scoreboard, shares: Shares, compute: ComputeConfig, scratch: Path, stop: threading.Event
 ) -> None:
     """Run all cells; less of them at once when their devices run out of memory."""
-    packing: Shares | None = shares
-    while packing and _run_packed(plan, board, packing, compute, scratch, stop):
-        packing = packing.less_packed()
-        assert packing is not None  # cells that are alone already fail for good
+    packing = shares
+    while board.cells_pending() and not stop.is_set():
+        if not _run_packed(board, packing, compute, scratch, stop):
+            continue
+        less = packing.less_packed()
+        assert less is not None  # cells that are alone already fail for good
+        packing = less
         board.room = packing.room
         board.occupancy.devices_per_cell = packing.gpus_per_cell or 1.0
         note_share(plan.cells[0].job.results, board.occupancy.devices_per_cell)
@@ -228,36 +245,55 @@ def _run_cells(
 
 
 def _run_packed(
-    plan: Plan, board: Scoreboard, shares: Shares, compute: ComputeConfig, scratch: Path, stop: threading.Event
+    board: Scoreboard, shares: Shares, compute: ComputeConfig, scratch: Path, stop: threading.Event
 ) -> bool:
-    """Run cells until none is left, or until one ran out of memory beside others: then return True."""
-    from ray import tune
-    from ray.exceptions import RayError
+    """Run cells until none is left, or until one ran out of memory beside others: then return True.
 
-    from sweep.ray_searcher import CellSearcher
+    Raises OSError where a disk is full, LaunchError where Ray cannot go on.
+    """
+    from ray import tune
+    from ray.exceptions import OutOfMemoryError, RayError
+
+    from sweep.ray_searcher import BrokenTrials, CellSearcher
     from trainables.ray_adapters import finetune_trial
 
-    searcher = CellSearcher(board, shares.room.cells_allowed, stop, is_alone=shares.less_packed() is None)
+    folder = Path(tempfile.mkdtemp(prefix="cells-", dir=scratch))
+    searcher = CellSearcher(board, shares.room.cells_allowed, stop, folder, is_alone=shares.less_packed() is None)
     tuner = tune.Tuner(
         tune.with_resources(finetune_trial, {"cpu": compute.threads, "gpu": shares.gpus_per_cell}),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            num_samples=len(plan.missing),
+            num_samples=-1,  # the searcher says when it is finished: cells that failed come back
             max_concurrent_trials=shares.slots,
             reuse_actors=True,  # a fresh process costs as much as a small cell
         ),
         run_config=tune.RunConfig(
-            name=f"cells-{shares.slots}",
-            storage_path=str(scratch),
-            verbose=0,
-            failure_config=tune.FailureConfig(max_failures=compute.max_retries),
+            name="trials", storage_path=str(folder), verbose=0, callbacks=[BrokenTrials(searcher)]
         ),
     )
     try:
         tuner.fit()
-    except (RayError, tune.TuneError) as error:
-        raise LaunchError(f"Ray stopped the grid ({str(error).splitlines()[0]}); the same command goes on") from error
+    except Exception as error:
+        if searcher.full_disk or _is_full(folder, error):
+            raise searcher.full_disk or OSError(errno.ENOSPC, _last_line(error)) from error
+        if isinstance(error, RayError | tune.TuneError):
+            raise LaunchError(f"Ray stopped the grid ({_last_line(error)}); the same command goes on") from error
+        if not isinstance(error.__cause__, OutOfMemoryError):
+            raise
+        searcher.memory_ran_out(error.__cause__)
+    if searcher.full_disk:
+        raise searcher.full_disk
     return searcher.is_out_of_memory and not stop.is_set()
+
+
+def _is_full(folder: Path, error: Exception) -> bool:
+    """Whether the disk is full under Tune's own files, which then fail in many ways, often told as a traceback."""
+    return NO_SPACE in str(error) or is_full_disk(error) or shutil.disk_usage(folder).free < FULL_BYTES
+
+
+def _last_line(error: Exception) -> str:
+    """Return what an error says: Tune's hold the text of a traceback, whose last line tells."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 @contextlib.contextmanager

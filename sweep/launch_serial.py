@@ -1,16 +1,19 @@
 """Run a plan in this process, without Ray: for debugging, and the reference that the Ray launcher must equal.
 
 In: a Plan and a Scoreboard. Out: rows in the results folder. Stages come first, cells after; a unit that raises is
-recorded as failed and the rest goes on.
+recorded as failed, tried again as on Ray, and the rest goes on. A full disk ends the run.
 """
 
 from typing import Any
 
+from sweep.attempts import NEVER_RETRIED
 from sweep.costs.device_shares import note_share
 from sweep.costs.latest_run import note_room
-from sweep.plan import Plan
+from sweep.plan import Plan, PlannedCell, PlannedStage
 from sweep.scoreboard import Scoreboard
+from sweep.shares import LaunchError
 from trainables.encoder_store import trained_by_one
+from trainables.failures import is_full_disk, is_spent
 from trainables.finetune import run_and_commit
 from trainables.pretrain import run_stage
 from trainables.results import record_failure
@@ -21,33 +24,63 @@ class _OutOfTimeError(Exception):
 
 
 def launch(plan: Plan, board: Scoreboard) -> None:
-    """Run everything that is missing. KeyboardInterrupt passes through: what is finished stays finished."""
+    """Run everything that is missing. KeyboardInterrupt passes through: what is finished stays finished.
+
+    Raises OSError where the disk is full, LaunchError where this process's GPU no longer works.
+    """
+    note_share(plan.cells[0].job.results, board.occupancy.devices_per_cell)
+    note_room(plan.cells[0].job.results, board.room)
+    while stage := board.take_stage():
+        _train(stage, board, plan.max_retries)
+    while cell := board.take_cell():
+        _run(cell, board)
+
+
+def _train(stage: PlannedStage, board: Scoreboard, max_retries: int) -> None:
+    """Train a stage; after an error go on from its last saved epoch, as often as ``max_retries`` says."""
 
     def stop_when_over(_: dict[str, Any]) -> None:
         if board.is_over():
             raise _OutOfTimeError
 
-    note_share(plan.cells[0].job.results, board.occupancy.devices_per_cell)
-    note_room(plan.cells[0].job.results, board.room)
-    while stage := board.take_stage():
+    for retries_left in reversed(range(max_retries + 1)):
         try:
             with trained_by_one(stage.job.encoders, stage.job.stage_id):
-                board.stage_holds_devices(stage)
+                if retries_left == max_retries:
+                    board.stage_holds_devices(stage)
                 run_stage(stage.job, report=stop_when_over)
         except _OutOfTimeError:
             board.stage_stopped(stage)
+            return
         except Exception as error:  # the boundary of a unit: recorded with its reason, never passed over
+            _end_if_hopeless(error)
             failure = stage.job.failure(error)
             record_failure(stage.job.results, failure)
-            board.stage_ended(stage, succeeded=False, reason=failure["reason"])
+            if not retries_left or type(error).__name__ in NEVER_RETRIED:
+                board.stage_ended(stage, succeeded=False, reason=failure["reason"])
+                return
         else:
             board.stage_ended(stage, succeeded=True)
-    while cell := board.take_cell():
-        try:
-            run_and_commit(cell.job)
-        except Exception as error:
-            failure = cell.job.failure(error)
-            record_failure(cell.job.results, failure)
-            board.cell_ended(cell, succeeded=False, reason=failure["reason"])
-        else:
-            board.cell_ended(cell, succeeded=True)
+            return
+
+
+def _run(cell: PlannedCell, board: Scoreboard) -> None:
+    try:
+        run_and_commit(cell.job)
+    except Exception as error:
+        _end_if_hopeless(error)
+        failure = cell.job.failure(error)
+        record_failure(cell.job.results, failure)
+        board.cell_failed(cell, failure["reason"])
+        if is_spent(error):
+            said = str(error).partition("\n")[0]
+            remedy = "the same command goes on; with --launcher ray such a process is replaced"
+            raise LaunchError(f"the GPU of this process no longer works ({said}); {remedy}") from error
+    else:
+        board.cell_ended(cell, succeeded=True)
+
+
+def _end_if_hopeless(error: Exception) -> None:
+    """Let an error through that every other unit would meet, too."""
+    if is_full_disk(error):
+        raise error

@@ -17,7 +17,7 @@ from sweep.inputs import Inputs
 from trainables.config import RECIPE_VERSION, StageConfig, content_hash
 from trainables.encoder_store import encoder_path
 from trainables.jobs import CellJob, StageJob
-from trainables.results import SCHEMA_VERSION, finished_cells
+from trainables.results import SCHEMA_VERSION, failed_units, finished_cells
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,12 @@ class Plan:
     cells: tuple[PlannedCell, ...]
     missing: tuple[PlannedCell, ...]
     stages: tuple[PlannedStage, ...]  # to train now
+    failed_before: frozenset[str] = frozenset()  # ids of missing cells whose failure an earlier run recorded
+
+    @property
+    def max_retries(self) -> int:
+        """How often a failed unit is tried again."""
+        return self.cells[0].job.compute.max_retries
 
     @property
     def num_finished(self) -> int:
@@ -108,7 +114,8 @@ def build_plan(experiment: Experiment, inputs: Inputs, results: Path) -> Plan:
     missing = [cell for cell in cells if cell.job.cell_id not in finished]
     kept = _epochs_to_keep(missing)
     needed = _stages_to_train(missing)
-    return Plan(tuple(cells), tuple(missing), tuple(_keeping(stage, kept) for stage in needed))
+    failed = failed_units(results).intersection(cell.job.cell_id for cell in missing)
+    return Plan(tuple(cells), tuple(missing), tuple(_keeping(stage, kept) for stage in needed), failed)
 
 
 def _source(

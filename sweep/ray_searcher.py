@@ -3,22 +3,30 @@
 A trial must last longer than a worker process takes to start. Tune gives a finished trial's worker to the next
 waiting trial and cancels the worker that was starting for it, so with shorter trials new workers never come up
 (measured: cells of 3.5 s ran one after another on two free cores). Short cells therefore go out several to a trial;
-each is committed alone.
+each is committed alone. Tune itself repeats no trial: of one that broke, the cell that was running has failed, and the
+others are handed out again.
 
-In: a Scoreboard and how many cells may run beside the stages still to come. Out: one cell per trial, as soon as its
-encoder exists.
+In: a Scoreboard, how many cells may run beside the stages still to come, and a folder for the workers' notes. Out:
+cells for each trial, as soon as their encoders exist.
 """
 
 import math
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from ray import cloudpickle
+from ray.exceptions import OutOfMemoryError
+from ray.tune import Callback
+from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from sweep.plan import PlannedCell
 from sweep.scoreboard import Scoreboard
+from sweep.trial_errors import TrialError, explained, pids_killed_for_memory
 from trainables.results import clear_failure, failure_reason, is_finished, record_failure
+from trainables.trial_notes import Notes, read_notes
 
 OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError", "RuntimeError: [enforce fail at alloc_cpu")
 """How reasons begin that say so: torch's for a GPU, Python's, and torch's for a CPU."""
@@ -31,18 +39,26 @@ class CellSearcher(Searcher):
     """Cells in the plan's order, each once its encoder exists.
 
     A cell that runs out of memory beside others is given back, and ``is_out_of_memory`` ends the search: what is left
-    is for a searcher of fewer at once. One that ``is_alone`` on its device has failed.
+    is for a searcher of fewer at once. One that ``is_alone`` on its device has failed. ``full_disk`` is the error of a
+    worker that found no room, which ends the search, too.
     """
 
     def __init__(
-        self, board: Scoreboard, cells_allowed: Callable[[int], int], stop: threading.Event, is_alone: bool = False
+        self,
+        board: Scoreboard,
+        cells_allowed: Callable[[int], int],
+        stop: threading.Event,
+        notes: Path,
+        is_alone: bool = False,
     ) -> None:
         super().__init__()
         self.is_out_of_memory = False
+        self.full_disk: BaseException | None = None
         self._is_alone = is_alone
         self._stop = stop
         self._board = board
         self._cells_allowed = cells_allowed
+        self._notes = notes
         self._running: dict[str, list[PlannedCell]] = {}
         self._cell_seconds = TRIAL_SECONDS
 
@@ -51,9 +67,11 @@ class CellSearcher(Searcher):
         return True
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the next cell, None while none can start, or FINISHED."""
+        """Return the next cells, None while none can start, or FINISHED."""
         board = self._board
-        if self._stop.is_set() or self.is_out_of_memory or not board.cells_pending():
+        if self._stop.is_set() or self.is_out_of_memory or self.full_disk:
+            return Searcher.FINISHED
+        if not board.cells_pending() and not (self._running and not board.is_over()):  # one that runs may come back
             return Searcher.FINISHED
         allowed = self._cells_allowed(board.stages_pending())
         if len(self._running) >= allowed:
@@ -64,24 +82,76 @@ class CellSearcher(Searcher):
         if not cells:
             return None
         self._running[trial_id] = cells
-        return {"cells": [cell.job.model_dump(mode="json") for cell in cells]}
+        return {"cells": [cell.job.model_dump(mode="json") for cell in cells], "notes": str(self._notes / trial_id)}
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """Record how the trial's cells ended; what counts is whether their rows exist."""
+        """Record how the trial's cells ended; what counts is whether their rows exist.
+
+        What broke a trial Tune tells its callbacks, not its searcher: ``trial_broke`` follows.
+        """
+        if error:
+            return
         if result and result.get("cell_seconds"):
             self._cell_seconds = max(float(result["cell_seconds"]), 0.01)
         for cell in self._running.pop(trial_id, []):
-            finished = is_finished(cell.job.results, cell.job.cell_id)
-            if error and not finished:
-                lost = RuntimeError("its worker process died and was not started again; memory is the usual cause")
-                record_failure(cell.job.results, cell.job.failure(lost))
-            reason = "" if finished else failure_reason(cell.job.results, cell.job.cell_id)
-            if reason.startswith(OUT_OF_MEMORY) and not self._is_alone:
-                self.is_out_of_memory = True
-                clear_failure(cell.job.results, cell.job.cell_id)
+            self._settle(cell)
+        (self._notes / trial_id).unlink(missing_ok=True)
+
+    def trial_broke(self, trial_id: str, error: BaseException) -> None:
+        """Record how the cells of a trial ended that Ray reports an error of."""
+        notes = read_notes(self._notes / trial_id)
+        found = explained(error, notes)
+        if found.is_full_disk:
+            self.full_disk = found.error
+        self._broke(trial_id, notes, None if found.is_full_disk or found.is_spent_worker else found)
+
+    def memory_ran_out(self, error: OutOfMemoryError) -> None:
+        """Record what a kill by Ray's memory monitor ended: Tune knows of no such error, and stops all of its trials.
+
+        Beside others no cell is at fault. Alone it is the one whose worker was killed; if that cannot be told, each.
+        """
+        killed = pids_killed_for_memory(error)
+        notes = {trial_id: read_notes(self._notes / trial_id) for trial_id in self._running}
+        found = TrialError(error, str(error))
+        is_told = any(note.pid in killed for note in notes.values())
+        for trial_id, note in notes.items():
+            self._broke(trial_id, note, found if note.pid in killed or not is_told else None)
+        self.is_out_of_memory = not self._is_alone
+
+    def _broke(self, trial_id: str, notes: Notes, found: TrialError | None) -> None:
+        """Settle cells that had ended, give back those that never ran, and record ``found`` of the one between."""
+        left: list[PlannedCell] = []
+        for cell in self._running.pop(trial_id, []):
+            if cell.job.cell_id in notes.ended or is_finished(cell.job.results, cell.job.cell_id):
+                self._settle(cell)
+            else:
+                left.append(cell)
+        running = next((cell for cell in left if cell.job.cell_id == notes.running), left[0] if left else None)
+        for cell in reversed(left):
+            if found is None or cell is not running:
                 self._board.cell_returned(cell)
-                continue
-            self._board.cell_ended(cell, finished, reason)
+        if found and running:
+            self._failed(running, found)
+
+    def _failed(self, cell: PlannedCell, found: TrialError) -> None:
+        failure = cell.job.failure(found.error, found.story)
+        if found.is_lost_node and self._board.cell_lost(cell):
+            return
+        record_failure(cell.job.results, failure)
+        self._settle(cell)
+
+    def _settle(self, cell: PlannedCell) -> None:
+        """Tell the scoreboard how a cell ended, from what the results folder holds of it."""
+        if is_finished(cell.job.results, cell.job.cell_id):
+            self._board.cell_ended(cell, succeeded=True)
+            return
+        reason = failure_reason(cell.job.results, cell.job.cell_id)
+        if reason.startswith(OUT_OF_MEMORY) and not self._is_alone:
+            self.is_out_of_memory = True
+            clear_failure(cell.job.results, cell.job.cell_id)
+            self._board.cell_returned(cell)
+            return
+        self._board.cell_failed(cell, reason)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing is kept: Tune pickles its searcher, but the results folder is the state."""
@@ -92,3 +162,26 @@ class CellSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing is restored: the next run plans what is missing."""
+
+
+class BrokenTrials(Callback):
+    """Tells the searcher what broke a trial."""
+
+    def __init__(self, searcher: CellSearcher) -> None:
+        self._searcher: CellSearcher | None = searcher
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        """Hand the error on; Tune keeps it in a file beside the trial."""
+        assert self._searcher is not None  # that of a copy which Tune pickles is never called
+        self._searcher.trial_broke(trial.trial_id, _kept_error(trial))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing is kept, as of the searcher."""
+        return {"_searcher": None}
+
+
+def _kept_error(trial: Trial) -> BaseException:
+    if path := trial.pickled_error_file:
+        error: BaseException = cloudpickle.loads(Path(path).read_bytes())
+        return error
+    return RuntimeError(trial.get_error() or "Ray ended the trial without a reason")

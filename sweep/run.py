@@ -152,10 +152,13 @@ def _close(
     failed = {row["unit_id"]: row["reason"] for row in rows}
     blocked = {cell.job.cell_id: "a pretraining stage that it needs failed" for cell in board.blocked_cells()}
     console.print(closing_table(plan, board, failed | blocked))
+    finished = finished_cells(folder)
     planned = {cell.job.cell_id for cell in plan.cells} | {stage.stage_id for stage in plan.stages}
     for row in rows:
-        if row["unit_id"] in planned:
+        if row["unit_id"] in planned - finished:
             console.print(f"failed {row['unit']} {row['name']}: {row['reason']}", highlight=False, soft_wrap=True)
+    if board.num_retries:
+        console.print(f"cells were tried again {board.num_retries} times after a failure")
     if board.packing:
         remedy = "compute.gpus_per_cell, compute.slots or compute.threads set it from the start"
         console.print(f"cells ran out of memory side by side, and ran {board.packing} from then on; {remedy}")
@@ -164,7 +167,7 @@ def _close(
     if kind := board.systematic_failure:
         console.print(f"given up: the first cells all failed by {kind}; mend its cause, and the same command goes on")
         return SOME_FAILED
-    if not {cell.job.cell_id for cell in plan.cells} - finished_cells(folder):
+    if not {cell.job.cell_id for cell in plan.cells} - finished:
         return DONE
     if not (reached := board.used_up):
         return SOME_FAILED

@@ -11,13 +11,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sweep.attempts import Attempts
 from sweep.costs.occupancy import Occupancy
 from sweep.costs.time_left import Encoder, Room, Work, wall_seconds
 from sweep.counts import Counts, Expectation, Limits, StageProgress
 from sweep.plan import Plan, PlannedCell, PlannedStage
 from sweep.stage_states import DONE, FAILED, RUNNING, WAITING, StageStates, encoder_of
 
-FIRST_CELLS = 5  # all of which must fail alike before the rest is given up
 LATEST_FAILURES = 3
 
 OnEvent = Callable[[str, Mapping[str, Any]], None]
@@ -43,11 +43,11 @@ class Scoreboard:
         self.occupancy = Occupancy()
         self._lock = threading.Lock()
         self._started = time.monotonic()
-        self._waiting = list(plan.missing)
+        self._attempts = Attempts(plan.max_retries, plan.failed_before)
+        self._waiting = sorted(plan.missing, key=self._is_suspect)  # those that have failed last
         self._stages = StageStates(plan, self._expected.epoch_seconds)
         self._running: set[str] = set()
         self._done = self._failed = 0
-        self._first_errors: list[str] = []  # kinds of the first cells' failures; empty where one finished
         self._failures: deque[tuple[str, str]] = deque(maxlen=LATEST_FAILURES)
         self._finished_before = plan.num_finished
         self._first_cell: float | None = None
@@ -69,8 +69,12 @@ class Scoreboard:
     @property
     def systematic_failure(self) -> str:
         """The kind of error, such as ``RuntimeError``, by which all of the first cells failed; empty if none is."""
-        errors = self._first_errors
-        return errors[0] if len(errors) == FIRST_CELLS and len(set(errors)) == 1 else ""
+        return self._attempts.systematic_failure
+
+    @property
+    def num_retries(self) -> int:
+        """How often a cell was tried again."""
+        return self._attempts.num_retries
 
     def take_stage(self) -> PlannedStage | None:
         """Return a stage whose parent is done and mark it as running; none if nothing can start now."""
@@ -115,7 +119,8 @@ class Scoreboard:
     def take_cells(self, at_most: int, worker: str = "") -> list[PlannedCell]:
         """Return cells whose encoders exist, in the plan's order, and mark them as running; one pass over the plan.
 
-        A ``worker`` runs those that it takes one after another.
+        A ``worker`` runs those that it takes one after another. A cell that has failed is taken alone, once no other
+        can start: it may take its worker, and what else that was given, with it.
         """
         if self.is_over() or at_most < 1:
             return []
@@ -123,7 +128,8 @@ class Scoreboard:
             taken: list[PlannedCell] = []
             left: list[PlannedCell] = []
             for cell in self._waiting:
-                is_taken = len(taken) < at_most and self._stages.behind(cell.source) == DONE
+                room = 1 if self._is_suspect(cell) else at_most
+                is_taken = len(taken) < room and self._stages.behind(cell.source) == DONE
                 (taken if is_taken else left).append(cell)
             self._waiting = left
             for cell in taken:
@@ -138,8 +144,7 @@ class Scoreboard:
     def cell_ended(self, cell: PlannedCell, succeeded: bool, reason: str = "") -> None:
         """Record the end of a cell; ``reason`` says why it failed, as in the failures table."""
         with self._lock:
-            if len(self._first_errors) < FIRST_CELLS:
-                self._first_errors.append("" if succeeded else reason.partition(":")[0])
+            self._attempts.ended(cell.job.cell_id, "" if succeeded else reason)
             self._running.discard(cell.job.cell_id)
             self.occupancy.cell_ended(cell.job.cell_id)
             self._done += succeeded
@@ -148,12 +153,38 @@ class Scoreboard:
                 self._failures.append((cell.job.name, reason))
         self._on_event("cell_ended", _of_cell(cell) | _outcome(succeeded, reason))
 
+    def cell_failed(self, cell: PlannedCell, reason: str) -> None:
+        """Record a failure: the cell waits for another try, after all others, or has ended if it has none left."""
+        with self._lock:
+            is_tried_again = self._attempts.is_tried_again(cell.job.cell_id, reason)
+            if is_tried_again:
+                self._wait_again(cell, len(self._waiting))
+        if is_tried_again:
+            self._on_event("cell_retried", _of_cell(cell) | {"reason": reason})
+        else:
+            self.cell_ended(cell, succeeded=False, reason=reason)
+
+    def cell_lost(self, cell: PlannedCell) -> bool:
+        """Put back a cell whose node was lost under it; False, and nothing done, where that has happened too often."""
+        with self._lock:
+            is_free = self._attempts.is_lost_freely(cell.job.cell_id)
+        if is_free:
+            self.cell_returned(cell)
+        return is_free
+
     def cell_returned(self, cell: PlannedCell) -> None:
         """Put a cell that could not run now back before all others; it counts as never started."""
         with self._lock:
-            self._running.discard(cell.job.cell_id)
-            self.occupancy.cell_ended(cell.job.cell_id)
-            self._waiting.insert(0, cell)
+            first_suspect = sum(not self._is_suspect(each) for each in self._waiting)
+            self._wait_again(cell, first_suspect if self._is_suspect(cell) else 0)
+
+    def _wait_again(self, cell: PlannedCell, position: int) -> None:
+        self._running.discard(cell.job.cell_id)
+        self.occupancy.cell_ended(cell.job.cell_id)
+        self._waiting.insert(position, cell)
+
+    def _is_suspect(self, cell: PlannedCell) -> bool:
+        return self._attempts.is_suspect(cell.job.cell_id)
 
     def packing_reduced(self, packing: str) -> None:
         """Record that cells ran out of memory and ``packing``, such as "3 a GPU", is what runs at once from now on."""

@@ -274,7 +274,13 @@ class FinetuneConfig(Section):
 
 
 class ComputeConfig(Section):
-    """Where and with what it runs. Only ``pretraining_workers`` enters an identity: it changes the rounding of sums."""
+    """Where and with what it runs. Only ``pretraining_workers`` enters an identity: it changes the rounding of sums.
+
+    ``max_retries`` holds for every failure of a cell or stage (an error, no memory, a dead worker), from its start or
+    last saved epoch, and in either launcher. A loss that is not finite and features that have collapsed are not tried
+    again: equal seeds give them again. Any other error is, on CPUs too, since none tells a mistake from a passing fault
+    of a disk or device. A lost node, or memory that ran out beside other cells, costs a cell no try.
+    """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1)  # CPU threads of each worker
@@ -288,7 +294,7 @@ class ComputeConfig(Section):
     address: str | None = None  # of a running Ray cluster; RAY_ADDRESS is the usual way
     encoders: Path | None = None  # folder of pretrained encoders that experiments share; none: in the results folder
     cache: Path | None = None  # decoded volumes, on a disk of each node; none takes the user's cache folder
-    max_retries: int = Field(1, ge=0)  # of a cell or stage whose worker died
+    max_retries: int = Field(1, ge=0)  # of a failed cell or stage, but where the same seed would fail again
     surface_distances: bool = True  # of the test volumes; they change no other number, and cost no training time
     example_slices: int = Field(5, ge=0)  # test slices whose image and predictions are kept for the report; 0: none
     price_per_device_hour: float | None = Field(None, ge=0)  # of a GPU, or of a CPU process of ``threads`` threads

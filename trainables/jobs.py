@@ -68,17 +68,17 @@ class CellJob(Section):
         epochs = f" @{axes['pretraining_epochs']}" if axes["pretraining_epochs"] else ""
         return f"{axes['arm']}{epochs}, {axes['label_count']} {axes['label_unit']}, seed {axes['train_seed']}"
 
-    def failure(self, error: BaseException) -> dict[str, Any]:
-        """Return the failures row of this cell."""
-        return _failure(self.cell_id, "cell", self.name, error)
+    def failure(self, error: BaseException, story: str = "") -> dict[str, Any]:
+        """Return the failures row of this cell; ``story`` is the traceback where another process raised the error."""
+        return _failure(self.cell_id, "cell", self.name, error, story)
 
 
-def _failure(unit_id: str, unit: str, name: str, error: BaseException) -> dict[str, Any]:
+def _failure(unit_id: str, unit: str, name: str, error: BaseException, story: str = "") -> dict[str, Any]:
     return {
         "unit_id": unit_id,
         "unit": unit,
         "name": name,
         "reason": f"{type(error).__name__}: {error}".splitlines()[0],
-        "traceback": "".join(traceback.format_exception(error)),
+        "traceback": story or "".join(traceback.format_exception(error)),
         "failed_at": datetime.now(UTC),
     }

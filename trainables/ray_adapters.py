@@ -19,8 +19,10 @@ from ray.util.placement_group import (
 )
 
 from trainables.encoder_store import trained_by_one
+from trainables.failures import SpentWorkerError, is_full_disk, is_spent
 from trainables.jobs import CellJob, StageJob
 from trainables.results import is_finished, record_failure, write_text
+from trainables.trial_notes import NoteTaker
 
 START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"  # after which Ray takes its request for workers back
 
@@ -112,20 +114,33 @@ def pretrain_worker(config: dict[str, Any]) -> None:
 
 
 def finetune_trial(config: dict[str, Any]) -> None:
-    """Run some cells inside a Tune trial, each committed on its own.
+    """Run some cells inside a Tune trial, each committed on its own; ``notes`` tell the driver how far it came.
 
-    A cell that raises is recorded as failed and the next one goes on; Tune does not repeat what would fail again.
-    When a worker dies Tune retries the trial, and cells that had finished are passed over.
+    A cell that raises is recorded as failed and the next one goes on; whether it is tried again is for the driver to
+    say. Raises SpentWorkerError where the process is of no more use, and OSError where the disk is full.
     """
+    started = time.perf_counter()
+    notes = NoteTaker(Path(config["notes"]))
+    with notes.of_crashes():
+        for content in config["cells"]:
+            job = CellJob.model_validate(content)
+            if not is_finished(job.results, job.cell_id):
+                _run_noted(job, notes)
+    tune.report({"cell_seconds": (time.perf_counter() - started) / len(config["cells"])})
+
+
+def _run_noted(job: CellJob, notes: NoteTaker) -> None:
     from trainables.finetune import run_and_commit
 
-    started = time.perf_counter()
-    for content in config["cells"]:
-        job = CellJob.model_validate(content)
-        if is_finished(job.results, job.cell_id):
-            continue
-        try:
-            run_and_commit(job)
-        except Exception as error:  # the boundary of a cell: recorded with its reason, never passed over
-            record_failure(job.results, job.failure(error))
-    tune.report({"cell_seconds": (time.perf_counter() - started) / len(config["cells"])})
+    notes.begun(job.cell_id)
+    try:
+        run_and_commit(job)
+    except Exception as error:  # the boundary of a cell: recorded with its reason, never passed over
+        if is_full_disk(error):
+            raise
+        record_failure(job.results, job.failure(error))
+        notes.ended(job.cell_id)
+        if is_spent(error):
+            raise SpentWorkerError(f"after cell {job.name}: {error}") from error
+    else:
+        notes.ended(job.cell_id)

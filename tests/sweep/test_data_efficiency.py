@@ -15,12 +15,16 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
+from benchmarks.scheduling import commit_made_up
 from sweep import data_efficiency, exit_codes
 from sweep.data_efficiency import main
 from sweep.exit_codes import DONE, ERROR, OUT_OF_TIME, SOME_FAILED, USAGE
 from trainables.config import ModelConfig, PhantomConfig
 from trainables.data.phantom import write_phantom
+from trainables.finetune import FinetuningError
+from trainables.jobs import CellJob, StageJob
 from trainables.models.encoder import Encoder
+from trainables.pretrain import run_stage
 from trainables.results import read_table
 
 Run = Callable[..., int]
@@ -362,6 +366,104 @@ def test_a_cause_that_fails_every_cell_ends_the_run_after_five(
     assert run("grid.subset_seeds=[0,1,2,3,4,5,6,7]") == SOME_FAILED
     assert "given up: the first cells all failed by RuntimeError; mend its cause" in capsys.readouterr().err
     assert read_table(tmp_path / "results", "failures")[0].num_rows == 5
+
+
+class Broken:
+    """Takes the place of a cell's work; fails by ``error`` for label counts and tries that are asked to."""
+
+    def __init__(self, error: Exception, label_count: int = 2, tries: int = 99) -> None:
+        self.error, self.label_count, self.tries, self.calls = error, label_count, tries, 0
+
+    def __call__(self, job: CellJob) -> None:
+        if job.axes["label_count"] == self.label_count:
+            self.calls += 1
+            if self.calls <= self.tries:
+                raise self.error
+        commit_made_up(job)
+
+
+def test_failures_of_an_earlier_run_do_not_give_up_the_next(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.launch_serial.run_and_commit", Broken(ValueError("poison")))
+    grid = "grid.label_counts=[2,4]"
+    assert run(grid, "grid.subset_seeds=[0,1,2,3,4,5]") == SOME_FAILED
+    assert read_table(tmp_path / "results", "failures")[0].num_rows == 6
+    assert run(grid, "grid.subset_seeds=[0,1,2,3,4,5,6,7,8,9]") == SOME_FAILED
+    done = read_table(tmp_path / "results", "cells")[0].column("label_count").to_pylist()
+    assert done == [4] * 10
+
+
+@pytest.mark.parametrize(
+    ("error", "retries", "calls"),
+    [
+        (OSError(5, "Input/output error"), 1, 2),
+        (ValueError("x"), 0, 1),
+        (MemoryError("x"), 3, 4),
+        (FinetuningError("the training loss is nan before step 3"), 3, 1),
+    ],
+)
+def test_a_cell_is_tried_again_as_often_as_asked_but_not_where_its_seed_would_fail_again(
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    retries: int,
+    calls: int,
+) -> None:
+    broken = Broken(error)
+    monkeypatch.setattr("sweep.launch_serial.run_and_commit", broken)
+    assert run(f"compute.max_retries={retries}") == SOME_FAILED
+    assert broken.calls == calls
+    (failure,) = read_table(tmp_path / "results", "failures")[0].to_pylist()
+    assert failure["reason"] == f"{type(error).__name__}: {error}"
+    assert "Traceback" in failure["traceback"]
+
+
+def test_a_cell_that_succeeds_when_tried_again_leaves_no_failure(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sweep.launch_serial.run_and_commit", Broken(OSError(116, "Stale file handle"), tries=1))
+    assert run() == DONE
+    assert "cells were tried again 1 times" in capsys.readouterr().err
+    assert read_table(tmp_path / "results", "failures")[0].num_rows == 0
+
+
+def test_a_stage_that_raises_is_tried_again(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[str] = []
+
+    def stage(job: StageJob, report: object) -> None:
+        calls.append(job.stage_id)
+        if len(calls) == 1:
+            raise OSError(5, "Input/output error")
+        run_stage(job)
+
+    monkeypatch.setattr("sweep.launch_serial.run_stage", stage)
+    assert run("grid.arms=[random, byol-domain]") == DONE
+    assert len(calls) == 2
+    assert read_table(tmp_path / "results", "failures")[0].num_rows == 0
+
+
+def test_a_disk_that_is_full_for_a_cell_ends_the_run_and_is_no_failure_of_the_cell(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sweep.launch_serial.run_and_commit", Broken(OSError(28, "No space left on device")))
+    assert run() == ERROR
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(r"error: disk full: \d+ MiB are free at .*results; make room \(\[Errno 28\] No space left", said)
+    assert read_table(tmp_path / "results", "failures")[0].num_rows == 0
+
+
+def test_a_gpu_that_no_longer_works_ends_a_run_of_one_process(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = Broken(RuntimeError("CUDA error: an illegal memory access was encountered"))
+    monkeypatch.setattr("sweep.launch_serial.run_and_commit", broken)
+    assert run("grid.subset_seeds=[0,1]") == ERROR
+    assert "the GPU of this process no longer works" in capsys.readouterr().err
+    assert broken.calls == read_table(tmp_path / "results", "failures")[0].num_rows == 1
 
 
 def test_every_exit_code_is_defined_once_and_told_in_the_help() -> None:

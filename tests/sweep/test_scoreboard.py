@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sweep.attempts import MOST_LOST_NODES
 from sweep.costs.time_left import Room
 from sweep.counts import Expectation, Limits
 from sweep.experiment import load_preset
@@ -182,6 +183,35 @@ def test_a_run_is_given_up_when_its_first_five_cells_fail_alike(
     assert board.systematic_failure == found
     assert board.is_over() == bool(found)
     assert board.cells_pending() == (not found)
+
+
+def test_a_failed_cell_is_tried_again_after_all_others_and_alone(plan: Plan) -> None:
+    board = Scoreboard(plan)
+    first, second, *others = board.take_cells(4)  # all that need no stage
+    board.cell_failed(first, "RuntimeError: x")
+    board.cell_returned(second)
+    assert board.cells_running() == len(others) == 2
+    assert board.take_cells(99) == [second]
+    assert board.take_cells(99) == [first]
+    board.cell_failed(first, "WorkerDiedError: y")
+    assert board.counts().cells_failed == 1
+    assert board.num_retries == plan.max_retries == 1
+
+
+def test_cells_that_failed_in_an_earlier_run_come_last_one_by_one(plan: Plan) -> None:
+    ready = [cell for cell in plan.missing if cell.source.stage is None]
+    board = Scoreboard(replace(plan, failed_before=frozenset(cell.job.cell_id for cell in ready[:2])))
+    assert [board.take_cells(99) for _ in range(3)] == [ready[2:], ready[:1], ready[1:2]]
+
+
+def test_a_cell_whose_node_was_lost_is_handed_out_first_until_that_is_too_often(plan: Plan) -> None:
+    board = Scoreboard(plan)
+    for _ in range(MOST_LOST_NODES):
+        cell = board.take_cell()
+        assert cell == plan.missing[0]
+        assert board.cell_lost(cell)
+    assert board.num_retries == 0
+    assert not board.cell_lost(plan.missing[0])
 
 
 def test_cells_of_a_milestone_start_while_its_stage_goes_on_and_run_though_it_fails_later(

@@ -57,10 +57,14 @@ def clear_failure(root: Path, unit_id: str) -> None:
     (root / "failures" / f"{unit_id}.parquet").unlink(missing_ok=True)
 
 
+def failed_units(root: Path) -> frozenset[str]:
+    """Return the ids of cells and stages whose last try failed."""
+    return frozenset(path.stem for path in table_files(root, "failures").singles)
+
+
 def clear_failures_of_finished(root: Path, finished: Iterable[str]) -> None:
     """Forget the failures of cells that are finished: their worker may have been killed before it had cleared them."""
-    failed = {path.stem for path in table_files(root, "failures").singles}
-    for cell_id in failed.intersection(finished):
+    for cell_id in failed_units(root).intersection(finished):
         clear_failure(root, cell_id)
 
 

@@ -1,0 +1,50 @@
+"""Who is tried again, and when a run is given up."""
+
+import pytest
+
+from sweep.attempts import FIRST_CELLS, MOST_LOST_NODES, Attempts
+
+
+@pytest.mark.parametrize("reason", ["RuntimeError: x", "WorkerDiedError: x", "OutOfMemoryError: x", "OSError: x", ""])
+@pytest.mark.parametrize("max_retries", [0, 1, 3])
+def test_every_kind_of_failure_is_tried_again_as_often_as_asked(reason: str, max_retries: int) -> None:
+    attempts = Attempts(max_retries)
+    assert [attempts.is_tried_again("a", reason) for _ in range(max_retries + 1)] == [True] * max_retries + [False]
+    assert attempts.num_retries == max_retries
+
+
+def test_kinds_of_failures_share_a_cells_retries_and_cells_do_not() -> None:
+    attempts = Attempts(1)
+    assert attempts.is_tried_again("a", "RuntimeError: x")
+    assert not attempts.is_tried_again("a", "WorkerDiedError: y")
+    assert attempts.is_tried_again("b", "WorkerDiedError: y")
+
+
+@pytest.mark.parametrize("kind", ["FinetuningError", "PretrainingError"])
+def test_what_the_same_seed_would_end_in_again_is_not_tried_again(kind: str) -> None:
+    assert not Attempts(100).is_tried_again("a", f"{kind}: the training loss is nan before step 3")
+
+
+def test_lost_nodes_cost_a_cell_no_try_until_there_are_many() -> None:
+    attempts = Attempts(0)
+    assert [attempts.is_lost_freely("a") for _ in range(MOST_LOST_NODES + 1)] == [True] * MOST_LOST_NODES + [False]
+    assert attempts.is_lost_freely("b")
+
+
+def test_the_first_try_of_the_first_cells_decides_whether_a_run_is_given_up() -> None:
+    attempts = Attempts(5)
+    for _ in range(FIRST_CELLS):
+        attempts.is_tried_again("a", "RuntimeError: x")  # one cell, however often it fails
+    assert not attempts.systematic_failure
+    for number in range(FIRST_CELLS - 1):
+        attempts.is_tried_again(str(number), "RuntimeError: x")
+    assert attempts.systematic_failure == "RuntimeError"
+
+
+def test_failures_of_cells_that_failed_in_an_earlier_run_give_nothing_up() -> None:
+    before = [str(number) for number in range(FIRST_CELLS)]
+    attempts = Attempts(0, before)
+    for cell_id in before:
+        assert not attempts.is_tried_again(cell_id, "RuntimeError: x")
+        attempts.ended(cell_id, "RuntimeError: x")
+    assert not attempts.systematic_failure

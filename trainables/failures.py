@@ -1,0 +1,43 @@
+"""What an error means for what comes after it.
+
+In: an error. Out: whether the disk is full, which ends a run; whether the process that raised it can still be used.
+"""
+
+import errno
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+NO_SPACE = "No space left on device"
+SPENT = ("CUDA error", "cuDNN error", "CUBLAS_STATUS_", "device-side assert")
+"""What is said of an error of a GPU that stays with its process: every later call there fails, too."""
+
+
+class SpentWorkerError(Exception):
+    """A process whose device no longer works; its cell's failure is recorded, and others need a fresh process."""
+
+
+class WorkerDiedError(Exception):
+    """A process that died under a cell; the message says of what, as far as that is known."""
+
+
+class NodeLostError(Exception):
+    """A node that went away, or can no longer be reached, while a cell ran there."""
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an error, or one that led to it, is that of a disk or quota without room."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, OSError) and (link.errno in FULL or NO_SPACE in str(link)):
+            return True
+        link = link.__cause__ or link.__context__
+    return False
+
+
+def is_spent(error: BaseException) -> bool:
+    """Whether the process of an error is of no more use: CUDA keeps an illegal access or a failed assertion for good.
+
+    Out of memory is none of these: the next, smaller cell fits.
+    """
+    if type(error).__name__ == "OutOfMemoryError":
+        return False
+    return type(error).__name__ == "AcceleratorError" or any(sign in str(error) for sign in SPENT)
