@@ -236,13 +236,15 @@ def _epochs(findings: Findings, variant: str) -> Point:
         return Point(question, CANNOT_TELL, words)
     enough, margin = study.result.sufficient_epochs, percent(findings.results.options.near_minimum)
     unclear = [e for e, v in zip(study.result.epochs, study.result.verdicts, strict=True) if v == "cannot tell"]
-    fewer = [number for number in unclear if enough is None or number < enough]
     if enough is None:
-        return Point(question, CANNOT_TELL, "How many pretraining epochs suffice cannot be told.")
+        doubt = f"none is shown to be within {margin} of every other for {study.arm}"
+        words = f"How many pretraining epochs suffice cannot be told: {doubt}"
+        return Point(question, CANNOT_TELL, f"{words} ({study.result.best_epochs} have the lowest mean error).")
+    fewer = [number for number in unclear if number < enough]
     doubt = f", and whether {fewer[0]} would do the data cannot tell" if fewer else ""
     own = f"{enough} pretraining epoch{' is' if enough == 1 else 's are'} enough for {study.arm}"
     short = f"{enough}{', perhaps fewer' * bool(fewer)} ({study.arm})"
-    return Point(question, short, f"{own} to be within {margin} of its best error{doubt}.")
+    return Point(question, short, f"{own} to be within {margin} of the error of every other number{doubt}.")
 
 
 def epochs_study(findings: Findings, arm: str, measure: str, label_count: int | None = None) -> EpochsStudy | None:
