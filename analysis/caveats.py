@@ -3,6 +3,8 @@
 In: Findings. Out: caveats, the gravest kinds first; none where nothing is to be said.
 """
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -10,13 +12,14 @@ from analysis.findings import Findings
 from analysis.load import ExperimentResults
 from analysis.uncertainty import FEW_SEEDS
 
+SHOWN = 5  # names in a list
 WEAK_DICE = 0.5  # below it most of what is outlined is wrong, and arms may rank otherwise once networks work
 
 
 def caveats(findings: Findings) -> tuple[str, ...]:
     """Say what limits the answer: few seeds, shared pretraining runs, other labels, weak networks, missing cells."""
     cells, num_seeds = findings.results.cells, len(findings.seeds)
-    found = [_missing(findings.results), _weak(findings), _seeds(num_seeds)]
+    found = [_missing(findings.results), *_left_out(findings), _weak(findings), _seeds(num_seeds)]
     found += [_pretraining_runs(cells, num_seeds), _validation(cells)]
     return tuple(caveat for caveat in found if caveat)
 
@@ -28,6 +31,28 @@ def _missing(results: ExperimentResults) -> str:
     many = num_missing > 0.1 * num_planned
     unfinished = " Until they are there, arms may stand on different seeds." if many else ""
     return f"{num_missing} of {num_planned} planned cells are missing.{unfinished}"
+
+
+def _left_out(findings: Findings) -> Iterator[str]:
+    """Say which test patients or cells the errors leave out, so that all cells are tested on the same patients."""
+    tested, num_cells = findings.cell_errors, len(findings.results.cells)
+    if names := tested.left_out:
+        who = f"Test patient {names[0]} is" if len(names) == 1 else f"Test patients {_listed(names)} are"
+        yield (
+            f"{who} left out of all errors, in every cell alike, since some cells have no score there, as where no "
+            f"structure is in the reference masks: {tested.num_scored} of {num_cells} cells predict something there, "
+            "which counts against none of them. The test Dice that cells store counts it as 0."
+        )
+        if not tested.patients:
+            yield "No test patient is scored in all cells: errors are of whole cells, with intervals over seeds alone."
+    if tested.num_without_patients:
+        yield f"{tested.num_without_patients} of {num_cells} finished cells hold no test patients: errors lack them."
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Name up to five, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def _weak(findings: Findings) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparison import holm
-from analysis.error_curve import ErrorCurve, error_curves
+from analysis.error_curve import ErrorCurve, cell_errors, error_curves
 from analysis.load import ExperimentResults, load_results
 from analysis.readable import plain
 from analysis.selection import ReportError
@@ -48,6 +48,7 @@ class Side:
     counts: list[int]
     seeds: list[str]
     curves: dict[str, ErrorCurve]
+    patients: tuple[str, ...]  # of the errors; empty where these are of whole cells
 
     def errors(self, variant: str, count: int) -> Floats:
         """Return (seed, patient) errors at a label count."""
@@ -98,8 +99,9 @@ def _names(first: Side, second: Side) -> str:
 
 def _side(results: ExperimentResults) -> Side:
     counts, seeds = sorted(map(int, results.cells["label_count"].unique())), sorted(results.cells["seed"].unique())
-    curves = error_curves(results.cells, results.cases, seeds, np.array(counts, dtype=np.float64))
-    return Side(results, counts, seeds, curves)
+    tested = cell_errors(results.cells, results.cases)
+    curves = error_curves(results.cells, tested, seeds, np.array(counts, dtype=np.float64))
+    return Side(results, counts, seeds, curves, tested.patients)
 
 
 def _check_common(first: Side, second: Side) -> None:
@@ -141,7 +143,7 @@ def _compared(first: Side, second: Side, variant: str, count: int) -> tuple[Floa
     They are where both sides have the same seeds and patients, at two seeds or more: then of these seeds alone.
     """
     one, other = first.errors(variant, count), second.errors(variant, count)
-    if not are_paired(first.results, second.results) or one.shape[1] != other.shape[1]:
+    if not are_paired(first.results, second.results) or first.patients != second.patients:
         return one, other, False
     shared = [seed for seed in first.seeds if seed in second.seeds]
     ours, theirs = (

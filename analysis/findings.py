@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from analysis.comparison import PairedDifference, holm, paired_difference
 from analysis.distances import patient_distances
-from analysis.error_curve import ErrorCurve, error_curves
+from analysis.error_curve import CellErrors, ErrorCurve, cell_errors, error_curves
 from analysis.labels_needed import (
     Crossing,
     LabelEquivalence,
@@ -67,6 +67,7 @@ class Findings:
     headline: tuple[str, ...]  # every arm at its largest number of pretraining epochs, the reference first
     label_counts: Floats
     seeds: tuple[str, ...]
+    cell_errors: CellErrors
     curves: Mapping[str, ErrorCurve]
     laws: Mapping[str, LawFit | Refusal]
     near_own: Mapping[float, Mapping[str, LabelsNeeded | None]]  # by margin
@@ -143,7 +144,8 @@ def find(results: ExperimentResults) -> Findings:
     label_counts = np.array(sorted(cells["label_count"].unique()), dtype=np.float64)
     seeds = sorted(cells["seed"].unique())
     names, level = list(variants["variant"]), options.confidence
-    curves = error_curves(cells, results.cases, seeds, label_counts)
+    tested = cell_errors(cells, results.cases)
+    curves = error_curves(cells, tested, seeds, label_counts)
     logs = {name: curves[name].logs for name in names}
     runs = collect_runs(cells, results.curves)
     studies = {
@@ -160,6 +162,7 @@ def find(results: ExperimentResults) -> Findings:
         headline=headline,
         label_counts=label_counts,
         seeds=tuple(seeds),
+        cell_errors=tested,
         curves=curves,
         laws={name: fit_law(logs[name]) for name in names},
         near_own={

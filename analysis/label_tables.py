@@ -27,7 +27,9 @@ def errors(findings: Findings) -> pd.DataFrame:
     ``error`` is the geometric mean over seeds with its t interval over seeds and patients, ``median_error`` stands with
     a two-level bootstrap interval, too narrow below five seeds.
     """
-    grouped = findings.results.cells.groupby(["variant", "label_count"], sort=True)
+    cells, tested = findings.results.cells, findings.cell_errors
+    cells = cells.assign(error=tested.means) if tested.left_out and tested.patients else cells
+    grouped = cells.groupby(["variant", "label_count"], sort=True)
     table = grouped.agg(
         labelled_slices=("labelled_slices", "median"),
         labelled_patients=("labelled_patients", "median"),
