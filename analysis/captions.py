@@ -48,7 +48,8 @@ CAPTIONS = {
     "speed_up": (
         "Steps that {reference} needs to the common target, divided by the steps of the arm: geometric mean "
         "over paired seeds with its {level} t interval; intervals far beyond all points are cut. Hollow "
-        "markers: some runs never reached the target, so the ratio is a bound.",
+        "markers: some runs never reached the target, so the ratio is a bound; the interval is of steps cut there, and "
+        "an arrow at its end says that the interval of all steps goes on without end.",
         "Speed-up against the reference arm at each label count.",
     ),
     "pretraining_epochs": (

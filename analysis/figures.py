@@ -14,9 +14,11 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+from numpy.typing import NDArray
 
 from analysis.axes import error_axis, label_axis, limit_mean, limit_ratio, plain_log, share_limits
 from analysis.captions import caption
+from analysis.convergence import SpeedUp
 from analysis.distances import mean_distance
 from analysis.drawing import STYLE, Drawing, arm_id, tip
 from analysis.example_figure import draw_examples
@@ -27,6 +29,7 @@ from analysis.uncertainty import Floats, t_interval
 from analysis.volumes import mean_ejection_error
 
 MARKERS = "osD^vPX*<>"
+UP, DOWN = r"$\uparrow$", r"$\downarrow$"  # ends of intervals that go on
 
 
 def draw_all(findings: Findings) -> list[Drawing]:
@@ -233,6 +236,9 @@ def speed_ups(findings: Findings) -> Drawing | None:
         exact = np.array([result.bound == "exact" for result in results.values()])
         low, high = (np.array([getattr(r.ratio, end) for r in results.values()]) for end in ("low", "high"))
         panel.vlines(x, low, high, color=colour, lw=2, alpha=0.5, gid=arm_id(variant))
+        for ends, uncut, arrow in ((low, "low", DOWN), (high, "high", UP)):
+            is_open = _open_ends(list(results.values()), uncut)
+            panel.plot(x[is_open], ends[is_open], marker=arrow, color=colour, ms=9, ls="none", gid=arm_id(variant))
         panel.plot(x, values, color=colour, lw=0.8, alpha=0.6, gid=arm_id(variant))
         for chosen, face in ((exact, colour), (~exact, "white")):
             panel.plot(x[chosen], values[chosen], marker, mec=colour, mfc=face, ms=6, ls="none", gid=arm_id(variant))
@@ -243,6 +249,8 @@ def speed_ups(findings: Findings) -> Drawing | None:
             )
             tip(panel, place, ratio.value, variant, f"{words}, {result.bound}")
         panel.plot([], [], marker, color=colour, ms=6, label=variant)
+    if any(study.speed_up(name, count).bound != "exact" for name in variants for count in counts):
+        panel.plot([], [], marker=UP, color="0.4", ms=9, ls="none", label="open end: runs never reached the target")
     label_axis(panel, findings)
     panel.set_yscale("log")
     plain_log(panel)
@@ -250,6 +258,11 @@ def speed_ups(findings: Findings) -> Drawing | None:
     panel.set_ylabel(f"times as fast as\n{findings.reference}")
     _legend(figure, panel, 2)
     return _drawing("speed_up", findings, figure)
+
+
+def _open_ends(results: list[SpeedUp], end: str) -> NDArray[np.bool_]:
+    """Return which intervals have no such end, since runs that never reached the target hide how far they go."""
+    return np.array([result.ratio.is_known and getattr(result.uncut, end) in (0.0, np.inf) for result in results])
 
 
 def pretraining_epochs(findings: Findings) -> Drawing | None:

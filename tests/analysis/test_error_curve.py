@@ -47,7 +47,7 @@ def test_a_cell_without_cases_is_missing_and_takes_no_patient_from_the_others(re
 
 def test_a_patient_without_structures_is_left_out_of_all_cells_and_costs_no_other_patient(results):
     """In the reference masks it has none: cells that predict something there score 0, the others nothing."""
-    loaded, seeds, counts = with_axes(results)
+    loaded, _, _ = with_axes(results)
     empty, inventing = loaded.cases.query("patient == 'patient-2'").copy(), loaded.cells["cell_id"].iloc[:3]
     empty[["true_positives", "false_negatives"]] = 0
     empty["patient"] = "patient-0"

@@ -13,7 +13,7 @@ from analysis.claims import CANNOT_TELL, NOT_SUPPORTED, SUPPORTED, check_claims
 from analysis.conclusions import conclude, gain_over_random
 from analysis.convergence import SpeedUp
 from analysis.distances import mean_distance
-from analysis.figures import distances_and_ejection, draw_all
+from analysis.figures import DOWN, UP, distances_and_ejection, draw_all, speed_ups
 from analysis.findings import epoch_ladder, find
 from analysis.load import load_results
 from analysis.tables import all_tables
@@ -154,6 +154,24 @@ def test_an_arm_is_called_faster_or_slower_only_where_runs_that_never_reached_th
     (point,) = (each for each in conclude(findings).points if each.question == "Does fine-tuning converge faster?")
     assert short in point.short
     assert words in point.sentence
+
+
+def test_an_end_of_a_speed_up_that_censoring_hides_is_drawn_as_an_arrow(findings):
+    drawing = speed_ups(findings)
+    (panel,) = drawing.figure.axes
+    open_ends = dict.fromkeys((UP, DOWN), 0)
+    for line in panel.lines:
+        if line.get_marker() in open_ends:
+            open_ends[line.get_marker()] += len(line.get_xdata())
+    results = [
+        findings.convergence.speed_up(name, count)
+        for name in findings.headline[1:]
+        for count in findings.convergence.targets
+    ]
+    known = [result for result in results if result.ratio.is_known]
+    assert open_ends[DOWN] == sum(result.num_censored > 0 for result in known) > 0
+    assert open_ends[UP] == sum(result.num_reference_censored > 0 for result in known)
+    assert any("never reached" in text.get_text() for text in drawing.figure.legends[0].get_texts())
 
 
 def test_few_seeds_are_said_to_cost_power(findings, many_seeds):
