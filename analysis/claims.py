@@ -111,7 +111,8 @@ def _judge_epochs(findings: Findings) -> tuple[str, str]:
     if variant is None or study is None:
         return NOT_TESTED, f"This needs finished cells of {HIERARCHICAL} at two or more numbers of epochs."
     result = study.result
-    ratios, verdicts = (dict(zip(result.epochs, each, strict=True)) for each in (result.ratios, result.verdicts))
+    ratios = dict(zip(result.epochs, result.ratios, strict=True))
+    verdicts = dict(zip(result.epochs, result.verdicts, strict=True))
     few = [number for number in result.epochs if 0 < number < CLAIMED_EPOCHS]
     if not few or max(result.epochs) < CLAIMED_EPOCHS:
         ran = ", ".join(map(str, (number for number in epoch_ladder(findings.variants, HIERARCHICAL) if number)))

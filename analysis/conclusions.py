@@ -56,8 +56,28 @@ def conclude(findings: Findings) -> Answer:
     epochs = dict(zip(findings.variants["variant"], findings.variants["pretraining_epochs"], strict=True))
     subject = next((name for name in (best.variant, _fastest(findings)) if epochs[name]), best.variant)
     points: list[Point | None] = [_best(findings, best), _speed(findings, rival), _labels(findings, best.variant)]
-    points += [_epochs(findings, subject), gain_over_random(findings, best.label_count)]
+    points += [best_change(findings), _epochs(findings, subject), gain_over_random(findings, best.label_count)]
     return Answer(tuple(point for point in points if point), caveats(findings))
+
+
+def best_change(findings: Findings) -> Point | None:
+    """Say at how many labels another arm becomes the best; nothing where no such change is decided."""
+    decided = [change for change in findings.best_changes if change.is_decided]
+    if not decided:
+        return None
+    unit, counts = findings.results.label_unit, findings.label_counts
+    level, parts = percent(findings.results.options.confidence), []
+    for change in decided:
+        labels, interval = (
+            describe_labels(change.labels, counts),
+            describe_labels_interval(change.low, change.high, counts),
+        )
+        parts.append(
+            f"Below about {labels} labelled {unit} ({level} interval {interval}) {change.before} does best, above it "
+            f"{change.after}."
+        )
+    short = f"from about {describe_labels(decided[-1].labels, counts)} on {decided[-1].after}"
+    return Point("Does the best arm change with labels?", short, " ".join(parts))
 
 
 def gain_over_random(findings: Findings, label_count: int) -> Point | None:

@@ -6,7 +6,7 @@ upper tail of one to three labels does not carry it away.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -101,16 +101,14 @@ def cell_errors(cells: pd.DataFrame, cases: pd.DataFrame) -> CellErrors:
     has_any = scores.index.isin(cases["cell_id"].unique())
     reference = (cases["true_positives"] + cases["false_negatives"]).groupby(cases["patient"].to_numpy()).sum()
     is_whole = (reference.reindex(scores.columns) > 0).to_numpy() & scores[has_any].notna().all().to_numpy()
-    left_out = scores.loc[:, ~is_whole]
-    found = {
-        "left_out": tuple(map(str, left_out.columns)),
-        "num_scored": int(left_out.notna().any(axis=1).sum()),
-        "num_without_patients": int((~has_any).sum()),
-    }
-    if not is_whole.any():
-        return replace(whole, **found)
-    kept = scores.loc[:, is_whole]
-    return CellErrors(1.0 - kept.to_numpy(dtype=np.float64), tuple(map(str, kept.columns)), **found)
+    left_out, kept = scores.loc[:, ~is_whole], scores.loc[:, is_whole]
+    return CellErrors(
+        1.0 - kept.to_numpy(dtype=np.float64) if is_whole.any() else whole.errors,
+        tuple(map(str, kept.columns)),
+        tuple(map(str, left_out.columns)),
+        int(left_out.notna().any(axis=1).sum()),
+        int((~has_any).sum()),
+    )
 
 
 def error_curves(

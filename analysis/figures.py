@@ -24,6 +24,7 @@ from analysis.drawing import STYLE, Drawing, arm_id, tip
 from analysis.example_figure import draw_examples
 from analysis.falling_curve import describe_labels, describe_labels_interval
 from analysis.findings import Findings, epoch_ladder
+from analysis.labels_needed import LabelEquivalence
 from analysis.law_fit import LawFit
 from analysis.uncertainty import Floats, t_interval
 from analysis.volumes import mean_ejection_error
@@ -156,14 +157,14 @@ def label_equivalence(findings: Findings) -> Drawing | None:
     shifts = np.geomspace(0.92, 1.08, len(others)) if others else np.ones(0)
     for variant, shift in zip(others, shifts, strict=True):
         colour, marker = _look(findings, variant)
-        items = findings.equivalences[variant]
-        x = np.array([item.label_count for item in items]) * shift
-        worth, low, high = (
-            np.clip([getattr(item.worth, name) for item in items], edge_low, edge_high)
-            for name in ("labels", "low", "high")
-        )
-        panel.plot(x, worth, marker=marker, color=colour, ms=5.5, lw=1, label=variant, gid=arm_id(variant))
-        panel.vlines(x, low, high, color=colour, lw=2, alpha=0.5, gid=arm_id(variant))
+        items, curve = findings.equivalences[variant], findings.equivalence_curves[variant]
+        x, line = (np.array([item.label_count for item in each]) * shift for each in (items, curve))
+        worth, *_ = _worths(items, edge_low, edge_high)
+        middle, low, high = _worths(curve, edge_low, edge_high)
+        panel.plot(x, worth, marker=marker, color=colour, ms=5.5, ls="none", gid=arm_id(variant))
+        panel.plot(line, middle, color=colour, lw=1.2, gid=arm_id(variant))
+        panel.plot([], [], marker=marker, color=colour, ms=5.5, lw=1.2, label=variant)
+        panel.fill_between(line, low, high, color=colour, alpha=0.15, lw=0, gid=arm_id(variant))
         for item, place, height in zip(items, x, worth, strict=True):
             words = f"{item.label_count:.0f} are worth {describe_labels(item.worth.labels, counts, 'fewer than')}"
             interval = describe_labels_interval(item.worth.low, item.worth.high, counts, "fewer than")
@@ -183,6 +184,12 @@ def label_equivalence(findings: Findings) -> Drawing | None:
     panel.set_ylabel(f"worth this many {findings.results.label_unit}\nof {findings.reference}")
     _legend(figure, panel, 2)
     return _drawing("label_equivalence", findings, figure)
+
+
+def _worths(items: list[LabelEquivalence], lowest: float, highest: float) -> list[Floats]:
+    """Return label equivalences with both ends, cut where the panel ends."""
+    values = ([getattr(item.worth, name) for item in items] for name in ("labels", "low", "high"))
+    return [np.clip(np.array(each, dtype=np.float64), lowest, highest) for each in values]
 
 
 def convergence_curves(findings: Findings) -> Drawing | None:

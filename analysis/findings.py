@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.best_change import BestAt, BestChange, best_arms, best_changes
+from analysis.bootstrap import BOOTSTRAP_SEED, TwoLevelDraws, two_level_draws
 from analysis.comparison import PairedDifference, holm, paired_difference
 from analysis.distances import patient_distances
 from analysis.error_curve import CellErrors, ErrorCurve, cell_errors, error_curves
@@ -20,12 +22,13 @@ from analysis.labels_needed import (
     LabelEquivalence,
     LabelsNeeded,
     crossing,
+    equivalence_curve,
     label_equivalence,
     labels_for_error,
     labels_near_full,
 )
 from analysis.law_fit import LawFit, Refusal, fit_law
-from analysis.load import ExperimentResults
+from analysis.load import ExperimentResults, ReportOptions
 from analysis.saturation import Saturation, saturation
 from analysis.time_to_target import ConvergenceStudy, Run, collect_runs, study_convergence, targets_of_reference
 from analysis.uncertainty import Floats, complete_counts, median_over_seeds
@@ -74,7 +77,10 @@ class Findings:
     near_reference: Mapping[float, Mapping[str, LabelsNeeded | None]]
     reach_target_error: Mapping[str, LabelsNeeded | None]  # empty without a target error
     equivalences: Mapping[str, list[LabelEquivalence]]
-    crossings: Mapping[str, Crossing]  # with the reference; headline variants alone
+    equivalence_curves: Mapping[str, list[LabelEquivalence]]  # between the counts too; headline variants alone
+    crossings: Mapping[str, Crossing]  # the last with the reference; headline variants alone
+    best_arms: list[BestAt]  # of the headline variants, at each label count
+    best_changes: list[BestChange]
     differences: list[Difference]
     runs: list[Run]
     convergence_by_share: Mapping[float, ConvergenceStudy]  # of the reference's median final validation Dice
@@ -155,6 +161,8 @@ def find(results: ExperimentResults) -> Findings:
     convergence = studies[options.convergence_fraction]
     margins = sorted({*MARGINS, options.near_minimum})
     goal, target = logs[reference], options.target_error
+    shown = {name: curves[name] for name in headline}
+    best = best_arms(shown, _draws(shown, options))
     return Findings(
         results=results,
         variants=variants,
@@ -174,12 +182,22 @@ def find(results: ExperimentResults) -> Findings:
         },
         reach_target_error={name: labels_for_error(logs[name], target, level) for name in names if target is not None},
         equivalences={name: label_equivalence(logs[name], goal, level) for name in names},
+        equivalence_curves={name: equivalence_curve(logs[name], goal, level) for name in headline if name != reference},
         crossings={name: crossing(logs[name], goal, level) for name in headline if name != reference},
+        best_arms=best,
+        best_changes=best_changes(shown, best, level),
         differences=_differences(curves, reference, label_counts, level),
         runs=runs,
         convergence_by_share=studies,
         epochs=_study_epochs(variants, curves, label_counts, convergence, results),
     )
+
+
+def _draws(curves: Mapping[str, ErrorCurve], options: ReportOptions) -> TwoLevelDraws:
+    """Draw the resamples of the page: the same results give the same page."""
+    num_seeds, num_patients, _ = next(iter(curves.values())).errors.shape
+    generator = np.random.default_rng(BOOTSTRAP_SEED)
+    return two_level_draws(num_seeds, num_patients, options.bootstrap_resamples, generator)
 
 
 def _variants(cells: pd.DataFrame) -> pd.DataFrame:
