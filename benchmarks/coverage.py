@@ -5,8 +5,8 @@ paired comparison of arms that do not differ is called different in at most 6% o
 
 Each experiment draws one sweep from a known law: seeds, test patients and their interplay with the arm vary, cells are
 missing. Beside the report's method stand the ones that were tried and left. Rates of 500 experiments are known to about
-two points, of 200 to three. The simulation is in ``simulated_sweep.py``, what is counted of laws in
-``coverage_of_laws.py``.
+two points, of 2,000 to one. The simulation is in ``simulated_sweep.py``, what is counted of laws in
+``coverage_of_laws.py``, of epochs, changes of the best arm and other test sets in ``coverage_of_choices.py``.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from analysis.error_curve import ErrorCurve
 from analysis.falling_curve import falling, labels_at
 from analysis.labels_needed import label_equivalence, labels_for_error, labels_near_full
 from analysis.uncertainty import Floats, t_interval
+from benchmarks.coverage_of_choices import CHOICES, choice_checks
 from benchmarks.coverage_of_laws import CONFIDENCE, Check, law_checks, refusal_checks
 from benchmarks.simulated_sweep import NO_LAWS, RACES, SETTINGS, Race, Setting, simulate_curves, simulate_race
 
@@ -43,7 +44,7 @@ def main() -> None:
     parser.add_argument("--with-laws", type=int, default=200, help="of these, with fitted laws (default 200)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
     options = parser.parse_args()
-    names = [part.name for part in (*SETTINGS, *RACES, *NO_LAWS)]
+    names = [part.name for part in (*SETTINGS, *RACES, *NO_LAWS, *CHOICES)]
     sizes = options.experiments, options.with_laws
     wanted = [(name, num_seeds, *sizes) for num_seeds in (3, 5, 10) for name in names]
     tables = []
@@ -63,6 +64,7 @@ def write(table: pd.DataFrame, path: Path) -> None:
 def run_setting(name: str, num_seeds: int, experiments: int, with_laws: int) -> pd.DataFrame:
     """Draw the experiments of one setting and count; laws, which take most of the time, in the first of them alone."""
     sweeps, races, lawless = ({each.name: each for each in kind} for kind in (SETTINGS, RACES, NO_LAWS))
+    choices = {each.name: each for each in CHOICES}
     checks: list[Check] = []
     for seed in range(experiments):
         generator = np.random.default_rng(seed)
@@ -70,6 +72,8 @@ def run_setting(name: str, num_seeds: int, experiments: int, with_laws: int) -> 
             checks += sweep_checks(sweeps[name], num_seeds, generator, seed < with_laws)
         elif name in races:
             checks += race_checks(races[name], num_seeds, generator)
+        elif name in choices:
+            checks += choice_checks(choices[name], num_seeds, generator)
         else:
             checks += refusal_checks(lawless[name], num_seeds, generator)
     return summarise(checks).assign(setting=name, num_seeds=num_seeds)
