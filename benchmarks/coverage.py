@@ -37,27 +37,32 @@ MARGIN = 0.25
 
 
 def main() -> None:
-    """Simulate, count, and write one row per setting, number of seeds, quantity and method; after each setting anew."""
+    """Simulate, count, and write one row per setting, number of seeds, quantity and method; after each setting anew.
+
+    Rows of a file that is there stay until the same ones are counted again.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="where the CSV file goes")
     parser.add_argument("--experiments", type=int, default=500, help="per setting and number of seeds (default 500)")
     parser.add_argument("--with-laws", type=int, default=200, help="of these, with fitted laws (default 200)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[3, 5, 10], help="numbers of seeds (default 3 5 10)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
     options = parser.parse_args()
     names = [part.name for part in (*SETTINGS, *RACES, *NO_LAWS, *CHOICES)]
     sizes = options.experiments, options.with_laws
-    wanted = [(name, num_seeds, *sizes) for num_seeds in (3, 5, 10) for name in names]
-    tables = []
+    wanted = [(name, num_seeds, *sizes) for num_seeds in options.seeds for name in names]
+    tables = [pd.read_csv(options.output)] if options.output.exists() else []
     with ProcessPoolExecutor(options.jobs) as pool:
         for done in as_completed([pool.submit(run_setting, *each) for each in wanted]):
             tables.append(done.result())
             write(pd.concat(tables), options.output)
-            print(f"{len(tables)} of {len(wanted)} settings done", flush=True)
+            print(f"{tables[-1]['setting'].iloc[0]} with {tables[-1]['num_seeds'].iloc[0]} seeds done", flush=True)
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
-    """Write the table in an order that does not depend on which setting came first."""
+    """Write the table in an order that does not depend on which setting came first; later rows replace earlier ones."""
     order = ["quantity", "method", "setting", "num_seeds", "experiments", "coverage", "high_to_low", "open_ended"]
+    table = table.drop_duplicates(order[:4], keep="last")
     table[order].sort_values(order[:4], kind="stable").round(3).to_csv(path, index=False)
 
 
