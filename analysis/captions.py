@@ -37,8 +37,8 @@ CAPTIONS = {
     "label_equivalence": (
         "How many labels of {reference} reach the error that another arm has with the labels on the axis "
         "below. Above the dashed line the arm saves labels. Marks stand at measured label counts, lines between them "
-        "interpolate both arms; bands are pointwise {level} intervals over seeds and patients; nothing beyond the "
-        "measured range is extrapolated.",
+        "interpolate both arms; bands are pointwise {level} intervals over seeds and patients, somewhat too narrow "
+        "between the marks where errors bend; nothing beyond the measured range is extrapolated.",
         "Label equivalence of every arm against the reference.",
     ),
     "convergence": (
