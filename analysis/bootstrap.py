@@ -12,6 +12,8 @@ import numpy as np
 
 from analysis.uncertainty import Floats
 
+BOOTSTRAP_SEED = 20220901  # any fixed number: the same results give the same page
+
 
 @dataclass(frozen=True)
 class TwoLevelDraws:

@@ -39,8 +39,9 @@ CAPTIONS = {
     ),
     "label_equivalence": (
         "How many labels of {reference} reach the error that another arm has with the labels on the axis "
-        "below. Above the dashed line the arm saves labels. Bars are {level} intervals over seeds and patients; "
-        "nothing beyond the measured range is extrapolated.",
+        "below. Above the dashed line the arm saves labels. Marks stand at measured label counts, lines between them "
+        "interpolate both arms; bands are pointwise {level} intervals over seeds and patients, somewhat too narrow "
+        "between the marks where errors bend; nothing beyond the measured range is extrapolated.",
         "Label equivalence of every arm against the reference.",
     ),
     "convergence": (
@@ -51,7 +52,8 @@ CAPTIONS = {
     "speed_up": (
         "Steps that {reference} needs to the common target, divided by the steps of the arm: geometric mean "
         "over paired seeds with its {level} t interval; intervals far beyond all points are cut. Hollow "
-        "markers: some runs never reached the target, so the ratio is a bound.",
+        "markers: some runs never reached the target, so the ratio is a bound; the interval is of steps cut there, and "
+        "an arrow at its end says that the interval of all steps goes on without end.",
         "Speed-up against the reference arm at each label count.",
     ),
     "time_to_target": (

@@ -3,20 +3,26 @@
 In: Findings. Out: caveats, the gravest kinds first; none where nothing is to be said.
 """
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import pandas as pd
 
+from analysis.crossed_effects import crossed_mean
 from analysis.findings import Findings
 from analysis.load import ExperimentResults
 from analysis.uncertainty import FEW_SEEDS
 
+FEW_PATIENTS = 5  # below, intervals of errors span a factor of three; with 2 they hold the truth too rarely
+MANY_PATIENTS = 50  # from here on, comparisons with fewer than FEW_SEEDS seeds err more often than they should
+SHOWN = 5  # names in a list
 WEAK_DICE = 0.5  # below it most of what is outlined is wrong, and arms may rank otherwise once networks work
 
 
 def caveats(findings: Findings) -> tuple[str, ...]:
-    """Say what limits the answer: few seeds, shared pretraining runs, other labels, weak networks, missing cells."""
+    """Say what limits the answer: seeds, test patients, shared pretraining runs, other labels, weak networks, gaps."""
     cells, num_seeds = findings.results.cells, len(findings.seeds)
-    found = [_missing(findings.results), _weak(findings), _seeds(num_seeds)]
+    found = [_missing(findings.results), *_left_out(findings), _weak(findings), _seeds(num_seeds), *_patients(findings)]
     found += [_pretraining_runs(cells, num_seeds), _validation(cells)]
     return tuple(caveat for caveat in found if caveat)
 
@@ -28,6 +34,28 @@ def _missing(results: ExperimentResults) -> str:
     many = num_missing > 0.1 * num_planned
     unfinished = " Until they are there, arms may stand on different seeds." if many else ""
     return f"{num_missing} of {num_planned} planned cells are missing.{unfinished}"
+
+
+def _left_out(findings: Findings) -> Iterator[str]:
+    """Say which test patients or cells the errors leave out, so that all cells are tested on the same patients."""
+    tested, num_cells = findings.cell_errors, len(findings.results.cells)
+    if names := tested.left_out:
+        who = f"Test patient {names[0]} is" if len(names) == 1 else f"Test patients {_listed(names)} are"
+        yield (
+            f"{who} left out of all errors, in every cell alike, since some cells have no score there, as where no "
+            f"structure is in the reference masks: {tested.num_scored} of {num_cells} cells predict something there, "
+            "which counts against none of them. The test Dice that cells store counts it as 0."
+        )
+        if not tested.patients:
+            yield "No test patient is scored in all cells: errors are of whole cells, with intervals over seeds alone."
+    if tested.num_without_patients:
+        yield f"{tested.num_without_patients} of {num_cells} finished cells hold no test patients: errors lack them."
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Name up to five, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def _weak(findings: Findings) -> str:
@@ -52,6 +80,44 @@ def _seeds(num_seeds: int) -> str:
         f"Only {num_seeds} seeds: t intervals are wide (95% is ±{factor} standard errors, 2.3 with ten seeds), so real "
         "differences can go unseen. At least 5 seeds, better 10, would settle more."
     )
+
+
+def _patients(findings: Findings) -> Iterator[str]:
+    """Say what the number of test patients costs; the thresholds are from docs/validation.md."""
+    number, num_seeds = findings.num_patients, len(findings.seeds)
+    if number == 1:
+        yield "Intervals do not cover other test patients: errors are known of a single one, or of whole cells alone."
+        return
+    if num_seeds == 1:
+        return
+    if number < FEW_PATIENTS:
+        narrow = ", and hold the truth in as few as 88% of simulated sweeps instead of 95%" if number == 2 else ""
+        yield (
+            f"Only {number} test patients: intervals of errors span a factor of three or more in simulated sweeps"
+            f"{narrow}. At least {FEW_PATIENTS} test patients, better 20, would settle more."
+        )
+    elif _patients_dominate(findings):
+        yield (
+            f"The {number} test patients differ more than the seeds do: they set how wide the intervals of errors are, "
+            "and more test patients would narrow these, more seeds hardly. Arms are compared on the same patients, so "
+            "differences suffer less."
+        )
+    if number >= MANY_PATIENTS and num_seeds < FEW_SEEDS:
+        yield (
+            f"With {number} test patients and {num_seeds} seeds, 95% intervals are somewhat too narrow: in simulated "
+            "sweeps with 3 seeds, arms that do not differ were told apart in 7 to 10% instead of 5%."
+        )
+
+
+def _patients_dominate(findings: Findings) -> bool:
+    """Return whether patients add more than seeds to the variance of the reference's error at most label counts."""
+    logs, is_larger = findings.curves[findings.reference].logs.values, []
+    for column in range(logs.shape[2]):
+        known = logs[~np.isnan(logs[:, 0, column])][:, :, column]
+        if len(known) > 1:
+            mean = crossed_mean(known)
+            is_larger.append(bool(mean.from_patients > mean.from_seeds))
+    return sum(is_larger) > len(is_larger) / 2
 
 
 def _pretraining_runs(cells: pd.DataFrame, num_seeds: int) -> str:

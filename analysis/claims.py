@@ -15,6 +15,7 @@ from analysis.conclusions import epochs_study, percent
 from analysis.falling_curve import MORE_THAN_MEASURED, describe_labels_interval
 from analysis.findings import Findings, epoch_ladder
 from analysis.law_choice import is_falling
+from analysis.saturation import Saturation
 from analysis.uncertainty import Estimate
 
 HIERARCHICAL = "byol-natural+byol-domain"
@@ -99,9 +100,9 @@ def _epochs(findings: Findings) -> Claim:
         f"Fewer than five domain epochs of {HIERARCHICAL} are enough for its gain in convergence speed.",
         verdict,
         evidence,
-        "Supported: with some number of epochs from 1 to 4, the interval of steps to the target stays "
-        f"within {margin} of the best number's, over all label counts. Not supported: every such interval "
-        "lies beyond that, or there is no gain.",
+        f"Over all label counts. Supported: some number of epochs from 1 to 4 is shown to need at most {margin} more "
+        "steps to the target than every other number, and some number is told apart from 0 as better. Not supported: "
+        "every number from 1 to 4 is shown to need more, or 0 epochs are enough.",
     )
 
 
@@ -109,27 +110,31 @@ def _judge_epochs(findings: Findings) -> tuple[str, str]:
     variant, study = _headline(findings, HIERARCHICAL), epochs_study(findings, HIERARCHICAL, "steps")
     if variant is None or study is None:
         return NOT_TESTED, f"This needs finished cells of {HIERARCHICAL} at two or more numbers of epochs."
-    rows = list(zip(study.result.epochs, study.result.ratios, study.result.verdicts, strict=True))
-    few = [row for row in rows if 0 < row[0] < CLAIMED_EPOCHS]
-    if not few or max(study.result.epochs) < CLAIMED_EPOCHS:
+    result = study.result
+    ratios = dict(zip(result.epochs, result.ratios, strict=True))
+    verdicts = dict(zip(result.epochs, result.verdicts, strict=True))
+    few = [number for number in result.epochs if 0 < number < CLAIMED_EPOCHS]
+    if not few or max(result.epochs) < CLAIMED_EPOCHS:
         ran = ", ".join(map(str, (number for number in epoch_ladder(findings.variants, HIERARCHICAL) if number)))
         return NOT_TESTED, f"This needs numbers of epochs below and above five; the sweep has {ran}."
-    base = next((ratio for number, ratio, _ in rows if number == 0), None)
-    best = study.result.best_epochs
-    parts = [f"with {number} {_steps(ratio, findings)}" for number, ratio, _ in few if number != best]
-    evidence = f"Fewest steps with {best} epochs" + "".join(f"; {part}" for part in parts) + "."
-    if base is not None:
-        evidence += f" Without domain epochs: {_steps(base, findings)}."
-        if study.result.best_epochs == 0:
-            return NOT_SUPPORTED, evidence + " There is no gain from domain epochs in this sweep."
-        if not base.excludes(1.0):
+    parts = [f"with {number} {_steps(ratios[number], findings)}" for number in few if number != result.best_epochs]
+    evidence = f"Fewest steps with {result.best_epochs} epochs" + "".join(f"; {part}" for part in parts) + "."
+    if 0 in ratios:
+        evidence += f" Without domain epochs: {_steps(ratios[0], findings)}."
+        if verdicts[0] == "enough":
+            return NOT_SUPPORTED, evidence + " There is no gain from domain epochs beyond the margin in this sweep."
+        if not _gains(result, findings.results.options.confidence):
             return CANNOT_TELL, evidence + " Whether domain epochs gain anything cannot be told."
-    verdicts = [verdict for _, _, verdict in few]
-    if not all(ratio.is_known for _, ratio, _ in few):
-        return CANNOT_TELL, evidence
-    if "enough" in verdicts:
+    judged = {verdicts[number] for number in few}
+    if "enough" in judged:
         return SUPPORTED, evidence
-    return (NOT_SUPPORTED if set(verdicts) == {"not enough"} else CANNOT_TELL), evidence
+    return (NOT_SUPPORTED if judged == {"not enough"} else CANNOT_TELL), evidence
+
+
+def _gains(result: Saturation, confidence: float) -> bool:
+    """Return whether some number of epochs is told apart from the fewest as better."""
+    better = [ratio.value < result.ratios[0].value for ratio in result.ratios]
+    return any(lower and p_value < 1 - confidence for lower, p_value in zip(better, result.gains, strict=True))
 
 
 def _few_labels(findings: Findings) -> Claim:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from analysis.compare_arms import arms_note, arms_table, shown
 from analysis.comparison import holm
-from analysis.error_curve import ErrorCurve, error_curves
+from analysis.error_curve import ErrorCurve, cell_errors, error_curves
 from analysis.findings import find
 from analysis.load import ExperimentResults, load_results
 from analysis.readable import plain
@@ -52,6 +52,7 @@ class Side:
     counts: list[int]
     seeds: list[str]
     curves: dict[str, ErrorCurve]
+    patients: tuple[str, ...]  # of the errors; empty where these are of whole cells
 
     def errors(self, variant: str, count: int) -> Floats:
         """Return (seed, patient) errors at a label count."""
@@ -103,8 +104,9 @@ def _names(first: Side, second: Side) -> str:
 
 def _side(results: ExperimentResults) -> Side:
     counts, seeds = sorted(map(int, results.cells["label_count"].unique())), sorted(results.cells["seed"].unique())
-    curves = error_curves(results.cells, results.cases, seeds, np.array(counts, dtype=np.float64))
-    return Side(results, counts, seeds, curves)
+    tested = cell_errors(results.cells, results.cases)
+    curves = error_curves(results.cells, tested, seeds, np.array(counts, dtype=np.float64))
+    return Side(results, counts, seeds, curves, tested.patients)
 
 
 def _check_common(first: Side, second: Side) -> None:
@@ -146,7 +148,7 @@ def _compared(first: Side, second: Side, variant: str, count: int) -> tuple[Floa
     They are where both sides have the same seeds and patients, at two seeds or more: then of these seeds alone.
     """
     one, other = first.errors(variant, count), second.errors(variant, count)
-    if not are_paired(first.results, second.results) or one.shape[1] != other.shape[1]:
+    if not are_paired(first.results, second.results) or first.patients != second.patients:
         return one, other, False
     shared = [seed for seed in first.seeds if seed in second.seeds]
     ours, theirs = (

@@ -58,9 +58,29 @@ def conclude(findings: Findings) -> Answer:
     epochs = dict(zip(findings.variants["variant"], findings.variants["pretraining_epochs"], strict=True))
     subject = next((name for name in (best.variant, _fastest(findings)) if epochs[name]), best.variant)
     points: list[Point | None] = [_best(findings, best), _cost(findings, best.variant), _speed(findings, rival)]
-    points += [_labels(findings, best.variant), _epochs(findings, subject)]
+    points += [_labels(findings, best.variant), best_change(findings), _epochs(findings, subject)]
     points.append(gain_over_random(findings, best.label_count))
     return Answer(tuple(point for point in points if point), caveats(findings))
+
+
+def best_change(findings: Findings) -> Point | None:
+    """Say at how many labels another arm becomes the best; nothing where no such change is decided."""
+    decided = [change for change in findings.best_changes if change.is_decided]
+    if not decided:
+        return None
+    unit, counts = findings.results.label_unit, findings.label_counts
+    level, parts = percent(findings.results.options.confidence), []
+    for change in decided:
+        labels, interval = (
+            describe_labels(change.labels, counts),
+            describe_labels_interval(change.low, change.high, counts),
+        )
+        parts.append(
+            f"Below about {labels} labelled {unit} ({level} interval {interval}) {change.before} does best, above it "
+            f"{change.after}."
+        )
+    short = f"from about {describe_labels(decided[-1].labels, counts)} on {decided[-1].after}"
+    return Point("Does the best arm change with labels?", short, " ".join(parts))
 
 
 def gain_over_random(findings: Findings, label_count: int) -> Point | None:
@@ -246,13 +266,15 @@ def _epochs(findings: Findings, variant: str) -> Point:
         return Point(question, CANNOT_TELL, words)
     enough, margin = study.result.sufficient_epochs, percent(findings.results.options.near_minimum)
     unclear = [e for e, v in zip(study.result.epochs, study.result.verdicts, strict=True) if v == "cannot tell"]
-    fewer = [number for number in unclear if enough is None or number < enough]
     if enough is None:
-        return Point(question, CANNOT_TELL, "How many pretraining epochs suffice cannot be told.")
+        doubt = f"none is shown to be within {margin} of every other for {study.arm}"
+        words = f"How many pretraining epochs suffice cannot be told: {doubt}"
+        return Point(question, CANNOT_TELL, f"{words} ({study.result.best_epochs} have the lowest mean error).")
+    fewer = [number for number in unclear if number < enough]
     doubt = f", and whether {fewer[0]} would do the data cannot tell" if fewer else ""
     own = f"{enough} pretraining epoch{' is' if enough == 1 else 's are'} enough for {study.arm}"
     short = f"{enough}{', perhaps fewer' * bool(fewer)} ({study.arm})"
-    return Point(question, short, f"{own} to be within {margin} of its best error{doubt}.")
+    return Point(question, short, f"{own} to be within {margin} of the error of every other number{doubt}.")
 
 
 def epochs_study(findings: Findings, arm: str, measure: str, label_count: int | None = None) -> EpochsStudy | None:

@@ -3,6 +3,9 @@
 In: Findings. Out: data frames with plain column names, numbers unrounded; the page rounds them.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -67,34 +70,44 @@ def speed_up_by_unit(findings: Findings) -> pd.DataFrame:
 
     Note: pretraining is paid once and serves every label count and seed; here each run bears it whole, as a user who
     trains a single network would. It is blank where the results hold no stage for one of the arms' chains. Seconds
-    compare arms only where all cells ran on like machines.
+    compare arms only where all cells ran on like machines. Runs that never reached the target are cut at the horizon
+    in every unit, so the bounds of ``convergence`` hold here too: ``ratio_is``, ``uncut_low``, ``uncut_high``.
     """
-    rows = []
+    rows, study = [], findings.convergence
     units = _costs(findings)
     for variant in findings.variants["variant"]:
-        for count in findings.convergence.targets:
+        for count in study.targets:
+            if variant == findings.reference:
+                continue
+            in_steps = study.speed_up(variant, count)
             for (unit, whole), cost in units.items():
                 pair = cost.get((findings.reference, count)), cost.get((variant, count))
-                if pair[0] is None or pair[1] is None or variant == findings.reference:
+                if pair[0] is None or pair[1] is None:
                     continue
                 ratio = t_interval(np.log(pair[0]) - np.log(pair[1]), findings.results.options.confidence)
                 if ratio.num_seeds:
-                    found = ratio.exponential()
-                    rows.append((variant, count, unit, whole, found.value, found.low, found.high, found.num_seeds))
-    columns = ["variant", "label_count", "unit", "pretraining_counts", "speed_up", "low", "high", "num_pairs"]
+                    found = replace(in_steps, ratio=ratio.exponential())
+                    cut = found.num_censored, found.num_reference_censored
+                    rows.append((variant, count, unit, whole, *cut, *_ratio_columns(found)))
+    columns = ["variant", "label_count", "unit", "pretraining_counts", "num_censored", "num_reference_censored"]
+    columns += ["speed_up", "low", "high", "uncut_low", "uncut_high", "num_pairs", "ratio_is"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def curve_stability(findings: Findings) -> pd.DataFrame:
-    """List area, spread after convergence and drawdown: medians over seeds, and the area against the reference's."""
-    found: dict[tuple[str, int], dict[str, Stability]] = {}
+    """List area, spread after convergence and drawdown: medians over seeds, and the area against the reference's.
+
+    Runs of one seed, which differ in the pretraining seed alone, are averaged first.
+    """
+    found: dict[tuple[str, int], dict[str, list[Stability]]] = {}
     for run in findings.runs:
-        reached = _reached_at(run, findings)
-        found.setdefault((run.variant, run.label_count), {})[run.seed] = stability(run.steps, run.val_dice, reached)
-    areas = {key: _by_seed(findings, {s: each.area for s, each in runs.items()}) for key, runs in found.items()}
+        one = stability(run.steps, run.val_dice, _reached_at(run, findings))
+        found.setdefault((run.variant, run.label_count), {}).setdefault(run.seed, []).append(one)
+    measures = {key: {name: _means(runs, name) for name in MEASURES} for key, runs in found.items()}
+    areas = {key: _by_seed(findings, each["area"]) for key, each in measures.items()}
     rows = []
     for (variant, count), runs in sorted(found.items()):
-        medians = [float(pd.Series([getattr(run, name) for run in runs.values()]).median()) for name in MEASURES]
+        medians = [float(pd.Series(list(measures[variant, count][name].values())).median()) for name in MEASURES]
         base = areas.get((findings.reference, count))
         level = findings.results.options.confidence
         gap = None if base is None else paired_difference(areas[variant, count], base, level).estimate
@@ -107,22 +120,33 @@ def curve_stability(findings: Findings) -> pd.DataFrame:
 
 
 def _costs(findings: Findings) -> dict[tuple[str, bool], Costs]:
-    """Return what each seed spent until the target, by unit and whether pretraining counts."""
+    """Return what each seed spent until the target, by unit and whether pretraining counts.
+
+    Runs of one seed, which differ in the pretraining seed alone, are averaged, as steps to the target are.
+    """
     study = findings.convergence
-    spent: dict[str, dict[tuple[str, int], dict[str, float]]] = {"steps": {}, "samples": {}, "seconds": {}}
+    spent: dict[str, dict[tuple[str, int], dict[str, list[float]]]] = {"steps": {}, "samples": {}, "seconds": {}}
     for run in findings.runs:
         if run.label_count in study.targets:
             steps = min(_reached_at(run, findings), study.horizons[run.label_count])
             seconds = float(np.interp(steps, run.steps, run.seconds))
             for unit, value in zip(spent, (steps, steps * run.batch_size, seconds), strict=True):
-                spent[unit].setdefault((run.variant, run.label_count), {})[run.seed] = value
+                spent[unit].setdefault((run.variant, run.label_count), {}).setdefault(run.seed, []).append(value)
     costs: dict[tuple[str, bool], Costs] = {}
     for unit, by_cell in spent.items():
-        costs[unit, False] = {key: _by_seed(findings, values) for key, values in by_cell.items()}
+        costs[unit, False] = {
+            key: _by_seed(findings, {seed: float(np.mean(each)) for seed, each in values.items()})
+            for key, values in by_cell.items()
+        }
     for unit in ("samples", "seconds"):
         extra = pretraining_cost(findings.results)[unit]
         costs[unit, True] = {key: values + extra[key[0]] for key, values in costs[unit, False].items()}
     return costs
+
+
+def _means(runs: Mapping[str, list[Stability]], name: str) -> dict[str, float]:
+    """Return each seed's mean of one measure over the runs that have it; NaN where none has."""
+    return {seed: float(pd.Series([getattr(run, name) for run in each]).mean()) for seed, each in runs.items()}
 
 
 def _by_seed(findings: Findings, values: dict[str, float]) -> Floats:

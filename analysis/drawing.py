@@ -69,6 +69,5 @@ def _with_marks(svg: str) -> str:
     Pictures lose theirs, which matplotlib makes of their pixels: a picture that is shown twice would have one id.
     """
     svg = re.sub(r'(<image\b[^>]*?)\sid="[^"]*"', r"\1", svg)
-    svg = re.sub(r'<g id="arm [^"]*"/>', "", svg)  # marks of no points, whose ids would be there twice
-    svg = re.sub(r'<g id="arm ([^"]*)">', r'<g data-arm="\1">', svg)
+    svg = re.sub(r'<g id="arm ([^"]*)"(/?)>', r'<g data-arm="\1"\2>', svg)  # marks of nothing close at once
     return re.sub(r'<g id="tip ([^"|]*)\|([^"]*)">', r'<g data-arm="\1" class="tip"><title>\2</title>', svg)

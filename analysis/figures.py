@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+from numpy.typing import NDArray
 
 from analysis.axes import (
     error_axis,
@@ -22,17 +23,21 @@ from analysis.axes import (
     plain_log,
     share_limits,
 )
+from analysis.convergence import SpeedUp
 from analysis.distances import mean_distance
 from analysis.drawing import Drawing, arm_id, tip
 from analysis.example_figure import draw_examples
 from analysis.falling_curve import describe_labels, describe_labels_interval
 from analysis.findings import Findings, epoch_ladder
+from analysis.labels_needed import LabelEquivalence
 from analysis.law_figure import fitted_laws
 from analysis.mean_error import mean_errors
 from analysis.panels import FIGURE_STYLE, drawn, legend, look, panels, shades, whiskers, wrap
 from analysis.time_figure import time_to_target
 from analysis.uncertainty import Floats, t_interval
 from analysis.volumes import mean_ejection_error
+
+UP, DOWN = r"$\uparrow$", r"$\downarrow$"  # ends of intervals that go on
 
 
 def draw_all(findings: Findings) -> list[Drawing]:
@@ -137,14 +142,14 @@ def label_equivalence(findings: Findings) -> Drawing | None:
     shifts = np.geomspace(0.92, 1.08, len(others)) if others else np.ones(0)
     for variant, shift in zip(others, shifts, strict=True):
         colour, marker = look(findings, variant)
-        items = findings.equivalences[variant]
-        x = np.array([item.label_count for item in items]) * shift
-        worth, low, high = (
-            np.clip([getattr(item.worth, name) for item in items], edge_low, edge_high)
-            for name in ("labels", "low", "high")
-        )
-        panel.plot(x, worth, marker=marker, color=colour, ms=5.5, lw=1, label=variant, gid=arm_id(variant))
-        panel.vlines(x, low, high, color=colour, lw=2, alpha=0.5, gid=arm_id(variant))
+        items, curve = findings.equivalences[variant], findings.equivalence_curves[variant]
+        x, line = (np.array([item.label_count for item in each]) * shift for each in (items, curve))
+        worth, *_ = _worths(items, edge_low, edge_high)
+        middle, low, high = _worths(curve, edge_low, edge_high)
+        panel.plot(x, worth, marker=marker, color=colour, ms=5.5, ls="none", gid=arm_id(variant))
+        panel.plot(line, middle, color=colour, lw=1.2, gid=arm_id(variant))
+        panel.plot([], [], marker=marker, color=colour, ms=5.5, lw=1.2, label=variant)
+        panel.fill_between(line, low, high, color=colour, alpha=0.15, lw=0, gid=arm_id(variant))
         for item, place, height in zip(items, x, worth, strict=True):
             words = f"{item.label_count:.0f} are worth {describe_labels(item.worth.labels, counts, 'fewer than')}"
             interval = describe_labels_interval(item.worth.low, item.worth.high, counts, "fewer than")
@@ -164,6 +169,12 @@ def label_equivalence(findings: Findings) -> Drawing | None:
     panel.set_ylabel(f"worth this many {findings.results.label_unit}\nof {findings.reference}")
     legend(figure, panel, 2)
     return drawn("label_equivalence", findings, figure)
+
+
+def _worths(items: list[LabelEquivalence], lowest: float, highest: float) -> list[Floats]:
+    """Return label equivalences with both ends, cut where the panel ends."""
+    values = ([getattr(item.worth, name) for item in items] for name in ("labels", "low", "high"))
+    return [np.clip(np.array(each, dtype=np.float64), lowest, highest) for each in values]
 
 
 def convergence_curves(findings: Findings) -> Drawing | None:
@@ -217,6 +228,9 @@ def speed_ups(findings: Findings) -> Drawing | None:
         exact = np.array([result.bound == "exact" for result in results.values()])
         low, high = (np.array([getattr(r.ratio, end) for r in results.values()]) for end in ("low", "high"))
         panel.vlines(x, low, high, color=colour, lw=2, alpha=0.5, gid=arm_id(variant))
+        for ends, uncut, arrow in ((low, "low", DOWN), (high, "high", UP)):
+            is_open = _open_ends(list(results.values()), uncut)
+            panel.plot(x[is_open], ends[is_open], marker=arrow, color=colour, ms=9, ls="none", gid=arm_id(variant))
         panel.plot(x, values, color=colour, lw=0.8, alpha=0.6, gid=arm_id(variant))
         for chosen, face in ((exact, colour), (~exact, "white")):
             panel.plot(x[chosen], values[chosen], marker, mec=colour, mfc=face, ms=6, ls="none", gid=arm_id(variant))
@@ -227,6 +241,8 @@ def speed_ups(findings: Findings) -> Drawing | None:
             )
             tip(panel, place, ratio.value, variant, f"{words}, {result.bound}")
         panel.plot([], [], marker, color=colour, ms=6, label=variant)
+    if any(study.speed_up(name, count).bound != "exact" for name in variants for count in counts):
+        panel.plot([], [], marker=UP, color="0.4", ms=9, ls="none", label="open end: runs never reached the target")
     label_axis(panel, findings)
     panel.set_yscale("log")
     plain_log(panel)
@@ -234,6 +250,11 @@ def speed_ups(findings: Findings) -> Drawing | None:
     panel.set_ylabel(f"times as fast as\n{findings.reference}")
     legend(figure, panel, 2)
     return drawn("speed_up", findings, figure)
+
+
+def _open_ends(results: list[SpeedUp], end: str) -> NDArray[np.bool_]:
+    """Return which intervals have no such end, since runs that never reached the target hide how far they go."""
+    return np.array([result.ratio.is_known and getattr(result.uncut, end) in (0.0, np.inf) for result in results])
 
 
 def pretraining_epochs(findings: Findings) -> Drawing | None:

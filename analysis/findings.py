@@ -12,20 +12,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.best_change import BestAt, BestChange, best_arms, best_changes
+from analysis.bootstrap import BOOTSTRAP_SEED, TwoLevelDraws, two_level_draws
 from analysis.comparison import PairedDifference, holm, paired_difference
 from analysis.distances import patient_distances
-from analysis.error_curve import ErrorCurve, error_curves
+from analysis.error_curve import CellErrors, ErrorCurve, cell_errors, error_curves
 from analysis.labels_needed import (
     Crossing,
     LabelEquivalence,
     LabelsNeeded,
     crossing,
+    equivalence_curve,
     label_equivalence,
     labels_for_error,
     labels_near_full,
 )
 from analysis.law_fit import LawFit, Refusal, fit_law
 from analysis.load import ExperimentResults
+from analysis.options import ReportOptions
 from analysis.saturation import Saturation, saturation
 from analysis.time_to_target import (
     ConvergenceStudy,
@@ -74,13 +78,17 @@ class Findings:
     headline: tuple[str, ...]  # every arm at its largest number of pretraining epochs, the reference first
     label_counts: Floats
     seeds: tuple[str, ...]
+    cell_errors: CellErrors
     curves: Mapping[str, ErrorCurve]
     laws: Mapping[str, LawFit | Refusal]
     near_own: Mapping[float, Mapping[str, LabelsNeeded | None]]  # by margin
     near_reference: Mapping[float, Mapping[str, LabelsNeeded | None]]
     reach_target_error: Mapping[str, LabelsNeeded | None]  # empty without a target error
     equivalences: Mapping[str, list[LabelEquivalence]]
-    crossings: Mapping[str, Crossing]  # with the reference; headline variants alone
+    equivalence_curves: Mapping[str, list[LabelEquivalence]]  # between the counts too; headline variants alone
+    crossings: Mapping[str, Crossing]  # the last with the reference; headline variants alone
+    best_arms: list[BestAt]  # of the headline variants, at each label count
+    best_changes: list[BestChange]
     differences: list[Difference]
     runs: list[Run]
     convergence: ConvergenceStudy  # times to the configured target
@@ -146,7 +154,8 @@ def find(results: ExperimentResults) -> Findings:
     label_counts = np.array(sorted(cells["label_count"].unique()), dtype=np.float64)
     seeds = sorted(cells["seed"].unique())
     names, level = list(variants["variant"]), options.confidence
-    curves = error_curves(cells, results.cases, seeds, label_counts)
+    tested = cell_errors(cells, results.cases)
+    curves = error_curves(cells, tested, seeds, label_counts)
     logs = {name: curves[name].logs for name in names}
     runs = collect_runs(cells, results.curves)
     studies = {
@@ -159,6 +168,8 @@ def find(results: ExperimentResults) -> Findings:
         convergence = study_convergence(runs, targets, reference, seeds, options)
     margins = sorted({*MARGINS, options.near_minimum})
     goal, target = logs[reference], options.target_error
+    shown = {name: curves[name] for name in headline}
+    best = best_arms(shown, _draws(shown, options))
     return Findings(
         results=results,
         variants=variants,
@@ -166,6 +177,7 @@ def find(results: ExperimentResults) -> Findings:
         headline=headline,
         label_counts=label_counts,
         seeds=tuple(seeds),
+        cell_errors=tested,
         curves=curves,
         laws={name: fit_law(logs[name]) for name in names},
         near_own={
@@ -177,13 +189,23 @@ def find(results: ExperimentResults) -> Findings:
         },
         reach_target_error={name: labels_for_error(logs[name], target, level) for name in names if target is not None},
         equivalences={name: label_equivalence(logs[name], goal, level) for name in names},
+        equivalence_curves={name: equivalence_curve(logs[name], goal, level) for name in headline if name != reference},
         crossings={name: crossing(logs[name], goal, level) for name in headline if name != reference},
+        best_arms=best,
+        best_changes=best_changes(shown, best, level),
         differences=_differences(curves, reference, label_counts, level),
         runs=runs,
         convergence=convergence,
         convergence_by_share=studies,
         epochs=_study_epochs(variants, curves, label_counts, convergence, results),
     )
+
+
+def _draws(curves: Mapping[str, ErrorCurve], options: ReportOptions) -> TwoLevelDraws:
+    """Draw the resamples of the page: the same results give the same page."""
+    num_seeds, num_patients, _ = next(iter(curves.values())).errors.shape
+    generator = np.random.default_rng(BOOTSTRAP_SEED)
+    return two_level_draws(num_seeds, num_patients, options.bootstrap_resamples, generator)
 
 
 def _variants(cells: pd.DataFrame) -> pd.DataFrame:

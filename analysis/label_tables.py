@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from analysis.bootstrap import median_intervals, two_level_draws
+from analysis.bootstrap import BOOTSTRAP_SEED, median_intervals, two_level_draws
 from analysis.falling_curve import describe_labels_interval
 from analysis.findings import Findings
 from analysis.labels_needed import LabelCount, LabelsNeeded, labels_by_law
@@ -18,7 +18,6 @@ from analysis.mean_error import mean_errors
 from analysis.uncertainty import Estimate
 
 LAW_PARAMETERS = ("floor", "scale", "exponent", "transition")
-BOOTSTRAP_SEED = 20220901  # any fixed number: the same results give the same page
 
 
 def errors(findings: Findings) -> pd.DataFrame:
@@ -27,7 +26,9 @@ def errors(findings: Findings) -> pd.DataFrame:
     ``error`` is the geometric mean over seeds with its t interval over seeds and patients, ``median_error`` stands with
     a two-level bootstrap interval, too narrow below five seeds.
     """
-    grouped = findings.results.cells.groupby(["variant", "label_count"], sort=True)
+    cells, tested = findings.results.cells, findings.cell_errors
+    cells = cells.assign(error=tested.means) if tested.left_out and tested.patients else cells
+    grouped = cells.groupby(["variant", "label_count"], sort=True)
     table = grouped.agg(
         labelled_slices=("labelled_slices", "median"),
         labelled_patients=("labelled_patients", "median"),
@@ -101,8 +102,37 @@ def label_equivalence(findings: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def equivalence_curve(findings: Findings) -> pd.DataFrame:
+    """List label equivalence on the measured label counts and between them, with a pointwise interval."""
+    measured = set(findings.label_counts)
+    rows = [
+        (name, item.label_count, item.label_count in measured, item.worth.labels, item.worth.low, item.worth.high)
+        for name, items in findings.equivalence_curves.items()
+        for item in items
+    ]
+    return pd.DataFrame(rows, columns=["variant", "label_count", "is_measured", "reference_labels", "low", "high"])
+
+
+def best_arms(findings: Findings) -> pd.DataFrame:
+    """List the arm with the lowest mean log error at each label count, and whether it is told from all others.
+
+    Note: ``share_of_resamples`` in which it is lowest is no probability, and coarse with few seeds.
+    """
+    rows = [(int(b.label_count), b.arm, b.runner_up, b.share, b.p_value) for b in findings.best_arms]
+    return pd.DataFrame(rows, columns=["label_count", "best", "runner_up", "share_of_resamples", "p_value"])
+
+
+def best_changes(findings: Findings) -> pd.DataFrame:
+    """List where another arm becomes the best: ``low`` 0 and ``high`` infinite are beyond the measured counts."""
+    rows = [(c.before, c.after, c.labels, c.low, c.high, c.is_decided) for c in findings.best_changes]
+    return pd.DataFrame(rows, columns=["best_below", "best_above", "labels", "low", "high", "is_decided"])
+
+
 def crossings(findings: Findings) -> pd.DataFrame:
-    """List where the better of an arm and the reference changes; blank labels mean that the means never cross."""
+    """List where the better of an arm and the reference changes; blank labels mean that the means never cross.
+
+    With several changes the last stands here.
+    """
     rows = [(name, c.labels, c.low, c.high, c.is_certain) for name, c in findings.crossings.items()]
     return pd.DataFrame(rows, columns=["variant", "labels", "low", "high", "is_certain"])
 

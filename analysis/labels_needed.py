@@ -8,6 +8,7 @@ covers as often as that t interval does, at three seeds too. Nothing is resample
 Source: Fieller (1954) and the inversion of tests in general; ``crossed_effects`` for the t interval.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from analysis.law_fit import LawFit
 from analysis.uncertainty import Floats
 
 STEPS = 24  # of the grid between two measured label counts
+CURVE_STEPS = 8  # of an equivalence curve between two measured label counts
 ROUNDING = 1e-9
 EXTRAPOLATION = 10.0  # times the most labels measured
 LAW_POINTS = 16  # of the law's grid, between which it is interpolated
@@ -63,8 +65,7 @@ class LabelEquivalence:
 class Crossing:
     """Where the sign of two arms' difference changes; ``is_certain`` where they are told apart on both sides of it.
 
-    Note: an interval without certainty says where a crossing would be, if there were one. With several crossings the
-    last stands here.
+    Note: an interval without certainty says where a crossing would be, if there were one.
     """
 
     labels: float  # NaN where the means never change sign
@@ -115,13 +116,41 @@ def label_equivalence(curve: LogCurve, reference: LogCurve, confidence: float) -
     ]
 
 
+def equivalence_curve(curve: LogCurve, reference: LogCurve, confidence: float) -> list[LabelEquivalence]:
+    """Return the same at the measured label counts and on a grid between them, for a curve with a pointwise band.
+
+    Between neighbouring counts the arm's log error of each seed and patient is interpolated linearly in log labels, as
+    the reference's is; a seed that lacks one of the two counts is left out between them.
+    """
+    known = np.flatnonzero(curve.is_known)
+    found = label_equivalence(curve, reference, confidence)
+    if not found:
+        return []
+    for first, second in itertools.pairwise(known):
+        ends = np.log(curve.label_counts[[first, second]])
+        for share in np.arange(1, CURVE_STEPS) / CURVE_STEPS:
+            values = (1 - share) * curve.values[:, :, first] + share * curve.values[:, :, second]
+            place = float(np.exp((1 - share) * ends[0] + share * ends[1]))
+            found.append(LabelEquivalence(place, _reach(reference, values, confidence)))
+    return sorted(found, key=lambda item: item.label_count)
+
+
 def crossing(curve: LogCurve, other: LogCurve, confidence: float) -> Crossing:
-    """Return where the better of two arms changes, both measured at the same label counts."""
+    """Return the last place where the better of two arms changes; NaN where the means never cross."""
+    found = crossings(curve, other, confidence)
+    return found[-1] if found else Crossing(np.nan, np.nan, np.nan, False)
+
+
+def crossings(curve: LogCurve, other: LogCurve, confidence: float) -> list[Crossing]:
+    """Return all places where the better of two arms changes, both measured at the same label counts."""
     gap = _follow(curve.label_counts, curve.values - other.values, confidence)
-    changes = np.flatnonzero(gap.mean[:-1] * gap.mean[1:] < 0)
-    if len(changes) == 0:
-        return Crossing(np.nan, np.nan, np.nan, False)
-    place = int(changes[-1])
+    signed = np.flatnonzero(np.abs(np.nan_to_num(gap.mean)) > ROUNDING)  # a mean of 0 is on neither side
+    changes = signed[:-1][gap.mean[signed[:-1]] * gap.mean[signed[1:]] < 0]
+    return [_crossing_at(gap, int(place)) for place in changes]
+
+
+def _crossing_at(gap: "_Gap", place: int) -> Crossing:
+    """Put an interval on a change of sign: from the last count before it to the first after it that are told apart."""
     labels = float(np.exp(_zero(gap.log_labels, gap.mean, place)))
     told = np.flatnonzero((gap.high < 0) | (gap.low > 0))
     before, after = told[told <= place], told[told > place]

@@ -74,11 +74,17 @@ class LawFit:
         return np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
 
     def parameter(self, name: str, confidence: float) -> Estimate:
-        """Return a parameter with its t interval; a floor's does not go below 0."""
+        """Return a parameter with its t interval; a floor's or exponent's does not go below the least that is fitted.
+
+        Those are 0 and a small positive number: an error below 0, or one that rises with labels, is no such law.
+        """
         place = self.law.family.parameters.index(name)
         result = crossed_mean(self.law.parameters[place] + self.pulls[:, :, place])
         found = result.estimate(confidence)
-        return replace(found, low=max(0.0, found.low)) if name == "floor" else found
+        if name not in ("floor", "exponent") or not found.is_known:
+            return found
+        least = float(self.law.family.bounds(1.0, self.label_counts)[0][place])
+        return replace(found, low=max(least, found.low), high=max(least, found.high))
 
     def transition(self, confidence: float) -> Estimate | None:
         """Return the labels at which half of the error is the floor, where the power law gives way to it.

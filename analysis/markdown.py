@@ -28,7 +28,11 @@ SECTIONS: tuple[
     ("Error and labels", ("error_vs_labels", "paired_differences"), ("errors", "differences")),
     ("Labels needed", (), ()),
     ("The law of error and labels", ("fitted_laws",), ("laws",)),
-    ("What an arm's labels are worth", ("label_equivalence",), ("label_equivalence", "crossings")),
+    (
+        "What an arm's labels are worth",
+        ("label_equivalence",),
+        ("label_equivalence", "crossings", "best_arm", "best_arm_changes"),
+    ),
     ("Pretraining epochs", ("pretraining_epochs", "enough_epochs"), ("pretraining_epochs",)),
     ("Example segmentations", ("examples_fewest_labels", "examples_most_labels"), ()),
     ("Structures and groups", (), ("dice_by_class", "error_by_group")),

@@ -29,6 +29,9 @@ CONVERGENCE = (
     "Royston & Parmar (2013) Restricted mean survival time. BMC Medical Research Methodology 13:152",
 )
 EPOCHS = (
+    "Berger (1982) Multiparameter hypothesis testing and acceptance sampling. Technometrics 24:295-300",
+    "Shaffer (1986) Modified sequentially rejective multiple test procedures. "
+    "Journal of the American Statistical Association 81:826-831",
     "Schuirmann (1987) A comparison of the two one-sided tests procedure and the power approach. "
     "Journal of Pharmacokinetics and Biopharmaceutics 15:657-680",
 )
@@ -86,6 +89,7 @@ def _convergence(findings: Findings) -> str:
 def _epochs(findings: Findings) -> str:
     margin = percent(findings.results.options.near_minimum)
     return (
-        "A number of pretraining epochs was enough where one-sided paired t tests of non-inferiority, with a margin "
-        f"of {margin} and adjusted over the numbers compared, showed it not to be worse (Schuirmann 1987)."
+        "A number of pretraining epochs was enough where one-sided paired t tests of non-inferiority with a margin of "
+        f"{margin} (Schuirmann 1987) showed it not to be worse than any other number (Berger 1982), adjusted step down "
+        "over the numbers (Shaffer 1986)."
     )

@@ -89,18 +89,19 @@ def _epochs(findings: Findings) -> Iterator[OpenQuestion]:
 
 
 def _epochs_question(findings: Findings, study: EpochsStudy, epochs: int) -> OpenQuestion:
+    """Compare a number of epochs with the one against which it is hardest to be shown enough."""
     ladder = epoch_ladder(findings.variants, study.arm)
-    pair = [findings.curves[ladder[number]].logs.values for number in (epochs, study.result.best_epochs)]
+    rival = dict(zip(study.result.epochs, study.result.rivals, strict=True))[epochs]
+    pair = [findings.curves[ladder[number]].logs.values for number in (epochs, rival)]
     both = np.stack(pair, axis=-1)  # (seed, patient, label count, 2)
     known = np.flatnonzero(averaged_counts(both))
     logs = over_labels(both)
     margin = float(np.log1p(findings.results.options.near_minimum))
     contrast = logs[:, :, 0] - logs[:, :, 1]
-    best = study.result.best_epochs
-    words = f"Do {epochs} pretraining epochs do as well as {best} for {study.arm}?"
+    words = f"Do {epochs} pretraining epochs do as well as {rival} for {study.arm}?"
     counts = tuple(int(findings.label_counts[index]) for index in known)
     goal = abs(margin - _mean(contrast)) or margin
-    variants, num_compared = (ladder[epochs], ladder[best]), len(study.result.epochs) - 1
+    variants, num_compared = (ladder[epochs], ladder[rival]), len(study.result.epochs) - 1
     return OpenQuestion(words, "log error", contrast, goal, variants, counts, True, num_compared)
 
 

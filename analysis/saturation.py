@@ -1,34 +1,43 @@
-"""How many pretraining epochs are enough: the smallest number that is shown to be no worse than the best by a margin.
+"""How many pretraining epochs are enough: the smallest number that is shown to be no worse than any other by a margin.
 
 In: the log of one positive measure (error, or steps to the target) per seed, patient and number of epochs. Out: each
-number of epochs against the best, as a ratio with interval, and a non-inferiority test of it.
-Method: "worse by the margin or more" is the hypothesis to be rejected, by a one-sided paired t test, Holm-adjusted over
-the numbers of epochs. That nothing differs significantly is no evidence that nothing differs.
-Source: Schuirmann (1987), one side of two one-sided tests; ``crossed_effects`` for the t test.
+number of epochs with a test of whether it is enough, and its ratio to the lowest mean.
+Method: a number e of K is enough if it is less than the margin worse than every other number, mu_e - mu_f < log(1 + m)
+for all f. The hypothesis to be rejected is that some f is better by the margin or more. It is a union, so its p-value
+is the largest of the one-sided paired t tests of e against each f (intersection-union test), and no number, the one
+with the lowest mean included, is enough without a test. The answer, the smallest number that is enough, is right unless
+some number that is not enough is called so; p-values are therefore adjusted over the numbers, step down. The truly best
+number is never among the true hypotheses, so that K - 1 at most are true and the r-th smallest p-value (r from 0) is
+multiplied by min(K - 1, K - r). That nothing differs significantly is no evidence that nothing differs.
+Sources: Berger (1982) for the intersection-union test; Shaffer (1986) for Holm's procedure with logically restricted
+hypotheses; Schuirmann (1987) for the margin; ``crossed_effects`` for the t tests.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.comparison import holm
-from analysis.crossed_effects import crossed_mean
+from analysis.comparison import holm, paired_difference
+from analysis.crossed_effects import CrossedMean, crossed_mean
 from analysis.uncertainty import Estimate, Floats
 
 
 @dataclass(frozen=True)
 class Saturation:
-    """Ratios to the best number of epochs (above 1 is worse), and the smallest shown to be within the margin.
+    """Ratios to the number of epochs with the lowest mean (above 1 is worse), and the smallest number that is enough.
 
-    Note: the best number is picked from the same data, which favours it by chance: ratios look slightly too high, and
-    more epochs than needed may be asked for. A ``sufficient_epochs`` of None means that a single seed cannot tell.
+    Note: the lowest mean is picked from the same data, which favours it by chance: ratios look slightly too high, and
+    no verdict rests on them. With few seeds or a small margin nothing may be enough, since even the best number has to
+    be shown not to be worse than its neighbours.
     """
 
     epochs: tuple[int, ...]
-    best_epochs: int
+    best_epochs: int  # with the lowest mean
     ratios: tuple[Estimate, ...]
-    p_values: tuple[float, ...]  # of "worse by the margin or more", Holm-adjusted; NaN for the best
-    sufficient_epochs: int | None
+    rivals: tuple[int, ...]  # the number against which each is hardest to be shown enough
+    p_values: tuple[float, ...]  # of "some number is better by the margin or more", adjusted; NaN with one seed
+    gains: tuple[float, ...]  # p-values of "does not differ from the fewest", Holm-adjusted; NaN for the fewest
+    sufficient_epochs: int | None  # None where none is shown to be enough
     verdicts: tuple[str, ...]  # enough | not enough | cannot tell
 
 
@@ -42,22 +51,43 @@ def saturation(epochs: list[int], logs: Floats, margin: float, confidence: float
     if len(complete) == 0:
         return None
     best = int(np.argmin(complete.mean(axis=(0, 1))))
-    results = [crossed_mean(complete[:, :, i] - complete[:, :, best]) for i in range(len(epochs))]
-    raw = [np.nan if i == best else float(result.p_below(np.log1p(margin))) for i, result in enumerate(results)]
-    p_values = tuple(map(float, holm(raw)))
-    ratios = tuple(result.estimate(confidence).exponential() for result in results)
+    parts = np.moveaxis(complete, -1, 0)  # (epochs, seed, patient)
+    gaps = crossed_mean(parts[:, None] - parts)  # (epochs, other epochs)
+    pairs = gaps.p_below(float(np.log1p(margin)))
+    np.fill_diagonal(pairs, -1.0)
+    p_values, is_worse = _step_down(np.asarray(pairs.max(axis=1))), _worse_than_some(gaps, margin)
     verdicts = tuple(
-        "enough" if i == best else _verdict(ratio, p_value, margin, confidence)
-        for i, (ratio, p_value) in enumerate(zip(ratios, p_values, strict=True))
+        "enough" if p_value < 1 - confidence else "not enough" if worse < 1 - confidence else "cannot tell"
+        for p_value, worse in zip(p_values, is_worse, strict=True)
     )
     enough = [number for number, verdict in zip(epochs, verdicts, strict=True) if verdict == "enough"]
+    fewest = [paired_difference(part, parts[0], confidence).p_value for part in parts[1:]]
     return Saturation(
-        tuple(epochs), epochs[best], ratios, p_values, min(enough) if len(complete) > 1 else None, verdicts
+        tuple(epochs),
+        epochs[best],
+        tuple(crossed_mean(part - parts[best]).estimate(confidence).exponential() for part in parts),
+        tuple(epochs[index] for index in pairs.argmax(axis=1)),
+        tuple(map(float, p_values)),
+        (float("nan"), *map(float, holm(fewest))),
+        min(enough, default=None),
+        verdicts,
     )
 
 
-def _verdict(ratio: Estimate, p_value: float, margin: float, confidence: float) -> str:
-    """Judge one number of epochs; the best is enough by definition."""
-    if p_value < 1 - confidence:
-        return "enough"
-    return "not enough" if ratio.is_known and ratio.low > 1 + margin else "cannot tell"
+def _step_down(raw: Floats) -> Floats:
+    """Adjust p-values of which one at least belongs to a false hypothesis, step down; NaN with one seed."""
+    number, adjusted, running = len(raw), np.full_like(raw, np.nan), 0.0
+    for rank, index in enumerate(np.argsort(raw, kind="stable")):
+        if np.isnan(raw[index]):
+            break
+        running = max(running, min(1.0, min(number - 1, number - rank) * float(raw[index])))
+        adjusted[index] = running
+    return adjusted
+
+
+def _worse_than_some(gaps: CrossedMean, margin: float) -> Floats:
+    """Return for each number the p-value of "worse than no other by more than the margin", Holm over all pairs."""
+    pairs = 1.0 - gaps.p_below(float(np.log1p(margin)))
+    np.fill_diagonal(pairs, np.nan)
+    adjusted = holm([float(p_value) for p_value in pairs.ravel()]).reshape(pairs.shape)
+    return np.asarray(np.where(np.isnan(adjusted), np.inf, adjusted).min(axis=1))

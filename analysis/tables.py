@@ -35,7 +35,10 @@ def all_tables(findings: Findings) -> dict[str, pd.DataFrame]:
         "laws": label_tables.laws,
         "labels_needed": label_tables.labels_needed,
         "label_equivalence": label_tables.label_equivalence,
+        "label_equivalence_curve": label_tables.equivalence_curve,
         "crossings": label_tables.crossings,
+        "best_arm": label_tables.best_arms,
+        "best_arm_changes": label_tables.best_changes,
         "uncertainty": label_tables.uncertainty,
         "pretraining_epochs": pretraining_epochs,
         "dice_by_class": score_tables.class_dice,
@@ -110,8 +113,9 @@ def pairs(findings: Findings) -> pd.DataFrame:
 
 
 def pretraining_epochs(findings: Findings) -> pd.DataFrame:
-    """List every number of pretraining epochs against the best one of its arm, as a ratio (above 1 is
-    worse).
+    """List whether each number of pretraining epochs is enough, and its ratio to the lowest mean (above 1 is worse).
+
+    Note: ``p_value`` is of "some other number is better by the margin or more"; ratios play no part in the verdict.
     """
     rows = []
     for study in findings.epochs:
@@ -129,12 +133,12 @@ def pretraining_epochs(findings: Findings) -> pd.DataFrame:
                     "low": ratio.low,
                     "high": ratio.high,
                     "num_seeds": ratio.num_seeds,
-                    "holm_p_value": p_value,
+                    "p_value": p_value,
                     "verdict": verdict,
                 }
             )
     columns = ["arm", "measure", "label_count", "pretraining_epochs", "best_epochs", "ratio_to_best"]
-    return pd.DataFrame(rows, columns=[*columns, "low", "high", "num_seeds", "holm_p_value", "verdict"])
+    return pd.DataFrame(rows, columns=[*columns, "low", "high", "num_seeds", "p_value", "verdict"])
 
 
 def progress(findings: Findings) -> pd.DataFrame:

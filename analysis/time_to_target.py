@@ -157,13 +157,19 @@ def study_convergence(
         time = steps_to_target(run.steps, run.val_dice, targets[run.label_count], options.hold_evaluations)
         found.setdefault((run.variant, run.label_count), {}).setdefault(run.seed, []).append(time)
         horizons[run.label_count] = min(horizons.get(run.label_count, np.inf), float(run.steps[-1]))
-    times = {key: [_combine(of_seed.get(seed, [])) for seed in seeds] for key, of_seed in found.items()}
+    times = {
+        key: [_combine(of_seed.get(seed, []), horizons[key[1]]) for seed in seeds] for key, of_seed in found.items()
+    }
     targets = {count: target for count, target in targets.items() if count in horizons}
     return ConvergenceStudy(reference, tuple(seeds), targets, horizons, times, options.confidence)
 
 
-def _combine(times: list[TimeToTarget]) -> TimeToTarget | None:
-    """Average the runs of one seed, which differ in the pretraining seed alone."""
+def _combine(times: list[TimeToTarget], horizon: float) -> TimeToTarget | None:
+    """Average the runs of one seed, which differ in the pretraining seed alone, each cut at the horizon.
+
+    Their mean counts as reached only if all of them reached the target by then.
+    """
     if not times:
         return None
-    return TimeToTarget(float(np.mean([time.steps for time in times])), all(time.is_reached for time in times))
+    steps = float(np.mean([min(time.steps, horizon) for time in times]))
+    return TimeToTarget(steps, all(time.is_reached and time.steps <= horizon for time in times))

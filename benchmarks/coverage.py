@@ -5,8 +5,8 @@ paired comparison of arms that do not differ is called different in at most 6% o
 
 Each experiment draws one sweep from a known law: seeds, test patients and their interplay with the arm vary, cells are
 missing. Beside the report's method stand the ones that were tried and left. Rates of 500 experiments are known to about
-two points, of 200 to three. The simulation is in ``simulated_sweep.py``, what is counted of laws in
-``coverage_of_laws.py``.
+two points, of 2,000 to one. The simulation is in ``simulated_sweep.py``, what is counted of laws in
+``coverage_of_laws.py``, of epochs, changes of the best arm and other test sets in ``coverage_of_choices.py``.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from analysis.error_curve import ErrorCurve
 from analysis.falling_curve import falling, labels_at
 from analysis.labels_needed import label_equivalence, labels_for_error, labels_near_full
 from analysis.uncertainty import Floats, t_interval
+from benchmarks.coverage_of_choices import CHOICES, choice_checks
 from benchmarks.coverage_of_laws import CONFIDENCE, Check, law_checks, refusal_checks
 from benchmarks.simulated_sweep import NO_LAWS, RACES, SETTINGS, Race, Setting, simulate_curves, simulate_race
 
@@ -36,33 +37,39 @@ MARGIN = 0.25
 
 
 def main() -> None:
-    """Simulate, count, and write one row per setting, number of seeds, quantity and method; after each setting anew."""
+    """Simulate, count, and write one row per setting, number of seeds, quantity and method; after each setting anew.
+
+    Rows of a file that is there stay until the same ones are counted again.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="where the CSV file goes")
     parser.add_argument("--experiments", type=int, default=500, help="per setting and number of seeds (default 500)")
     parser.add_argument("--with-laws", type=int, default=200, help="of these, with fitted laws (default 200)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[3, 5, 10], help="numbers of seeds (default 3 5 10)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
     options = parser.parse_args()
-    names = [part.name for part in (*SETTINGS, *RACES, *NO_LAWS)]
+    names = [part.name for part in (*SETTINGS, *RACES, *NO_LAWS, *CHOICES)]
     sizes = options.experiments, options.with_laws
-    wanted = [(name, num_seeds, *sizes) for num_seeds in (3, 5, 10) for name in names]
-    tables = []
+    wanted = [(name, num_seeds, *sizes) for num_seeds in options.seeds for name in names]
+    tables = [pd.read_csv(options.output)] if options.output.exists() else []
     with ProcessPoolExecutor(options.jobs) as pool:
         for done in as_completed([pool.submit(run_setting, *each) for each in wanted]):
             tables.append(done.result())
             write(pd.concat(tables), options.output)
-            print(f"{len(tables)} of {len(wanted)} settings done", flush=True)
+            print(f"{tables[-1]['setting'].iloc[0]} with {tables[-1]['num_seeds'].iloc[0]} seeds done", flush=True)
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
-    """Write the table in an order that does not depend on which setting came first."""
+    """Write the table in an order that does not depend on which setting came first; later rows replace earlier ones."""
     order = ["quantity", "method", "setting", "num_seeds", "experiments", "coverage", "high_to_low", "open_ended"]
+    table = table.drop_duplicates(order[:4], keep="last")
     table[order].sort_values(order[:4], kind="stable").round(3).to_csv(path, index=False)
 
 
 def run_setting(name: str, num_seeds: int, experiments: int, with_laws: int) -> pd.DataFrame:
     """Draw the experiments of one setting and count; laws, which take most of the time, in the first of them alone."""
     sweeps, races, lawless = ({each.name: each for each in kind} for kind in (SETTINGS, RACES, NO_LAWS))
+    choices = {each.name: each for each in CHOICES}
     checks: list[Check] = []
     for seed in range(experiments):
         generator = np.random.default_rng(seed)
@@ -70,6 +77,8 @@ def run_setting(name: str, num_seeds: int, experiments: int, with_laws: int) -> 
             checks += sweep_checks(sweeps[name], num_seeds, generator, seed < with_laws)
         elif name in races:
             checks += race_checks(races[name], num_seeds, generator)
+        elif name in choices:
+            checks += choice_checks(choices[name], num_seeds, generator)
         else:
             checks += refusal_checks(lawless[name], num_seeds, generator)
     return summarise(checks).assign(setting=name, num_seeds=num_seeds)

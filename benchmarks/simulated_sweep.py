@@ -82,19 +82,26 @@ NO_LAWS = (
 
 
 def simulate_curves(
-    setting: Setting, num_seeds: int, factors: Sequence[float], generator: np.random.Generator
+    setting: Setting,
+    num_seeds: int,
+    factors: Sequence[float | Floats],
+    generator: np.random.Generator,
+    num_patients: int = NUM_PATIENTS,
 ) -> list[ErrorCurve]:
-    """Draw arms whose labels are worth ``factors`` times those of the law, paired by seed and patient."""
+    """Draw arms whose labels are worth ``factors`` times those of the law, paired by seed and patient.
+
+    A factor is one number, or one for each label count.
+    """
     counts = np.asarray(setting.label_counts, dtype=np.float64)
-    shape = (num_seeds, NUM_PATIENTS, len(counts))
+    shape = (num_seeds, num_patients, len(counts))
     draw = generator.normal if np.isinf(setting.tails) else lambda size: generator.standard_t(setting.tails, size)
     shared = setting.seed * generator.normal(size=(num_seeds, 1, 1))
     shared = shared + setting.subset * counts**-0.25 * draw(size=(num_seeds, 1, len(counts)))
-    hardness = setting.patient * generator.normal(size=(1, NUM_PATIENTS, 1))
+    hardness = setting.patient * generator.normal(size=(1, num_patients, 1))
     curves = []
     for factor in factors:
         logs = shared + hardness + TRAINING * generator.normal(size=(num_seeds, 1, len(counts)))
-        logs = logs + PATIENT_BY_ARM * generator.normal(size=(1, NUM_PATIENTS, 1)) + REST * generator.normal(size=shape)
+        logs = logs + PATIENT_BY_ARM * generator.normal(size=(1, num_patients, 1)) + REST * generator.normal(size=shape)
         level = (setting.patient**2 + PATIENT_BY_ARM**2 + REST**2) / 2  # patients average to 1
         errors = setting.errors(factor * counts) * np.exp(logs - level)
         absent = generator.random((num_seeds, 1, len(counts))) < setting.missing

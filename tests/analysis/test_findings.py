@@ -8,12 +8,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from analysis.best_change import BestChange
 from analysis.best_variant import best_variant
+from analysis.caveats import caveats
 from analysis.claims import CANNOT_TELL, NOT_SUPPORTED, SUPPORTED, check_claims
 from analysis.conclusions import conclude, gain_over_random
 from analysis.convergence import SpeedUp
 from analysis.distances import mean_distance
-from analysis.figures import distances_and_ejection, draw_all
+from analysis.error_curve import ErrorCurve
+from analysis.figures import DOWN, UP, distances_and_ejection, draw_all, speed_ups
 from analysis.findings import epoch_ladder, find
 from analysis.load import load_results
 from analysis.tables import all_tables
@@ -154,6 +157,68 @@ def test_an_arm_is_called_faster_or_slower_only_where_runs_that_never_reached_th
     (point,) = (each for each in conclude(findings).points if each.question == "Does fine-tuning converge faster?")
     assert short in point.short
     assert words in point.sentence
+
+
+def test_an_end_of_a_speed_up_that_censoring_hides_is_drawn_as_an_arrow(findings):
+    drawing = speed_ups(findings)
+    (panel,) = drawing.figure.axes
+    open_ends = dict.fromkeys((UP, DOWN), 0)
+    for line in panel.lines:
+        if line.get_marker() in open_ends:
+            open_ends[line.get_marker()] += len(line.get_xdata())
+    results = [
+        findings.convergence.speed_up(name, count)
+        for name in findings.headline[1:]
+        for count in findings.convergence.targets
+    ]
+    known = [result for result in results if result.ratio.is_known]
+    assert open_ends[DOWN] == sum(result.num_censored > 0 for result in known) > 0
+    assert open_ends[UP] == sum(result.num_reference_censored > 0 for result in known)
+    assert any("never reached" in text.get_text() for text in drawing.figure.legends[0].get_texts())
+
+
+@pytest.mark.parametrize(
+    ("num_patients", "num_seeds", "patient_spread", "words"),
+    [
+        (1, 3, 0.0, "do not cover other test patients"),
+        (
+            2,
+            5,
+            0.0,
+            "Only 2 test patients: intervals of errors span a factor of three or more in simulated sweeps, and",
+        ),
+        (4, 5, 0.0, "Only 4 test patients"),
+        (20, 5, 0.5, "The 20 test patients differ more than the seeds do"),
+        (20, 5, 0.01, ""),
+        (50, 3, 0.01, "With 50 test patients and 3 seeds, 95% intervals are somewhat too narrow"),
+        (50, 5, 0.01, ""),
+    ],
+)
+def test_what_the_number_of_test_patients_costs_is_said(findings, num_patients, num_seeds, patient_spread, words):
+    generator, counts = np.random.default_rng(0), len(findings.label_counts)
+    logs = 0.1 * generator.normal(size=(num_seeds, 1, 1)) + patient_spread * generator.normal(size=(1, num_patients, 1))
+    logs = logs + 0.01 * generator.normal(size=(num_seeds, num_patients, counts)) - 1
+    curves = {findings.reference: ErrorCurve(findings.label_counts, np.exp(logs))}
+    said = [
+        each
+        for each in caveats(replace(findings, curves=curves, headline=(), seeds=tuple(map(str, range(num_seeds)))))
+        if "test patients" in each
+    ]
+    assert (len(said), words in " ".join(said)) == (bool(words), True)
+
+
+def test_a_decided_change_of_the_best_arm_is_part_of_the_answer(findings):
+    question = "Does the best arm change with labels?"
+    changes = [
+        BestChange("random", "byol-natural", 40.0, 12.0, 90.0, True),
+        BestChange("a", "b", 9.0, 0.0, 20.0, False),
+    ]
+    (point,) = (p for p in conclude(replace(findings, best_changes=changes)).points if p.question == question)
+    assert point.sentence == (
+        "Below about 40 labelled slices (95% interval 12 to 90) random does best, above it byol-natural."
+    )
+    assert point.short == "from about 40 on byol-natural"
+    assert question not in [p.question for p in conclude(replace(findings, best_changes=changes[1:])).points]
 
 
 def test_few_seeds_are_said_to_cost_power(findings, many_seeds):

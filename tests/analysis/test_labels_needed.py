@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from analysis.error_curve import ErrorCurve, LogCurve
-from analysis.labels_needed import crossing, label_equivalence, labels_by_law, labels_for_error, labels_near_full
+from analysis.labels_needed import (
+    crossing,
+    crossings,
+    equivalence_curve,
+    label_equivalence,
+    labels_by_law,
+    labels_for_error,
+    labels_near_full,
+)
 from analysis.law_fit import fit_law
 
 COUNTS = np.array([4.0, 16.0, 64.0, 256.0])
@@ -121,3 +129,25 @@ def test_a_law_is_followed_beyond_the_measured_counts():
     fit = fit_law(ErrorCurve(COUNTS, errors).logs)
     assert labels_by_law(fit, 1000.0**-0.5, 0.95).labels == pytest.approx(1000.0, rel=1e-3)
     assert labels_by_law(fit, 10000.0**-0.5, 0.95).labels == np.inf  # more than ten times the most measured
+
+
+def test_an_equivalence_curve_holds_the_measured_counts_and_is_exact_on_a_power_law_between_them():
+    arm, reference = power(0.5, noise=0.05, seeds=5), power(noise=0.05, seeds=5)
+    curve = equivalence_curve(arm, reference, 0.95)
+    by_count = {item.label_count: item.worth for item in curve}
+    for item in label_equivalence(arm, reference, 0.95):
+        assert by_count[item.label_count] == item.worth
+    assert len(curve) == 4 + 3 * 7
+    assert [item.label_count for item in curve] == sorted(by_count)
+    for count, worth in by_count.items():
+        if count > 8:  # fewer are worth less than the fewest measured
+            assert worth.labels == pytest.approx(count / 2)
+    assert equivalence_curve(arm, LogCurve(COUNTS, np.full((5, 3, 4), np.nan)), 0.95) == []
+
+
+def test_every_crossing_is_found_and_the_last_one_is_the_crossing():
+    bumps = np.array([0.1, -0.1, 0.1, 0.1])
+    other = LogCurve(COUNTS, power().values + bumps)
+    found = crossings(power(), other, 0.95)
+    assert [item.labels for item in found] == pytest.approx([8.0, 32.0])  # half way in log labels
+    assert crossing(power(), other, 0.95) == found[-1]

@@ -52,6 +52,16 @@ def test_intervals_cover_the_true_curve_and_its_parameters_most_of_the_time():
     assert (np.mean(covered, axis=0) >= 0.85).all()
 
 
+def test_an_exponents_interval_does_not_reach_laws_that_rise():
+    fit = fit_family(FLOORED, noisy(3, noise=0.6))
+    assert isinstance(fit, LawFit)
+    place = FLOORED.parameters.index("exponent")
+    by_seed = (fit.law.parameters[place] + fit.pulls[:, :, place]).mean(axis=1)
+    low, high = stats.t.interval(0.95, 2, by_seed.mean(), stats.sem(by_seed))
+    assert low < 0  # what Student's interval alone would say
+    assert (fit.parameter("exponent", 0.95).low, fit.parameter("exponent", 0.95).high) == pytest.approx((1e-3, high))
+
+
 def test_noiseless_seeds_give_intervals_without_width():
     fit = fit_family(FLOORED, noisy(3, noise=0.0))
     assert isinstance(fit, LawFit)

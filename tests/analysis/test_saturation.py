@@ -23,33 +23,63 @@ def test_the_smallest_number_within_the_margin_is_found():
     assert [ratio.value for ratio in found.ratios] == pytest.approx([2.0, 1.025, 1.0])
 
 
-def test_the_test_is_scipys_one_sided_paired_t_test_against_the_margin():
-    values = np.exp(np.random.default_rng(0).normal(-1, 0.02, size=(6, 2)))
-    found = saturation([3, 12], logs(values), 0.05, 0.95)
+def test_each_p_value_is_scipys_largest_one_sided_paired_t_test_against_the_margin_adjusted_by_hand():
+    values = np.random.default_rng(0).normal(-1, 0.02, size=(6, 3))
+    found = saturation([0, 3, 12], values[:, None, :], 0.05, 0.95)
     assert found is not None
-    worse, best = (1, 0) if found.best_epochs == 3 else (0, 1)
-    gaps = np.log(values[:, worse]) - np.log(values[:, best])
-    expected = stats.ttest_1samp(gaps, np.log(1.05), alternative="less").pvalue
-    assert found.p_values[worse] == pytest.approx(expected)
+    raw = [
+        max(
+            stats.ttest_1samp(values[:, own] - values[:, other], np.log(1.05), alternative="less").pvalue
+            for other in range(3)
+            if other != own
+        )
+        for own in range(3)
+    ]
+    small, middle, large = sorted(raw)
+    expected = {small: 2 * small, middle: max(2 * small, 2 * middle), large: max(2 * middle, large)}
+    assert found.p_values == pytest.approx([expected[each] for each in raw])
 
 
-def test_no_significant_difference_is_not_taken_for_equivalence():
+def test_the_lowest_mean_is_not_enough_by_being_the_lowest():
+    """Three seeds that do not agree show of neither number that it is within 10% of the other."""
     values = np.array([[0.25, 0.20], [0.19, 0.20], [0.24, 0.20]])
-    assert stats.ttest_rel(values[:, 0], values[:, 1]).pvalue > 0.05
+    gaps = np.log(values[:, 1] / values[:, 0])
+    assert stats.ttest_1samp(gaps, np.log(1.1), alternative="less").pvalue > 0.05
     found = saturation([3, 12], logs(values), 0.10, 0.95)
     assert found is not None
-    assert found.verdicts[0] == "cannot tell"
-    assert found.sufficient_epochs == 12
+    assert found.best_epochs == 12
+    assert found.verdicts == ("cannot tell", "cannot tell")
+    assert found.sufficient_epochs is None
 
 
-def test_an_inferior_number_is_called_enough_in_at_most_one_of_twenty_sweeps():
-    generator = np.random.default_rng(2)
-    wrong = []
+@pytest.mark.parametrize("means", [(0.15, 0.0), (np.log(1.10), 0.0), (np.log(1.10), np.log(1.10), 0.0)])
+@pytest.mark.parametrize("spread", [0.05, 0.2])
+def test_a_number_that_is_worse_by_the_margin_or_more_is_called_enough_in_at_most_one_of_twenty_sweeps(means, spread):
+    generator, wrong = np.random.default_rng(2), []
+    epochs = [1, 3, 12][-len(means) :]
     for _ in range(400):
-        means = np.array([-1 + np.log(1.10), -1.0])  # 3 epochs are worse by exactly the margin
-        found = saturation([3, 12], generator.normal(means, 0.05, size=(5, 1, 2)), 0.10, 0.95)
-        wrong.append(found is not None and found.sufficient_epochs == 3)
+        found = saturation(epochs, generator.normal(means, spread, size=(3, 1, len(means))), 0.10, 0.95)
+        assert found is not None
+        wrong.append(found.sufficient_epochs is not None and found.sufficient_epochs < 12)
     assert np.mean(wrong) <= 0.075  # 5% and two standard errors
+
+
+def test_more_epochs_that_hurt_do_not_hide_that_fewer_are_enough():
+    found = saturation([0, 3, 12], logs(NOISE * np.array([[0.40, 0.20, 0.24]])), 0.10, 0.95)
+    assert found is not None
+    assert found.verdicts == ("not enough", "enough", "not enough")
+    assert found.sufficient_epochs == 3
+    assert found.rivals == (3, 12, 3)
+
+
+def test_a_gain_over_the_fewest_is_a_paired_t_test_adjusted_for_all_others():
+    values = np.random.default_rng(4).normal([-1.0, -1.1, -1.2], 0.05, size=(5, 3))
+    found = saturation([0, 3, 12], values[:, None, :], 0.10, 0.95)
+    assert found is not None
+    raw = [stats.ttest_rel(values[:, i], values[:, 0]).pvalue for i in (1, 2)]
+    small, large = 2 * min(raw), max(2 * min(raw), max(raw))  # Holm of two
+    assert found.gains[1:] == pytest.approx([small, large] if raw[0] < raw[1] else [large, small])
+    assert np.isnan(found.gains[0])
 
 
 def test_one_number_of_epochs_has_no_answer():
@@ -61,3 +91,5 @@ def test_one_seed_names_no_sufficient_number():
     found = saturation([3, 12], logs([[0.2, 0.1]]), 0.10, 0.95)
     assert found is not None
     assert found.sufficient_epochs is None
+    assert found.verdicts == ("cannot tell", "cannot tell")
+    assert np.isnan(found.p_values).all()

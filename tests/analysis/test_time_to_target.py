@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 
 from analysis.convergence import steps_to_target
+from analysis.convergence_tables import convergence, curve_stability, speed_up_by_unit
 from analysis.findings import find
 from analysis.load import load_results
 from analysis.options import ReportOptions
 from analysis.pretraining_cost import pretraining_cost
+from analysis.stability import stability
 from analysis.tables import all_tables
 from analysis.time_to_target import Run, study_convergence
 
@@ -86,6 +88,72 @@ def test_speed_ups_in_samples_and_seconds_are_those_in_steps_where_a_step_costs_
     )
     np.testing.assert_allclose(free["samples"], free["steps"])
     np.testing.assert_allclose(free["seconds"], free["steps"])
+
+
+def test_speed_ups_in_every_unit_bear_the_bounds_of_those_in_steps(tables):
+    columns = ["num_censored", "ratio_is", "uncut_low", "uncut_high", "low", "high", "num_pairs"]
+    steps = tables["convergence"].assign(label_count=tables["convergence"]["label_count"].astype(str))
+    steps = steps.set_index(["variant", "label_count"])
+    assert (tables["speed_up_by_unit"]["ratio_is"] != "exact").any()
+    for row in tables["speed_up_by_unit"].to_dict("records"):
+        same = steps.loc[(row["variant"], str(row["label_count"]))]
+        if row["unit"] == "steps":
+            assert [row[name] for name in columns] == pytest.approx([same[name] for name in columns], nan_ok=True)
+        assert (row["num_censored"], row["ratio_is"]) == (same["num_censored"], same["ratio_is"])
+        assert (row["uncut_low"] == 0) == (row["num_censored"] > 0)
+        assert np.isinf(row["uncut_high"]) == (row["num_reference_censored"] > 0)
+
+
+def test_pretraining_runs_of_one_seed_are_averaged_wherever_time_and_stability_are_told(findings):
+    """Each cell of one arm a second time, on another pretraining run whose curve rises half as fast."""
+    results, arm = findings.results, "byol-domain, 12 epochs"
+    own = results.cells[results.cells["variant"] == arm]
+    again = own.assign(cell_id=own["cell_id"] + "-again", pretraining_seed=1)
+    slow = results.curves[results.curves["cell_id"].isin(own["cell_id"])].copy()
+    slow["val_dice"] = slow.groupby("cell_id")["val_dice"].transform(
+        lambda scores: scores.to_numpy()[np.arange(len(scores)) // 2]
+    )
+    slow["cell_id"] += "-again"
+    cells = pd.concat([results.cells, again], ignore_index=True)
+    more = replace(
+        results, cells=cells, curves=pd.concat([results.curves, slow], ignore_index=True), cases=results.cases.iloc[:0]
+    )
+    found = find(more)
+    steps, units = convergence(found), speed_up_by_unit(found).query("unit == 'steps'")
+    one = steps[(steps["variant"] == arm) & (steps["label_count"] == "224")].iloc[0]
+    other = units[(units["variant"] == arm) & (units["label_count"] == 224)].iloc[0]
+    assert (one["speed_up"], one["low"], one["high"]) == pytest.approx((other["speed_up"], other["low"], other["high"]))
+    both = [
+        np.median([stability(run.steps, run.val_dice, np.inf).area for run in runs])
+        for runs in (
+            [run for run in found.runs if (run.variant, run.label_count) == (arm, 224)][start::2] for start in (0, 1)
+        )
+    ]
+    table = curve_stability(found).set_index(["variant", "label_count"]).loc[(arm, 224)]
+    assert table["num_seeds"] == own.query("label_count == 224")["seed"].nunique()
+    assert min(both) < table["normalised_area"] < max(both)
+
+
+@pytest.mark.parametrize(("steps", "horizon", "expected"), [((50.0, 1000.0), 100.0, 75.0), ((50.0, 70.0), 100.0, 60.0)])
+def test_runs_of_one_seed_are_cut_before_they_are_averaged(steps, horizon, expected):
+    """A run that reaches the target after the last step that all runs have is not seen to reach it."""
+    reached = all(each <= horizon for each in steps)
+    runs = [run_to(each, 1000 if each > horizon else int(horizon)) for each in steps]
+    study = study_convergence(
+        [*runs, run_to(50.0, int(horizon), variant="other")],
+        {8: 0.5},
+        "other",
+        ["0"],
+        ReportOptions(hold_evaluations=1),
+    )
+    (time,) = study.times["arm", 8]
+    assert (time.steps, time.is_reached) == (expected, reached)
+
+
+def run_to(reached, last, variant="arm"):
+    """A run whose curve jumps over the target at one step."""
+    steps = np.arange(0.0, last + 1, 10.0)
+    return Run(variant, 8, "0", steps, np.where(steps >= reached, 0.9, 0.1), steps, 4)
 
 
 def test_pretraining_that_counts_makes_an_arm_slower(small):

@@ -1,0 +1,137 @@
+"""Which arm is best at each label count, and at how many labels another one takes its place.
+
+In: ErrorCurves of paired arms, resamples of seeds and patients. Out: the best arm of each label count with the share of
+resamples in which it is, and the label counts at which the best arm changes, with intervals.
+Method: arms are ranked by their mean log error on the seeds that all of them have. That the best one is better than
+every other is an intersection-union test, its p-value the largest of the two-sided paired t tests: two-sided, since the
+arm was picked from the same data. P-values are Holm-adjusted over the label counts. Between neighbouring counts means
+are linear in log labels, and the arm with the lowest follows the lower envelope of lines. The interval of a change is
+that of the crossing of the two arms (``labels_needed``).
+Sources: Gutmann & Maymin (1987), is the selected population the best?; Berger (1982); ``bootstrap`` for the shares.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.bootstrap import TwoLevelDraws
+from analysis.comparison import holm, paired_difference
+from analysis.error_curve import ErrorCurve
+from analysis.falling_curve import FEWER_THAN_MEASURED, MORE_THAN_MEASURED
+from analysis.labels_needed import crossings
+from analysis.uncertainty import Floats
+
+
+@dataclass(frozen=True)
+class BestAt:
+    """The arm with the lowest mean log error at one label count.
+
+    Note: ``share`` is no probability of being the best, and of three seeds it knows ten distinct draws. Whether the arm
+    is told from all others ``p_value`` says.
+    """
+
+    label_count: float
+    arm: str
+    runner_up: str
+    share: float  # of resamples of seeds and patients in which the arm has the lowest mean
+    p_value: float  # of "some other arm is as good", Holm-adjusted over label counts; NaN with one seed
+
+
+@dataclass(frozen=True)
+class BestChange:
+    """The label count at which one arm takes another's place as the best, with the interval of the two arms' crossing.
+
+    ``is_decided`` where the first is told from all other arms at a smaller count and the second at a larger one.
+    Note: without that, the interval says where the two would cross, if they do.
+    """
+
+    before: str
+    after: str
+    labels: float
+    low: float
+    high: float
+    is_decided: bool
+
+
+def best_arms(curves: Mapping[str, ErrorCurve], draws: TwoLevelDraws) -> list[BestAt]:
+    """Return the best arm at each label count at which two arms or more have results."""
+    counts, found = next(iter(curves.values())).label_counts, []
+    for column, count in enumerate(counts):
+        errors = {name: curve.errors[:, :, column] for name, curve in curves.items()}
+        errors = {name: values for name, values in errors.items() if not np.isnan(values).all()}
+        if len(errors) < 2:
+            continue
+        shared = np.asarray(~np.isnan(np.stack([*errors.values()])).any(axis=(0, 2)))
+        if shared.any():
+            found.append(_best_at(float(count), {name: e[shared] for name, e in errors.items()}, shared, draws))
+    adjusted = holm([best.p_value for best in found])
+    return [replace(best, p_value=float(p_value)) for best, p_value in zip(found, adjusted, strict=True)]
+
+
+def best_changes(curves: Mapping[str, ErrorCurve], best: list[BestAt], confidence: float) -> list[BestChange]:
+    """Return where the best arm changes between neighbouring counts of ``best``, in rising order."""
+    found = []
+    for before, after, labels in _envelope(curves, [item.label_count for item in best]):
+        pair = crossings(curves[before].logs, curves[after].logs, confidence)
+        place = min(pair, key=lambda each: abs(np.log(each.labels / labels)), default=None)
+        ends = (place.low, place.high) if place else (FEWER_THAN_MEASURED, MORE_THAN_MEASURED)
+        told = [{item.arm for item in side if item.p_value < 1 - confidence} for side in _sides(best, labels)]
+        is_decided = before in told[0] and after in told[1]
+        found.append(BestChange(before, after, labels, min(ends[0], labels), max(ends[1], labels), is_decided))
+    return found
+
+
+def _best_at(count: float, errors: Mapping[str, Floats], seeds: np.ndarray, draws: TwoLevelDraws) -> BestAt:
+    """Rank arms on (seed, patient) errors without gaps."""
+    logs = {
+        name: ErrorCurve(np.array([count]), values[:, :, None]).logs.values[:, :, 0] for name, values in errors.items()
+    }
+    order = sorted(logs, key=lambda name: float(logs[name].mean()))
+    raw = [paired_difference(logs[order[0]], logs[name], 0.95).p_value for name in order[1:]]
+    names, patients = list(errors), draws.patients / draws.patients.sum(axis=1, keepdims=True)
+    means = np.log(np.einsum("rp,asp->ras", patients, np.stack([errors[name] for name in names])).clip(1e-12))
+    sums = np.einsum("rs,ras->ra", draws.seeds[:, seeds], means)
+    known = draws.seeds[:, seeds].any(axis=1)
+    share = float((sums[known].argmin(axis=1) == names.index(order[0])).mean())
+    return BestAt(count, order[0], order[1], share, float(np.max(raw)))
+
+
+def _sides(best: list[BestAt], labels: float) -> tuple[list[BestAt], list[BestAt]]:
+    return [item for item in best if item.label_count <= labels], [item for item in best if item.label_count >= labels]
+
+
+def _envelope(curves: Mapping[str, ErrorCurve], counts: list[float]) -> Iterator[tuple[str, str, float]]:
+    """Yield each change of the lowest line: the arm before it, the arm after it and the labels at which they meet."""
+    columns = [int(np.flatnonzero(next(iter(curves.values())).label_counts == count)[0]) for count in counts]
+    logs = {name: curve.logs.by_seed for name, curve in curves.items()}
+    for (low, first), (high, second) in itertools.pairwise(zip(counts, columns, strict=True)):
+        ends = {name: np.stack([values[:, first], values[:, second]]) for name, values in logs.items()}
+        ends = {name: values for name, values in ends.items() if not np.isnan(values).all(axis=1).any()}
+        if len(ends) < 2:
+            continue
+        shared = np.asarray(~np.isnan(np.stack([*ends.values()])).any(axis=0))  # (end, seed)
+        lines = {
+            name: [float(v[s].mean()) if s.any() else np.nan for v, s in zip(values, shared, strict=True)]
+            for name, values in ends.items()
+        }
+        for before, after, share in _meetings(lines):
+            yield before, after, float(np.exp((1 - share) * np.log(low) + share * np.log(high)))
+
+
+def _meetings(lines: Mapping[str, list[float]]) -> Iterator[tuple[str, str, float]]:
+    """Yield where the lowest of straight lines over 0 to 1 changes."""
+    own, share = min(lines, key=lambda name: lines[name][0]), 0.0
+    while True:
+        ahead = []
+        for name, (start, end) in lines.items():
+            fall = (lines[own][1] - lines[own][0]) - (end - start)  # how fast it gains on the lowest
+            meets = (start - lines[own][0]) / fall if fall > 0 else np.inf
+            if name != own and share <= meets < 1:
+                ahead.append((meets, end, name))
+        if not ahead:
+            return
+        share, _, name = min(ahead)
+        yield own, name, share
+        own = name
