@@ -56,6 +56,14 @@ def test_the_page_shows_every_figure_with_a_caption_and_a_text_alternative(page)
     assert page.count("<svg") == page.count("<figcaption") == page.count('role="img"') == 12
 
 
+def test_no_figure_is_blown_up_much_beyond_its_own_size(page: str) -> None:
+    figures = re.findall(r"<svg[^>]*--widest: ([\d.]+)rem[^>]*", page)
+    widths = re.findall(r'<svg[^>]*viewBox="0 0 ([\d.]+) ', page)
+    assert len(figures) == len(widths) == page.count("<svg")
+    for widest, points in zip(figures, widths, strict=True):
+        assert 16 * float(widest) / (float(points) * 96 / 72) < 1.1  # pixels of a browser to those of print
+
+
 def test_the_page_names_missing_and_failed_cells_and_escapes_their_text(page):
     assert "3 of 135 planned cells have no result" in page
     assert "OutOfMemoryError: simulated &lt;failure&gt;" in page
