@@ -28,7 +28,7 @@ class Improvement:
 def probability_of_improvement(errors: Floats, others: Floats) -> Improvement:
     """Return the mean over all pairs of runs, (x, y) of the two arms, of 1[x < y] + 0.5 * 1[x = y]; NaN is no run.
 
-    This is Mann and Whitney's U over the number of pairs. Note: it says nothing of how large a difference is, and has no
+    This is Mann and Whitney's U over the number of pairs. Note: it says nothing of how large a difference is and has no
     interval here: of three runs against three there are nine pairs, so 1 is seen in one of twenty comparisons of equal
     arms. Runs are not paired by seed: luck that both arms share moves it towards 0.5.
     """
