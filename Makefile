@@ -29,6 +29,10 @@ test-slow: $(READY)  ## the long tests: kills and restarts of whole sweeps
 test-gpu: $(READY)  ## the tests that need a GPU
 	CUDA_VISIBLE_DEVICES=$${CUDA_VISIBLE_DEVICES:-0} $(BIN)/python -m pytest -m gpu
 
+test-validation: $(READY)  ## the statistics against other packages as they are now, which it installs
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,validation]' --constraint constraints.txt
+	$(BIN)/python -m pytest tests/analysis/test_other_software_live.py tests/trainables/test_surface_distance.py
+
 check: $(READY)  ## format, lint, strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -43,5 +47,5 @@ lowest:          ## the tests on the lowest versions that pyproject.toml allows
 clean:           ## remove results and caches, keep the environment
 	rm -rf results .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test test-slow test-gpu check lowest clean
+.PHONY: help setup demo test test-slow test-gpu test-validation check lowest clean
 .DEFAULT_GOAL := help
