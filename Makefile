@@ -5,8 +5,13 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SPREAD := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+# As tests/analysis/browser.py looks for one.
+SAY_WITHOUT_BROWSER := for name in chromium chromium-browser google-chrome chrome; do \
+	command -v $$name > /dev/null && exit 0; done; \
+	echo "SKIPPED: the tests of the report in a browser, since there is no Chromium on the path (Debian: apt-get install chromium)"
+
 help:            ## this list
-	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version)'
@@ -21,9 +26,11 @@ demo: $(READY)   ## the main job on an embedded default: no download, no data, 2
 	$(BIN)/python -m analysis.report results/demo
 
 test: $(READY)   ## the tests that need no GPU, data or patience
+	@$(SAY_WITHOUT_BROWSER)
 	$(BIN)/python -m pytest -m "not slow and not gpu" $(SPREAD)
 
-test-slow: $(READY)  ## the long tests: kills and restarts of whole sweeps
+test-slow: $(READY)  ## the long tests: kills and restarts of whole sweeps, pictures of the report
+	@$(SAY_WITHOUT_BROWSER)
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
 test-gpu: $(READY)  ## the tests that need a GPU
