@@ -17,7 +17,7 @@ from tests.analysis.golden.headline import headline
 
 GOLDEN = Path(__file__).parent / "golden"
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
-KEYS = ("variant", "label_count", "class_name")
+KEYS = ("variant", "label_count", "class_name", "group")
 OWN_GOAL = "within 10% of its own error at most labels"
 
 
@@ -61,8 +61,8 @@ def test_the_table_holds_exactly_these_numbers(tables, name):
         assert both[column].tolist() == pytest.approx(both[f"{column}_expected"].tolist(), rel=1e-9), column
 
 
-def test_every_row_of_errors_differences_and_structures_is_expected(tables):
-    for name in ("errors", "differences", "dice_by_class"):
+def test_every_row_of_errors_differences_structures_and_groups_is_expected(tables):
+    for name in ("errors", "differences", "dice_by_class", "error_by_group"):
         assert len(tables[name]) == len(EXPECTED[name])
 
 

@@ -26,16 +26,18 @@ def headline(root: Path) -> dict[str, Any]:
     for cell_id, row in cells.items():
         runs.setdefault((variant(row), row["label_count"]), {})[row["subset_seed"]] = scores[cell_id]
     complete = sorted({name for name, _ in runs if all(len(runs[key]) == 3 for key in runs if key[0] == name)})
+    differences = [
+        difference_row(key, runs[key], runs[REFERENCE, key[1]]) for key in sorted(runs) if key[0] != REFERENCE
+    ]
     return {
         "counts": {"planned": len(list(rows(root, "planned"))), "finished": len(cells)},
         "errors": [error_row(key, runs[key]) for key in sorted(runs)],
-        "differences": [
-            difference_row(key, runs[key], runs[REFERENCE, key[1]]) for key in sorted(runs) if key[0] != REFERENCE
-        ],
+        "differences": with_holm(differences),
         "labels_needed": [labels_row(name, runs) for name in complete],
         "label_equivalence": [worth for name in complete for worth in worth_rows(name, runs)],
         "convergence": convergence_rows(root, cells),
         "dice_by_class": class_rows(root, cells),
+        "error_by_group": group_rows(root, cells, scores),
     }
 
 
@@ -105,6 +107,13 @@ def difference_row(key: Point, own: dict[int, Any], other: dict[int, Any]) -> di
     return head | {"low": float(low), "high": float(high), "p_value": p_value, "probability_better": better}
 
 
+def with_holm(differences: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add p-values adjusted for the whole table: the largest of those below, each times how many are not below it."""
+    p_values = sorted(row["p_value"] for row in differences)
+    steps = [min(1.0, (len(p_values) - rank) * p_value) for rank, p_value in enumerate(p_values)]
+    return [row | {"holm_p_value": max(steps[: p_values.index(row["p_value"]) + 1])} for row in differences]
+
+
 def log_means(name: str, runs: dict[Point, dict[int, Any]]) -> tuple[Any, Any]:
     """Return log label counts and the mean log errors of the runs there."""
     counts = sorted(count for other, count in runs if other == name)
@@ -158,8 +167,10 @@ def convergence_rows(root: Path, cells: dict[str, Any]) -> list[dict[str, Any]]:
         other = {seed: first_held(curve, target) for seed, curve in by_point[REFERENCE, count].items()}
         ratios = [other[seed][0] / own[seed][0] for seed in own if seed in other]
         row = {"variant": name, "label_count": str(count), "target_val_dice": target, "num_runs": len(own)}
-        censored = sum(not reached for _, reached in own.values())
-        found.append(row | {"num_censored": censored, "speed_up": float(stats.gmean(ratios))})
+        censored = sum(not reached for _, reached in own.values())  # all at the last step, which all runs have
+        restricted = float(np.mean([step for step, _ in own.values()]))
+        row |= {"num_censored": censored, "restricted_mean_steps": restricted}
+        found.append(row | {"speed_up": float(stats.gmean(ratios))})
     return found
 
 
@@ -188,3 +199,18 @@ def class_rows(root: Path, cells: dict[str, Any]) -> list[dict[str, Any]]:
 def over_runs(runs: dict[str, dict[str, list[float]]]) -> float:
     """Return the mean over runs of the mean over patients of the mean over phases."""
     return float(np.mean([np.mean([np.mean(dice) for dice in patients.values()]) for patients in runs.values()]))
+
+
+def group_rows(root: Path, cells: dict[str, Any], scores: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the mean error of each group of test patients: over patients, then over runs."""
+    groups = {row["patient"]: row["group"] for row in rows(root, "cases")}
+    patients = sorted(groups)  # the order of their errors
+    found: dict[tuple[str, int, str], list[float]] = {}
+    for cell_id, row in cells.items():
+        for group in sorted(set(groups.values())):
+            own = [error for patient, error in zip(patients, scores[cell_id], strict=True) if groups[patient] == group]
+            found.setdefault((variant(row), row["label_count"], group), []).append(float(np.mean(own)))
+    return [
+        {"variant": key[0], "label_count": key[1], "group": key[2], "error": float(np.mean(found[key]))}
+        for key in sorted(found)
+    ]
