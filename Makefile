@@ -5,8 +5,13 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 SPREAD := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+# As tests/analysis/browser.py looks for one.
+SAY_WITHOUT_BROWSER := for name in chromium chromium-browser google-chrome chrome; do \
+	command -v $$name > /dev/null && exit 0; done; \
+	echo "SKIPPED: the tests of the report in a browser, since there is no Chromium on the path (Debian: apt-get install chromium)"
+
 help:            ## this list
-	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version)'
@@ -21,13 +26,19 @@ demo: $(READY)   ## the main job on an embedded default: no download, no data, 2
 	$(BIN)/python -m analysis.report results/demo
 
 test: $(READY)   ## the tests that need no GPU, data or patience
+	@$(SAY_WITHOUT_BROWSER)
 	$(BIN)/python -m pytest -m "not slow and not gpu" $(SPREAD)
 
-test-slow: $(READY)  ## the long tests: kills and restarts of whole sweeps
+test-slow: $(READY)  ## the long tests: kills and restarts of whole sweeps, pictures of the report
+	@$(SAY_WITHOUT_BROWSER)
 	$(BIN)/python -m pytest -m "slow and not gpu"
 
 test-gpu: $(READY)  ## the tests that need a GPU
 	CUDA_VISIBLE_DEVICES=$${CUDA_VISIBLE_DEVICES:-0} $(BIN)/python -m pytest -m gpu
+
+test-validation: $(READY)  ## the statistics against other packages as they are now, which it installs
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,validation]' --constraint constraints.txt
+	$(BIN)/python -m pytest tests/analysis/test_other_software_live.py tests/trainables/test_surface_distance.py
 
 check: $(READY)  ## format, lint, strict types
 	$(BIN)/ruff format --check .
@@ -43,5 +54,5 @@ lowest:          ## the tests on the lowest versions that pyproject.toml allows
 clean:           ## remove results and caches, keep the environment
 	rm -rf results .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test test-slow test-gpu check lowest clean
+.PHONY: help setup demo test test-slow test-gpu test-validation check lowest clean
 .DEFAULT_GOAL := help

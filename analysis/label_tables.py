@@ -15,6 +15,7 @@ from analysis.labels_needed import LabelCount, LabelsNeeded, labels_by_law
 from analysis.law_choice import falls_with_labels
 from analysis.law_fit import LawFit
 from analysis.mean_error import mean_errors
+from analysis.robust_scores import interquartile_mean
 from analysis.uncertainty import Estimate
 
 LAW_PARAMETERS = ("floor", "scale", "exponent", "transition")
@@ -24,7 +25,7 @@ def errors(findings: Findings) -> pd.DataFrame:
     """Summarise test error per variant and label count: centre and median with intervals, quartiles over seeds.
 
     ``error`` is the geometric mean over seeds with its t interval over seeds and patients, ``median_error`` stands with
-    a two-level bootstrap interval, too narrow below five seeds.
+    a two-level bootstrap interval, too narrow below five seeds. ``interquartile_mean`` is blank below four runs.
     """
     cells, tested = findings.results.cells, findings.cell_errors
     cells = cells.assign(error=tested.means) if tested.left_out and tested.patients else cells
@@ -41,6 +42,8 @@ def errors(findings: Findings) -> pd.DataFrame:
     place = list(table.columns).index("median_test_dice")
     for shift, name in enumerate(("quartile_1", "quartile_3")):
         table.insert(place + shift, name, grouped["error"].quantile(0.25 + 0.5 * shift))
+    middle = grouped["error"].agg(lambda errors: interquartile_mean(errors.to_numpy(dtype=np.float64)))
+    table.insert(place + 2, "interquartile_mean", middle)
     return table.join(_error_intervals(findings)).reset_index()
 
 

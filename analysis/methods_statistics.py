@@ -17,6 +17,7 @@ CROSSED = (
     "Holm (1979) A simple sequentially rejective multiple test procedure. Scandinavian Journal of Statistics 6:65-70",
     "Fieller (1954) Some problems in interval estimation. Journal of the Royal Statistical Society B 16:175-185",
     "Owen (2007) The pigeonhole bootstrap. Annals of Applied Statistics 1:386-411",
+    "Agarwal et al. (2021) Deep reinforcement learning at the edge of the statistical precipice. arXiv:2108.13264",
 )
 LAWS = (
     "Hestness et al. (2017) Deep learning scaling is predictable, empirically. arXiv:1712.00409",
@@ -59,7 +60,8 @@ def _errors(findings: Findings) -> str:
         "Berbaum & Metz 1992; Hillis 2007), p-values adjusted by Holm's method (1979). Mean errors are geometric means "
         f"over seeds with t intervals of their logarithms. The labels needed to come within {margin} of the error at "
         "the most labels have intervals from the inverted test (Fieller 1954). Medians have percentile intervals of "
-        f"{options.bootstrap_resamples} resamples of seeds and of patients, each drawn independently (Owen 2007)."
+        f"{options.bootstrap_resamples} resamples of seeds and of patients, each drawn independently (Owen 2007). "
+        "How likely one run of an arm beats one of another is the share of all pairs of runs (Agarwal et al. 2021)."
     )
 
 

@@ -16,6 +16,7 @@ from analysis.design import encoders
 from analysis.findings import Findings
 from analysis.load import LOST
 from analysis.pretraining_cost import pretraining_cost
+from analysis.robust_scores import probability_of_improvement
 
 COLLAPSED_RANK = 2.0
 COLLAPSED_STD = 0.1
@@ -59,7 +60,10 @@ def all_tables(findings: Findings) -> dict[str, pd.DataFrame]:
 
 
 def differences(findings: Findings) -> pd.DataFrame:
-    """List paired differences of error against the reference; below 0 the variant is better."""
+    """List paired differences of error against the reference; below 0 the variant is better.
+
+    ``probability_better`` is that of one run against one of the reference; see ``robust_scores``.
+    """
     columns = [
         "variant",
         "label_count",
@@ -69,6 +73,7 @@ def differences(findings: Findings) -> pd.DataFrame:
         "num_pairs",
         "p_value",
         "holm_p_value",
+        "probability_better",
     ]
     rows = []
     for item in findings.differences:
@@ -85,9 +90,16 @@ def differences(findings: Findings) -> pd.DataFrame:
                 estimate.num_seeds,
                 item.difference.p_value,
                 item.adjusted_p_value,
+                _probability_better(findings, item.variant, findings.reference, item.label_count),
             )
         )
     return pd.DataFrame(rows, columns=columns)
+
+
+def _probability_better(findings: Findings, variant: str, other: str, label_count: int) -> float:
+    column = list(findings.label_counts).index(label_count)
+    runs = (findings.errors[name][:, column] for name in (variant, other))
+    return probability_of_improvement(*runs).probability
 
 
 def pairs(findings: Findings) -> pd.DataFrame:
@@ -106,10 +118,11 @@ def pairs(findings: Findings) -> pd.DataFrame:
     rows = []
     for (one, two, count, pair), adjusted in zip(found, holm([item[3].p_value for item in found]), strict=True):
         gap, tail = pair.estimate, (pair.estimate.num_seeds, pair.p_value, adjusted)
-        rows.append((one, two, count, gap.value, gap.low, gap.high, *tail))
-        rows.append((two, one, count, -gap.value, -gap.high, -gap.low, *tail))
+        better = _probability_better(findings, one, two, count)
+        rows.append((one, two, count, gap.value, gap.low, gap.high, *tail, better))
+        rows.append((two, one, count, -gap.value, -gap.high, -gap.low, *tail, 1 - better))
     columns = ["variant", "against", "label_count", "mean_difference", "low", "high", "num_pairs", "p_value"]
-    return pd.DataFrame(rows, columns=[*columns, "holm_p_value"])
+    return pd.DataFrame(rows, columns=[*columns, "holm_p_value", "probability_better"])
 
 
 def pretraining_epochs(findings: Findings) -> pd.DataFrame:

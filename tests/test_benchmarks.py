@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from scipy import stats
 
 from analysis.load import load_results
 from benchmarks.analysis import NUM_PATIENTS, NUM_POINTS, write_sweep
+from benchmarks.coverage_figure import fingerprint, rate_interval, shown_rates
 from benchmarks.data_memory import places_for_groups
 from benchmarks.networks import NETWORKS
 from trainables.results import SCHEMAS, read_table
@@ -89,3 +92,18 @@ def networks_named(tree: ast.AST) -> Iterator[str]:
 )
 def test_a_network_that_does_not_exist_is_found(code: str):
     assert list(networks_named(ast.parse(code))) == ["demo's model"]
+
+
+def test_the_figure_of_coverage_is_drawn_from_the_rates_that_stand_beside_it():
+    docs = Path(__file__).parents[1] / "docs"
+    with Image.open(docs / "coverage.png") as picture:
+        assert picture.text["Source"] == fingerprint(shown_rates(docs / "coverage.csv")), (
+            "python -m benchmarks.coverage_figure docs/coverage.csv docs/coverage.png"
+        )
+
+
+def test_a_rates_interval_holds_what_a_score_test_does_not_refuse():
+    low, high = rate_interval(0.93, 400)
+    for end in (low, high):
+        z = (0.93 - end) / (end * (1 - end) / 400) ** 0.5
+        assert 2 * stats.norm.sf(abs(z)) == pytest.approx(0.05)

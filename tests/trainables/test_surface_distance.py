@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import ndimage
 
 from trainables.surface_distance import Mask, surface, surface_distances
 
@@ -115,6 +116,24 @@ def test_distances_equal_monais(spacing: tuple[float, float, float], hd95: float
     assert found is not None
     assert found.hd95 == pytest.approx(hd95, rel=1e-6)
     assert found.assd == pytest.approx(assd, rel=1e-6)
+
+
+@pytest.mark.slow  # importing MONAI takes seconds
+@pytest.mark.filterwarnings("ignore")  # MONAI's own
+def test_distances_equal_those_of_the_monai_that_is_installed() -> None:
+    metrics = pytest.importorskip("monai.metrics", reason="not installed: pip install '.[validation]'")
+    torch = pytest.importorskip("torch")
+    generator = np.random.default_rng(20220901)
+    for _ in range(10):
+        spacing = tuple(map(float, generator.uniform(0.7, 10, 3)))
+        one, other = (ndimage.gaussian_filter(generator.random((6, 24, 26)), 2) > 0.5 for _ in range(2))
+        tensors = [torch.tensor(each)[None, None].float() for each in (one, other)]
+        hd95 = metrics.HausdorffDistanceMetric(include_background=True, percentile=95)(*tensors, spacing=spacing)
+        assd = metrics.SurfaceDistanceMetric(include_background=True, symmetric=True)(*tensors, spacing=spacing)
+        found = surface_distances(one, other, spacing)
+        assert found is not None
+        assert found.hd95 == pytest.approx(float(hd95), rel=1e-5)
+        assert found.assd == pytest.approx(float(assd), rel=1e-5)
 
 
 @pytest.mark.parametrize(
