@@ -85,11 +85,10 @@ def _pretraining(findings: Findings) -> str:
     stages = last.agg(objective=("objective", "last"), data=("data", "last"), epochs=("epoch", "max"))
     told = [_stage(str(name), row, _section(settings, str(name))) for name, row in stages.iterrows()]
     chains = "Arms named with a plus sign ran their stages one after another. " if _has_chains(findings) else ""
-    ladder = sorted(set(findings.variants["pretraining_epochs"]) - {0})
-    taken = f"Encoders were taken after {_listed([str(each) for each in ladder])} epochs of an arm's last stage. "
+    ladder = [str(each) for each in sorted(set(findings.variants["pretraining_epochs"]) - {0})]
+    taken = f"Encoders were taken after {_listed(ladder)} epochs of an arm's last stage. " if ladder else ""
     return (
-        f"Encoders were pretrained in stages: {'; '.join(told)}. {chains}{taken if ladder else ''}"
-        "Whole networks were then fine-tuned."
+        f"Encoders were pretrained in stages: {'; '.join(told)}. {chains}{taken}Whole networks were then fine-tuned."
     )
 
 

@@ -33,6 +33,12 @@ def test_every_work_that_is_named_with_a_year_is_among_the_references(findings):
         assert any(name in work and year in work for work in described.references), (name, year)
 
 
+def test_a_sweep_whose_arms_have_no_epochs_to_choose_has_its_paragraph(findings):
+    described = methods(replace(findings, variants=findings.variants.assign(pretraining_epochs=0)))
+    assert "Whole networks were then fine-tuned" in described.text
+    assert "Encoders were taken after" not in described.text
+
+
 def test_settings_of_a_stage_are_said_where_they_are_known(findings):
     stage = {"batch_size": 64, "optimizer": "lars", "learning_rate": 0.3}
     results = replace(findings.results, config=findings.results.config | {"stages": {"byol-domain": stage}})
