@@ -1,6 +1,6 @@
-"""Who can be killed: the processes below a driver, by what they do.
+"""Who can be killed: the processes below a driver or a cluster, by what they do.
 
-In: a driver's process id. Out: ids and kinds of its descendants, told by the titles that Ray gives them.
+In: a process id. Out: ids and kinds of its descendants, told by the titles that Ray gives them.
 """
 
 import contextlib
@@ -43,10 +43,10 @@ def descendants(pid: int) -> Iterator[int]:
             yield child
 
 
-def victims(driver: int) -> dict[str, list[int]]:
-    """A driver's workers by kind."""
+def victims(ancestor: int) -> dict[str, list[int]]:
+    """The workers below a process by kind."""
     found: dict[str, list[int]] = {}
-    for pid in descendants(driver):
+    for pid in descendants(ancestor):
         name = title(pid)
         kind = next((kind for part, kind in KINDS.items() if part in name), None)
         if kind:

@@ -4,6 +4,7 @@ In: a seed and a number of kills. Out: a Kill for each, and an AssertionError as
 without them: what a reader sees meanwhile (``witness``), the tables at the end, and what is left behind.
 """
 
+import os
 import random
 import subprocess
 import sys
@@ -12,32 +13,37 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.chaos.nodes import NUM_NODES, Nodes
 from tests.chaos.processes import descendants, is_alive, kill, title, victims
 from tests.chaos.small_sweep import NUM_CELLS, assert_same_numbers, command
 from tests.chaos.witness import Witness
 from trainables.results import check_results, read_table
 
-WEIGHTS = {
-    "driver": 1,
-    "compaction": 8,
-    "trial": 4,
-    "train worker": 4,
+WEIGHTS = {  # of the kinds that are there; a stage's worker is there least often
+    "driver": 3,
+    "compaction": 1,
+    "trial": 5,
+    "train worker": 12,
     "train controller": 1,
     "stage task": 1,
-    "idle worker": 1,
+    "idle worker": 0.5,
+    "node": 4,
 }
-ALONE = 0.1  # how often a driver is killed before it has started anybody, so that runs get beyond that
+BYSTANDERS = {"driver", "node", "idle worker"}  # who is there before anybody works
+ALONE = 0.1  # how often somebody is killed before anybody works, so that runs get beyond that
 SOME_FAILED = 3  # what a run returns whose stage was given up, such as after its controller died
 MAX_RUNS = 60  # of one round: it must come to its end
 COMPACT = "import sys, pathlib, trainables.results as r; print(flush=True); r.compact(pathlib.Path(sys.argv[1]))"
+GROWS = f"compute.slots={NUM_NODES}"  # a driver may start while nodes are missing
 COMPACT_SECONDS = 0.4  # within which a compaction is killed
-GONE_SECONDS = 120.0  # after which no process of a killed driver may live; most end after about a minute
+GONE_SECONDS = 120.0  # after which no process of an ended driver may live; most end after about a minute
 
 
 @dataclass
 class Kill:
     """One kill, and for a driver how long its processes outlived it."""
 
+    place: str
     round: int
     run: int
     seconds: float
@@ -48,7 +54,7 @@ class Kill:
 
 
 class Round:
-    """One results folder on its way to the end. ``say`` receives each kill."""
+    """One results folder on its way to the end, on a cluster of ``nodes`` if given. ``say`` receives each kill."""
 
     def __init__(
         self,
@@ -60,10 +66,11 @@ class Round:
         mean_seconds: float,
         until: float,  # on the monotonic clock: nobody is killed after it
         say: Callable[[Kill], None],
+        nodes: Nodes | None = None,
     ) -> None:
         self.results, self.cache, self.number = results, cache, number
         self.generator, self.kills_wanted, self.mean_seconds, self.say = generator, kills_wanted, mean_seconds, say
-        self.until = until
+        self.until, self.nodes = until, nodes
         self.kills: list[Kill] = []
         self.outlived: list[tuple[Kill, float, list[int]]] = []  # kill of a driver, when, its processes
         self.num_runs, self.started = 0, time.monotonic()
@@ -78,9 +85,10 @@ class Round:
     def _run_once(self) -> int:
         self.num_runs += 1
         log = self.results.with_suffix(f".run-{self.num_runs}.log")
+        joined = ["--address", self.nodes.address, GROWS] if self.nodes else []
         with log.open("w") as stderr:
             driver = subprocess.Popen(
-                command(self.results, self.cache), stderr=stderr, stdout=stderr, start_new_session=True
+                command(self.results, self.cache, *joined), stderr=stderr, stdout=stderr, start_new_session=True
             )
             try:
                 self._disturb(driver)
@@ -96,6 +104,8 @@ class Round:
         due = time.monotonic() + 1 + pause
         while driver.poll() is None:
             time.sleep(0.2)
+            if self.nodes:
+                self.nodes.replace_lost()
             self._look()
             now = time.monotonic()
             if now < due or now > self.until or len(self.kills) >= self.kills_wanted:
@@ -113,15 +123,14 @@ class Round:
 
     def _kill_one(self, driver: "subprocess.Popen[bytes]") -> None:
         """Kill a random victim of a random kind, of those that are there."""
-        found = {kind: sorted(pids) for kind, pids in victims(driver.pid).items()} | {"driver": [driver.pid]}
-        if self.witness and self.witness.finished:
-            found["compaction"] = []
-        if len(found) == 1 and self.generator.random() > ALONE:
+        found = self._found(driver.pid)
+        if set(found) <= BYSTANDERS and self.generator.random() > ALONE:
             return
         kinds = sorted(found)
         kind = self.generator.choices(kinds, [WEIGHTS[name] for name in kinds])[0]
         pid = self._started_compaction() if kind == "compaction" else self.generator.choice(found[kind])
         record = Kill(
+            "cluster" if self.nodes else "machine",
             self.number,
             self.num_runs,
             round(time.monotonic() - self.started, 1),
@@ -129,14 +138,37 @@ class Round:
             title(pid)[:60],
             len(self.witness.finished) if self.witness else 0,
         )
-        below = list(descendants(pid)) if kind == "driver" else []
-        if not is_alive(pid) or not kill(pid):
+        below = self._below(pid) if kind == "driver" else []
+        if not is_alive(pid) or not self._is_killed(kind, pid):
             return
         if kind == "driver":
             driver.wait()
             self.outlived.append((record, time.monotonic(), below))
         self.kills.append(record)
         self.say(record)
+
+    def _found(self, driver: int) -> dict[str, list[int]]:
+        """Who can be killed, by kind; not what a driver left that was killed before."""
+        left = {pid for _, _, pids in self.outlived for pid in pids}
+        workers = victims(os.getpid() if self.nodes else driver)
+        found = {kind: sorted(set(pids) - left) for kind, pids in workers.items() if set(pids) - left}
+        found["driver"] = [driver]
+        if self.nodes and self.nodes.raylets():
+            found["node"] = self.nodes.raylets()
+        if self.witness and self.witness.finished:
+            found["compaction"] = []
+        return found
+
+    def _below(self, driver: int) -> list[int]:
+        """The processes that are to end with a driver; those that a cluster has idle stay for the next."""
+        if not self.nodes:
+            return list(descendants(driver))
+        return [pid for kind, pids in victims(os.getpid()).items() if kind != "idle worker" for pid in pids]
+
+    def _is_killed(self, kind: str, pid: int) -> bool:
+        if kind == "node" and self.nodes:
+            return self.nodes.lose(pid) > 0
+        return kill(pid)
 
     def _started_compaction(self) -> int:
         """Start a compaction beside the sweep, and return at a random moment of its work."""
@@ -146,13 +178,21 @@ class Round:
         time.sleep(self.generator.uniform(0, COMPACT_SECONDS))
         return process.pid
 
+    def _wait_for_the_dead(self) -> None:
+        """Wait until drivers are survived by none of their processes."""
+        deadline = time.monotonic() + GONE_SECONDS
+        while any(record.seconds_until_gone is None for record, _, _ in self.outlived) or self._cluster_works():
+            self._look()
+            assert time.monotonic() < deadline, f"processes outlive their driver: {victims(os.getpid())}"
+            time.sleep(0.1)
+
+    def _cluster_works(self) -> bool:
+        """Whether somebody still works on the cluster."""
+        return self.nodes is not None and bool(set(victims(os.getpid())) - BYSTANDERS)
+
     def _check_end(self, reference: Path) -> int:
         """Compare with an undisturbed run, and look for what was left behind."""
-        deadline = time.monotonic() + GONE_SECONDS
-        while any(record.seconds_until_gone is None for record, _, _ in self.outlived):
-            self._look()
-            assert time.monotonic() < deadline, "processes of a killed driver are still alive"
-            time.sleep(0.1)
+        self._wait_for_the_dead()
         failures = read_table(self.results, "failures")[0].to_pylist()
         assert not failures, failures
         rows = assert_same_numbers(reference, self.results)

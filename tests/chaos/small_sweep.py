@@ -23,11 +23,11 @@ SETTINGS = [
     "grid.arms=[random,byol-domain,supervised-natural+byol-domain]",
     "grid.subset_seeds=[0,1]",
     "report.reference_arm=random",
-    "stages.supervised-natural.epochs=4",
-    "stages.byol-domain.epochs=8",
-    "stages.byol-domain.milestones=[4,8]",
-    "finetune.steps=24",
-    "finetune.evaluate_every=12",
+    "stages.supervised-natural.epochs=20",
+    "stages.byol-domain.epochs=40",
+    "stages.byol-domain.milestones=[20,40]",
+    "finetune.steps=48",
+    "finetune.evaluate_every=24",
 ]
 
 

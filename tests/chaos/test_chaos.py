@@ -21,10 +21,14 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_sweep_under_kills_of_everybody_ends_with_the_tables_of_an_undisturbed_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["machine", "cluster"])
+def test_a_sweep_under_kills_of_everybody_ends_with_the_tables_of_an_undisturbed_one(
+    tmp_path: Path, place: str
+) -> None:
     table = tmp_path / "kills.csv"
-    command = [sys.executable, "-m", "tests.chaos", "--kills", "8", "--seed", "1", "--output", str(table)]
-    done = subprocess.run([*command, "--folder", str(tmp_path / "chaos")], capture_output=True, text=True, cwd=ROOT)
+    command = [sys.executable, "-m", "tests.chaos", "--kills", "8", "--seed", "1", "--places", place]
+    command += ["--output", str(table), "--folder", str(tmp_path / "chaos")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     with table.open() as file:
         assert len(list(csv.DictReader(file))) == 8
