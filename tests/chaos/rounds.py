@@ -135,7 +135,7 @@ class Round:
             self.num_runs,
             round(time.monotonic() - self.started, 1),
             kind,
-            title(pid)[:60],
+            "raylet" if kind == "node" else title(pid)[:60],
             len(self.witness.finished) if self.witness else 0,
         )
         below = self._below(pid) if kind == "driver" else []
