@@ -87,9 +87,7 @@ def _pretraining(findings: Findings) -> str:
     chains = "Arms named with a plus sign ran their stages one after another. " if _has_chains(findings) else ""
     ladder = [str(each) for each in sorted(set(findings.variants["pretraining_epochs"]) - {0})]
     taken = f"Encoders were taken after {_listed(ladder)} epochs of an arm's last stage. " if ladder else ""
-    return (
-        f"Encoders were pretrained in stages: {'; '.join(told)}. {chains}{taken}Whole networks were then fine-tuned."
-    )
+    return f"Encoders were pretrained in stages: {'; '.join(told)}. {chains}{taken}Whole networks were then fine-tuned."
 
 
 def _stage(name: str, row: "pd.Series[Any]", settings: dict[str, Any]) -> str:

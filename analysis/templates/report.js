@@ -1,7 +1,8 @@
 "use strict";
 // Adds choices to a page that is complete without them: rows of a table by variant, labels or class; one arm in all figures.
 (() => {
-  const CHOICES = new Set(["variant", "against", "arm", "label count", "class name", "group", "goal", "measure", "unit"]);
+  const CHOICES = new Set(["variant", "against", "arm", "label count", "class name", "group", "goal", "measure", "unit",
+    "share of reference", "pretraining counts"]);
 
   const menu = (name, values, onChoice) => {
     const label = document.createElement("label"), select = document.createElement("select");

@@ -77,6 +77,20 @@ def test_a_choice_shows_the_rows_that_have_it_and_all_brings_them_back(page, bro
     assert browser.evaluate(shown) == len(table)
 
 
+def test_a_target_of_convergence_can_be_chosen(page, browser):
+    browser.open(page, 1400)
+    table = pd.read_csv(page.parent / "tables" / "time_against_target.csv")
+    browser.evaluate("""(() => {
+        const controls = document.querySelector('#table-time_against_target').parentElement.previousElementSibling
+        const labels = [...controls.querySelectorAll('label')]
+        const select = labels.find(each => each.firstChild.textContent === 'share of reference').querySelector('select')
+        select.selectedIndex = 1
+        select.dispatchEvent(new Event('change'))
+    })()""")
+    shown = browser.evaluate(ROWS.format(table="#table-time_against_target") + ".filter(row => !row.hidden).length")
+    assert shown == (table["share_of_reference"] == table["share_of_reference"].iloc[0]).sum() < len(table)
+
+
 def test_one_arm_can_be_shown_in_every_figure_and_its_points_say_their_numbers(page, browser):
     browser.open(page, 1400)
     browser.evaluate("""(() => {
