@@ -1,7 +1,6 @@
 """Put the findings into a few sentences that say no more than the intervals allow.
 
-In: Findings. Out: the answer, point by point, and its caveats. An interval that includes "no difference" is worded as
-"cannot tell".
+In: Findings. Out: the answer, point by point, and its caveats. What the data leave open is worded as "cannot tell".
 """
 
 import math
@@ -225,7 +224,7 @@ def _labels(findings: Findings, variant: str) -> Point:
     count, low = describe_labels(needed.count.labels, counts), needed.count.low
     interval = describe_labels_interval(low, needed.count.high, counts)
     known = "no interval" if math.isnan(low) else f"{level} interval {interval}"
-    short = count if interval in (count, "unknown") else f"{count} ({interval})"
+    short = f"{count} ({variant})" if interval in (count, "unknown") else f"{count} ({interval}; {variant})"
     if needed.count.labels == MORE_THAN_MEASURED:
         sentence = f"To come {goal}, {variant} needs more labels than were measured ({known})."
     elif not math.isnan(low) and low <= counts[0] and needed.count.verdict == "cannot tell":

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -219,6 +220,12 @@ def test_a_decided_change_of_the_best_arm_is_part_of_the_answer(findings):
     )
     assert point.short == "from about 40 on byol-natural"
     assert question not in [p.question for p in conclude(replace(findings, best_changes=changes[1:])).points]
+
+
+def test_an_answer_in_few_words_names_the_arm_that_it_is_about(many_seeds):
+    (point,) = (each for each in conclude(many_seeds).points if each.question == "How many labelled slices?")
+    assert re.fullmatch(r"\d+ \(\d+ to \d+; supervised-natural\)", point.short)  # the true best arm
+    assert "supervised-natural needs" in point.sentence
 
 
 def test_few_seeds_are_said_to_cost_power(findings, many_seeds):
