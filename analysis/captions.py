@@ -58,8 +58,8 @@ CAPTIONS = {
     ),
     "time_to_target": (
         "Share of runs that have reached the common target and hold it, against steps (Kaplan-Meier; a run is a seed). "
-        "Ticks: runs that ended before they reached it. An arm that has no line at the top was cut off, not shown to "
-        "fail. Lines of arms are lifted slightly apart.",
+        "Ticks: runs that ended before they reached it. A line that ends below 1: training ended before those runs "
+        "got there. Lines of arms are lifted slightly apart.",
         "Share of runs at the target against optimiser steps, for every arm at up to three label counts.",
     ),
     "pretraining_epochs": (
@@ -72,7 +72,8 @@ CAPTIONS = {
     "enough_epochs": (
         "Error at each number of pretraining epochs over that at the number with the lowest mean, a geometric mean "
         "over label counts, with its paired {level} interval, cut where it is far wider than the margin. Grey: "
-        "within the margin of {margin}, which counts as enough where the test says so; the verdict stands above.",
+        "within the margin of {margin}, which counts as enough where the test says so; the verdict stands above. A bar "
+        "inside the grey can still be open, as the verdict is adjusted for all numbers and against every other one.",
         "Ratio of error to the lowest mean error by pretraining epochs, with the margin of {margin}.",
     ),
     "distances_and_ejection": (

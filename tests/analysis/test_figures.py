@@ -44,11 +44,13 @@ def test_errors_against_pretraining_epochs_have_intervals_too(findings, tables):
 
 def test_ratios_to_the_lowest_mean_stand_with_their_intervals_against_the_margin(findings, tables):
     table = tables["pretraining_epochs"].query("arm == 'byol-domain' and measure == 'error' and label_count == 'all'")
-    panel = enough_epochs(findings).figure.axes[0]
+    drawing = enough_epochs(findings)
+    panel = drawing.figure.axes[0]
     assert bars(panel) == pytest.approx(expected(table, "low", "high"))
     (margin,) = (line for line in panel.get_lines() if line.get_label() == "margin")
     assert set(margin.get_ydata()) == {1 + findings.results.options.near_minimum}
     assert [text.get_text() for text in panel.texts] == table["verdict"].tolist()
+    assert "A bar inside the grey can still be open" in drawing.caption  # verdicts are adjusted, bars are not
 
 
 def test_a_law_goes_on_to_ten_times_the_most_labels_on_ground_that_says_extrapolated(findings):
@@ -82,3 +84,4 @@ def test_every_run_that_never_reached_the_target_is_a_tick_where_it_ended(findin
         ticks = np.concatenate([line.get_xdata() for line in panel.get_lines() if line.get_marker() == "|"])
         assert len(ticks) == sum(findings.convergence.num_censored(name, count)[0] for name in findings.headline)
         assert set(ticks) <= {400.0}  # the last step of the simulated runs
+    assert "A line that ends below 1: training ended before those runs got there." in drawing.caption
