@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.arm_cost import arm_costs, cost_words, device_time
+from analysis.arm_cost import arm_costs, cost_words, short_cost
 from analysis.best_variant import BestVariant, best_variant
 from analysis.caveats import caveats
 from analysis.comparison import holm, paired_difference
@@ -151,10 +151,9 @@ def _best_sentence(findings: Findings, best: BestVariant) -> str:
 
 
 def _cost(findings: Findings, variant: str) -> Point:
-    """Say what the arm with the lowest mean error has cost in all."""
+    """Say what one run of the arm with the lowest mean error has cost, and all of it."""
     cost = arm_costs(findings.results)[variant]
-    short = "not known" if math.isnan(cost.seconds) else device_time(cost.seconds)
-    return Point(f"What did {variant} cost?", short, cost_words(variant, cost))
+    return Point(f"What did {variant} cost?", short_cost(cost), cost_words(variant, cost))
 
 
 def _fastest(findings: Findings) -> str:
