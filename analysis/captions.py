@@ -41,7 +41,8 @@ CAPTIONS = {
         "How many labels of {reference} reach the error that another arm has with the labels on the axis "
         "below. Above the dashed line the arm saves labels. Marks stand at measured label counts, lines between them "
         "interpolate both arms; bands are pointwise {level} intervals over seeds and patients, somewhat too narrow "
-        "between the marks where errors bend; nothing beyond the measured range is extrapolated.",
+        "between the marks where errors bend. Nothing beyond the measured range is extrapolated: marks there lie at "
+        "the edge, where arms may hide one another, and no line leads to them.",
         "Label equivalence of every arm against the reference.",
     ),
     "convergence": (

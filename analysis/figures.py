@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator
 from numpy.typing import NDArray
 
 from analysis.axes import (
@@ -26,10 +26,9 @@ from analysis.axes import (
 from analysis.convergence import SpeedUp
 from analysis.distances import mean_distance
 from analysis.drawing import Drawing, arm_id, tip
+from analysis.equivalence_figure import label_equivalence
 from analysis.example_figure import draw_examples
-from analysis.falling_curve import describe_labels, describe_labels_interval
 from analysis.findings import Findings, epoch_ladder
-from analysis.labels_needed import LabelEquivalence
 from analysis.law_figure import fitted_laws
 from analysis.mean_error import mean_errors
 from analysis.panels import FIGURE_STYLE, drawn, legend, look, panels, shades, whiskers, wrap
@@ -130,51 +129,6 @@ def paired_differences(findings: Findings) -> Drawing | None:
         panel.tick_params(labelsize=8)
     figure.supxlabel(f"error - error of {findings.reference}   (left of 0: better)", fontsize=9)
     return drawn("paired_differences", findings, figure)
-
-
-def label_equivalence(findings: Findings) -> Drawing | None:
-    """Draw how many labels of the reference an arm's labels are worth, with open arrows at the edges."""
-    figure, axes = panels(1, 1, 8.2, 4.6)
-    panel, counts = axes[0], findings.label_counts
-    edge_low, edge_high = counts[0] / 1.35, counts[-1] * 1.35
-    panel.plot(counts, counts, color="0.3", lw=1, ls="--", label=f"{findings.reference} (equal worth)")
-    others = [name for name in findings.headline if name != findings.reference]
-    shifts = np.geomspace(0.92, 1.08, len(others)) if others else np.ones(0)
-    for variant, shift in zip(others, shifts, strict=True):
-        colour, marker = look(findings, variant)
-        items, curve = findings.equivalences[variant], findings.equivalence_curves[variant]
-        x, line = (np.array([item.label_count for item in each]) * shift for each in (items, curve))
-        worth, *_ = _worths(items, edge_low, edge_high)
-        middle, low, high = _worths(curve, edge_low, edge_high)
-        panel.plot(x, worth, marker=marker, color=colour, ms=5.5, ls="none", gid=arm_id(variant))
-        panel.plot(line, middle, color=colour, lw=1.2, gid=arm_id(variant))
-        panel.plot([], [], marker=marker, color=colour, ms=5.5, lw=1.2, label=variant)
-        panel.fill_between(line, low, high, color=colour, alpha=0.15, lw=0, gid=arm_id(variant))
-        for item, place, height in zip(items, x, worth, strict=True):
-            words = f"{item.label_count:.0f} are worth {describe_labels(item.worth.labels, counts, 'fewer than')}"
-            interval = describe_labels_interval(item.worth.low, item.worth.high, counts, "fewer than")
-            tip(panel, place, height, variant, f"{words} of {findings.reference} ({interval})")
-    for edge, words, align in (
-        (edge_low, "fewer than measured", "top"),
-        (edge_high, "more than measured", "bottom"),
-    ):
-        panel.axhline(edge, color="0.75", lw=0.8)
-        panel.text(counts[-1] * 1.2, edge, words, fontsize=8, color="0.35", va=align, ha="right")
-    label_axis(panel, findings)
-    panel.set_yscale("log")
-    panel.yaxis.set_major_locator(FixedLocator(counts.tolist()))
-    panel.yaxis.set_major_formatter(FixedFormatter([f"{count:.0f}" for count in counts]))
-    panel.yaxis.set_minor_locator(NullLocator())
-    panel.set_ylim(edge_low / 1.3, edge_high * 1.3)
-    panel.set_ylabel(f"worth this many {findings.results.label_unit}\nof {findings.reference}")
-    legend(figure, panel, 2)
-    return drawn("label_equivalence", findings, figure)
-
-
-def _worths(items: list[LabelEquivalence], lowest: float, highest: float) -> list[Floats]:
-    """Return label equivalences with both ends, cut where the panel ends."""
-    values = ([getattr(item.worth, name) for item in items] for name in ("labels", "low", "high"))
-    return [np.clip(np.array(each, dtype=np.float64), lowest, highest) for each in values]
 
 
 def convergence_curves(findings: Findings) -> Drawing | None:

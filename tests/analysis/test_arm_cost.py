@@ -53,8 +53,8 @@ def test_device_hours_and_price_are_said_beside_the_answer(priced):
     assert cost.price == pytest.approx(2.5 * 70 / 3600)
     assert cost_words("byol-domain, 12 epochs", cost) == (
         "One run of byol-domain, 12 epochs took 35.5 device-seconds: 24 device-seconds of pretraining and "
-        "11.5 device-seconds of fine-tuning. All its runs in this sweep took 1.17 device-minutes, which cost 0.0486 at 2.5 a "
-        "device-hour: 24 device-seconds for 1 pretraining run and 4 fine-tunings of 11.5 device-seconds."
+        "11.5 device-seconds of fine-tuning. All its runs in this sweep took 1.17 device-minutes, which cost 0.0486 at "
+        "2.5 a device-hour: 24 device-seconds for 1 pretraining run and 4 fine-tunings of 11.5 device-seconds."
     )
     assert short_cost(cost) == "35.5 device-seconds a run, 1.17 device-minutes in all"
     best, said = conclude(found).points[:2]
