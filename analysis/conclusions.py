@@ -127,7 +127,7 @@ def _best(findings: Findings, best: BestVariant) -> Point:
 def _best_sentence(findings: Findings, best: BestVariant) -> str:
     unit, level = findings.results.label_unit, percent(findings.results.options.confidence)
     head = f"With {best.label_count} labelled {unit}"
-    scores = f"median {best.median_error:.3f}"
+    scores = _scores(best, level)
     if not best.difference.is_known:
         return (
             f"{head} the data cannot tell which pretraining is best: {best.variant} has the lowest mean error "
@@ -148,6 +148,14 @@ def _best_sentence(findings: Findings, best: BestVariant) -> str:
         tie = " or ".join(best.ties)
         return f"{head} {best.variant} beats {best.rival} {evidence}, but cannot be told from {tie}."
     return f"{head} {best.variant} does best {evidence}."
+
+
+def _scores(best: BestVariant, level: str) -> str:
+    """Say the mean that the figure of errors shows, and whose is the lowest where it is another arm's."""
+    mean, other = best.mean_error, best.lowest_geometric
+    interval = f", {level} interval {mean.low:.3f} to {mean.high:.3f}" if mean.is_known else ""
+    lowest = f", the lowest geometric mean is that of {other}" if other != best.variant else ""
+    return f"geometric mean {mean.value:.3f}{interval}{lowest}"
 
 
 def _cost(findings: Findings, variant: str) -> Point:
