@@ -28,8 +28,9 @@ CAPTIONS = {
         "The law that predicts held-out larger label counts best, fitted to every seed's points, with the {level} "
         "interval of the curve over seeds and test patients, which spans the families that predict about as well. On "
         "grey ground, dashed and paler, the law is extrapolated beyond the most labels measured, to ten times as many: "
-        "no interval there knows of a law that is not among the five. The dotted grey line is the reference arm's "
-        "median.",
+        "no interval there knows of a law that is not among the five: power laws with and without a floor are "
+        "written out, M4 is a bent and MMF an S-shaped power law, and a floor is the error that more labels do not go "
+        "below. The dotted grey line joins the median errors of {reference} over seeds.",
         "Fitted laws of error and labels, one panel per arm, extrapolated to ten times the most labels.",
     ),
     "paired_differences": (
