@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from analysis.epochs_figures import enough_epochs, pretraining_epochs
 from analysis.equivalence_figure import label_equivalence
-from analysis.figures import enough_epochs, error_vs_labels, pretraining_epochs
+from analysis.figures import error_vs_labels
 from analysis.labels_needed import LabelCount, LabelEquivalence
 from analysis.law_figure import fitted_laws
 from analysis.tables import all_tables
@@ -51,7 +52,7 @@ def test_ratios_to_the_lowest_mean_stand_with_their_intervals_against_the_margin
     drawing = enough_epochs(findings)
     panel = drawing.figure.axes[0]
     assert bars(panel) == pytest.approx(expected(table, "low", "high"))
-    (margin,) = (line for line in panel.get_lines() if line.get_label() == "margin")
+    (margin,) = (line for line in panel.get_lines() if line.get_linestyle() == "--")
     assert set(margin.get_ydata()) == {1 + findings.results.options.near_minimum}
     assert [text.get_text() for text in panel.texts] == table["verdict"].tolist()
     assert "A bar inside the grey can still be open" in drawing.caption  # verdicts are adjusted, bars are not
@@ -87,6 +88,8 @@ def test_a_law_goes_on_to_ten_times_the_most_labels_on_ground_that_says_extrapol
     drawing = fitted_laws(findings)
     most = findings.label_counts[-1]
     assert "extrapolated beyond the most labels measured" in drawing.caption
+    assert "M4 is a bent and MMF an S-shaped power law" in drawing.caption  # of the names in the panels
+    assert "The dotted grey line joins the median errors of supervised-natural over seeds." in drawing.caption
     for panel, variant in zip(drawing.figure.axes, findings.headline, strict=True):
         assert panel.get_xlim()[1] == 10 * most
         assert "extrapolated" in [text.get_text() for text in panel.texts]
