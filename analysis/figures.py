@@ -187,8 +187,11 @@ def speed_ups(findings: Findings) -> Drawing | None:
             )
             tip(panel, place, ratio.value, variant, f"{words}, {result.bound}")
         panel.plot([], [], marker, color=colour, ms=6, label=variant)
-    if any(study.speed_up(name, count).bound != "exact" for name in variants for count in counts):
-        panel.plot([], [], marker=UP, color="0.4", ms=9, ls="none", label="open end: runs never reached the target")
+    drawn_arrows = {line.get_marker() for line in panel.lines if len(line.get_xdata())}
+    for arrow, whose in ((DOWN, "the arm"), (UP, "the reference")):
+        if arrow in drawn_arrows:
+            words = f"open end: runs of {whose} never reached the target"
+            panel.plot([], [], marker=arrow, color="0.4", ms=9, ls="none", label=words)
     label_axis(panel, findings)
     panel.set_yscale("log")
     plain_log(panel)

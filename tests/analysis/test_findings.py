@@ -175,7 +175,11 @@ def test_an_end_of_a_speed_up_that_censoring_hides_is_drawn_as_an_arrow(findings
     known = [result for result in results if result.ratio.is_known]
     assert open_ends[DOWN] == sum(result.num_censored > 0 for result in known) > 0
     assert open_ends[UP] == sum(result.num_reference_censored > 0 for result in known)
-    assert any("never reached" in text.get_text() for text in drawing.figure.legends[0].get_texts())
+    legend = " ".join(text.get_text() for text in drawing.figure.legends[0].get_texts())
+    assert "runs of the arm never reached the target" in legend  # the arrows that are drawn, and no other
+    assert ("runs of the reference never reached the target" in legend) == (open_ends[UP] > 0)
+    markers = [handle.get_marker() for handle in drawing.figure.legends[0].legend_handles]
+    assert (DOWN in markers, UP in markers) == (True, open_ends[UP] > 0)
 
 
 @pytest.mark.parametrize(
