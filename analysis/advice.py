@@ -77,7 +77,8 @@ def _narrow_enough(step: NextStep) -> str:
     if step.question.num_compared > 1:
         return "as narrow as asked; the difference is told alone, but not once adjusted for all that is compared."
     if step.question.is_small:
-        return "as narrow as asked; the difference is small."
+        most = _difference(step, step.question.size + step.half_width)
+        return f"as narrow as asked; the difference seen is small, and up to {most} is not ruled out."
     return "as narrow as asked; more seeds are not expected to say more."
 
 
@@ -91,9 +92,11 @@ def _beyond_seeds(step: NextStep) -> str:
 
 
 def _plus_minus(step: NextStep, half_width: float) -> str:
-    if step.question.unit == "error":
-        return f"±{half_width:.3f}"
-    return f"±{100 * math.expm1(half_width):.0f}% of the error"
+    return f"±{_difference(step, half_width)}"
+
+
+def _difference(step: NextStep, size: float) -> str:
+    return f"{size:.3f}" if step.question.unit == "error" else f"{100 * math.expm1(size):.0f}% of the error"
 
 
 def _number(count: int, what: str) -> str:

@@ -27,15 +27,22 @@ class ArmCost:
     """
 
     num_pretraining_runs: int  # distinct chains; 0 without stages
-    pretraining_seconds: float
+    pretraining_seconds: float  # of all chains, stages that they share counted once
+    run_pretraining_seconds: float  # of one chain, a mean
     num_cells: int
     finetuning_seconds: float
     price_per_device_hour: float | None
+    weights: str = "random"  # what the arm starts from, as the experiment names it
 
     @property
     def seconds(self) -> float:
         """Both kinds together."""
         return self.pretraining_seconds + self.finetuning_seconds
+
+    @property
+    def run_seconds(self) -> float:
+        """One run: the pretraining of one chain, and one fine-tuning."""
+        return self.run_pretraining_seconds + self.finetuning_seconds / self.num_cells
 
     @property
     def price(self) -> float:
@@ -52,9 +59,11 @@ def arm_costs(results: ExperimentResults) -> dict[str, ArmCost]:
     found = {}
     for variant, cells in results.cells.groupby("variant", sort=True):
         chains = {chain for chain in cells["pretraining_chain"] if chain}
-        pretraining = _stage_seconds(epochs, chains)
+        each = [_stage_seconds(epochs, {chain}) for chain in sorted(chains)]
+        one = sum(each) / len(each) if each else 0.0
         finetuning = float(seconds[cells.index].sum(skipna=False))
-        found[str(variant)] = ArmCost(len(chains), pretraining, len(cells), finetuning, price)
+        pretraining, weights = _stage_seconds(epochs, chains), _weights(results, str(cells["arm"].iloc[0]))
+        found[str(variant)] = ArmCost(len(chains), pretraining, one, len(cells), finetuning, price, weights)
     return found
 
 
@@ -81,13 +90,25 @@ def cost_words(variant: str, cost: ArmCost) -> str:
     """Say what a variant has cost in all, and of what that is made."""
     if math.isnan(cost.seconds):
         return f"What {variant} cost is not known: the results lack times of its stages or cells."
-    each = f"{cost.num_cells} fine-tuning{'s' * (cost.num_cells != 1)}"
-    each += f" of {device_time(cost.finetuning_seconds / cost.num_cells)}" if cost.num_cells > 1 else ""
-    whole = f"{variant} took {device_time(cost.seconds)} in all{_priced(cost)}"
+    one = device_time(cost.finetuning_seconds / cost.num_cells)
+    each = f"{cost.num_cells} fine-tuning{'s' * (cost.num_cells != 1)} of {one}"
+    whole = f"All its runs in this sweep took {device_time(cost.seconds)}{_priced(cost)}"
     if not cost.num_pretraining_runs:
-        return f"{whole}: {each}, and no pretraining in this sweep."
+        return f"One run of {variant} took {one} of fine-tuning; {_no_pretraining(cost)}. {whole}: {each}."
+    parts = f"{device_time(cost.run_pretraining_seconds)} of pretraining and {one} of fine-tuning"
     runs = f"{cost.num_pretraining_runs} pretraining run{'s' * (cost.num_pretraining_runs != 1)}"
-    return f"{whole}: {device_time(cost.pretraining_seconds)} for {runs} and {each}."
+    started = f"; {_origin(cost)}" if _origin(cost) else ""
+    return (
+        f"One run of {variant} took {device_time(cost.run_seconds)}: {parts}{started}. "
+        f"{whole}: {device_time(cost.pretraining_seconds)} for {runs} and {each}."
+    )
+
+
+def short_cost(cost: ArmCost) -> str:
+    """Say in a few words what one run of a variant and all of it have cost."""
+    if math.isnan(cost.seconds):
+        return "not known"
+    return f"{device_time(cost.run_seconds)} a run, {device_time(cost.seconds)} in all"
 
 
 def device_time(seconds: float) -> str:
@@ -98,10 +119,28 @@ def device_time(seconds: float) -> str:
     raise AssertionError
 
 
+def _no_pretraining(cost: ArmCost) -> str:
+    return _origin(cost) or "there was no pretraining in this sweep"
+
+
+def _origin(cost: ArmCost) -> str:
+    """Say where named weights came from, whose pretraining is not counted; nothing where the arm starts from none."""
+    if cost.weights == "random":
+        return ""
+    whence = "came from a file" if cost.weights.startswith("file:") else "were downloaded"
+    return f"its pretrained weights {whence}, and cost nothing here"
+
+
 def _priced(cost: ArmCost) -> str:
     if cost.price_per_device_hour is None:
         return ""
     return f", which cost {cost.price:.3g} at {cost.price_per_device_hour:g} a device-hour"
+
+
+def _weights(results: ExperimentResults, arm: str) -> str:
+    """Return the weights that an arm starts from; random where the experiment does not say."""
+    named = (results.config.get("arms") or {}).get(arm) or {}
+    return str(named.get("weights") or "random")
 
 
 def _cell_seconds(results: ExperimentResults, otherwise: float) -> pd.Series:

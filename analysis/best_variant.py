@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.comparison import holm, paired_difference
 from analysis.findings import Findings
+from analysis.mean_error import mean_errors
 from analysis.uncertainty import Estimate
 
 
@@ -16,14 +17,16 @@ from analysis.uncertainty import Estimate
 class BestVariant:
     """The headline variant with the lowest mean error at one label count, against its rival.
 
-    Arms are ranked on the seeds that all of them have. The rival is the reference, or the best of the others
-    where the reference itself is the best. ``p_value`` is Holm-adjusted over all comparisons with the best.
+    Arms are ranked by arithmetic means, whose differences are tested, on the seeds that all of them have. The rival is
+    the reference, or the best of the others where the reference itself is the best. ``p_value`` is Holm-adjusted over
+    all comparisons with the best.
     """
 
     variant: str
     rival: str
     label_count: int
-    median_error: float
+    mean_error: Estimate  # the geometric mean that figures and tables show
+    lowest_geometric: str  # the variant with the lowest of these, mostly the same
     difference: Estimate  # error of the best minus error of the rival
     p_value: float
     ties: tuple[str, ...]  # headline variants that cannot be told from the best
@@ -44,6 +47,7 @@ def best_variant(findings: Findings, label_count: int) -> BestVariant | None:
     best, others = order[0], order[1:]
     confidence = findings.results.options.confidence
     curves = findings.curves
+    means = {name: mean_errors(curves[name].logs, confidence)[column] for name in order}
     pairs = {
         name: paired_difference(curves[best].errors[:, :, column], curves[name].errors[:, :, column], confidence)
         for name in others
@@ -54,7 +58,8 @@ def best_variant(findings: Findings, label_count: int) -> BestVariant | None:
         best,
         rival,
         label_count,
-        float(np.nanmedian(errors[best])),
+        means[best],
+        min(means, key=lambda name: means[name].value),
         pairs[rival].estimate,
         float(adjusted[rival]),
         tuple(name for name in others if not adjusted[name] < 1 - confidence),

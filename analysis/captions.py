@@ -28,8 +28,9 @@ CAPTIONS = {
         "The law that predicts held-out larger label counts best, fitted to every seed's points, with the {level} "
         "interval of the curve over seeds and test patients, which spans the families that predict about as well. On "
         "grey ground, dashed and paler, the law is extrapolated beyond the most labels measured, to ten times as many: "
-        "no interval there knows of a law that is not among the five. The dotted grey line is the reference arm's "
-        "median.",
+        "no interval there knows of a law that is not among the five: power laws with and without a floor are "
+        "written out, M4 is a bent and MMF an S-shaped power law, and a floor is the error that more labels do not go "
+        "below. The dotted grey line joins the median errors of {reference} over seeds.",
         "Fitted laws of error and labels, one panel per arm, extrapolated to ten times the most labels.",
     ),
     "paired_differences": (
@@ -41,7 +42,8 @@ CAPTIONS = {
         "How many labels of {reference} reach the error that another arm has with the labels on the axis "
         "below. Above the dashed line the arm saves labels. Marks stand at measured label counts, lines between them "
         "interpolate both arms; bands are pointwise {level} intervals over seeds and patients, somewhat too narrow "
-        "between the marks where errors bend; nothing beyond the measured range is extrapolated.",
+        "between the marks where errors bend. Nothing beyond the measured range is extrapolated: marks there lie at "
+        "the edge, where arms may hide one another, and no line leads to them.",
         "Label equivalence of every arm against the reference.",
     ),
     "convergence": (
@@ -58,8 +60,8 @@ CAPTIONS = {
     ),
     "time_to_target": (
         "Share of runs that have reached the common target and hold it, against steps (Kaplan-Meier; a run is a seed). "
-        "Ticks: runs that ended before they reached it. An arm that has no line at the top was cut off, not shown to "
-        "fail. Lines of arms are lifted slightly apart.",
+        "Ticks: runs that ended before they reached it. A line that ends below 1: training ended before those runs "
+        "got there. Lines of arms are lifted slightly apart.",
         "Share of runs at the target against optimiser steps, for every arm at up to three label counts.",
     ),
     "pretraining_epochs": (
@@ -72,7 +74,8 @@ CAPTIONS = {
     "enough_epochs": (
         "Error at each number of pretraining epochs over that at the number with the lowest mean, a geometric mean "
         "over label counts, with its paired {level} interval, cut where it is far wider than the margin. Grey: "
-        "within the margin of {margin}, which counts as enough where the test says so; the verdict stands above.",
+        "within the margin of {margin}, which counts as enough where the test says so; the verdict stands above. A bar "
+        "inside the grey can still be open, as the verdict is adjusted for all numbers and against every other one.",
         "Ratio of error to the lowest mean error by pretraining epochs, with the margin of {margin}.",
     ),
     "distances_and_ejection": (

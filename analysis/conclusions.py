@@ -1,7 +1,6 @@
 """Put the findings into a few sentences that say no more than the intervals allow.
 
-In: Findings. Out: the answer, point by point, and its caveats. An interval that includes "no difference" is worded as
-"cannot tell".
+In: Findings. Out: the answer, point by point, and its caveats. What the data leave open is worded as "cannot tell".
 """
 
 import math
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.arm_cost import arm_costs, cost_words, device_time
+from analysis.arm_cost import arm_costs, cost_words, short_cost
 from analysis.best_variant import BestVariant, best_variant
 from analysis.caveats import caveats
 from analysis.comparison import holm, paired_difference
@@ -128,7 +127,7 @@ def _best(findings: Findings, best: BestVariant) -> Point:
 def _best_sentence(findings: Findings, best: BestVariant) -> str:
     unit, level = findings.results.label_unit, percent(findings.results.options.confidence)
     head = f"With {best.label_count} labelled {unit}"
-    scores = f"median {best.median_error:.3f}"
+    scores = _scores(best, level)
     if not best.difference.is_known:
         return (
             f"{head} the data cannot tell which pretraining is best: {best.variant} has the lowest mean error "
@@ -151,11 +150,18 @@ def _best_sentence(findings: Findings, best: BestVariant) -> str:
     return f"{head} {best.variant} does best {evidence}."
 
 
+def _scores(best: BestVariant, level: str) -> str:
+    """Say the mean that the figure of errors shows, and whose is the lowest where it is another arm's."""
+    mean, other = best.mean_error, best.lowest_geometric
+    interval = f", {level} interval {mean.low:.3f} to {mean.high:.3f}" if mean.is_known else ""
+    lowest = f", the lowest geometric mean is that of {other}" if other != best.variant else ""
+    return f"geometric mean {mean.value:.3f}{interval}{lowest}"
+
+
 def _cost(findings: Findings, variant: str) -> Point:
-    """Say what the arm with the lowest mean error has cost in all."""
+    """Say what one run of the arm with the lowest mean error has cost, and all of it."""
     cost = arm_costs(findings.results)[variant]
-    short = "not known" if math.isnan(cost.seconds) else device_time(cost.seconds)
-    return Point(f"What did {variant} cost?", short, cost_words(variant, cost))
+    return Point(f"What did {variant} cost?", short_cost(cost), cost_words(variant, cost))
 
 
 def _fastest(findings: Findings) -> str:
@@ -225,7 +231,7 @@ def _labels(findings: Findings, variant: str) -> Point:
     count, low = describe_labels(needed.count.labels, counts), needed.count.low
     interval = describe_labels_interval(low, needed.count.high, counts)
     known = "no interval" if math.isnan(low) else f"{level} interval {interval}"
-    short = count if interval in (count, "unknown") else f"{count} ({interval})"
+    short = f"{count} ({variant})" if interval in (count, "unknown") else f"{count} ({interval}; {variant})"
     if needed.count.labels == MORE_THAN_MEASURED:
         sentence = f"To come {goal}, {variant} needs more labels than were measured ({known})."
     elif not math.isnan(low) and low <= counts[0] and needed.count.verdict == "cannot tell":

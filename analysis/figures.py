@@ -10,29 +10,27 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator
 from numpy.typing import NDArray
 
 from analysis.axes import (
     error_axis,
     label_axis,
     limit_errors,
-    limit_margin,
     limit_mean,
     limit_ratio,
     plain_log,
-    share_limits,
 )
 from analysis.convergence import SpeedUp
 from analysis.distances import mean_distance
 from analysis.drawing import Drawing, arm_id, tip
+from analysis.epochs_figures import enough_epochs, pretraining_epochs
+from analysis.equivalence_figure import label_equivalence
 from analysis.example_figure import draw_examples
-from analysis.falling_curve import describe_labels, describe_labels_interval
-from analysis.findings import Findings, epoch_ladder
-from analysis.labels_needed import LabelEquivalence
+from analysis.findings import Findings
 from analysis.law_figure import fitted_laws
-from analysis.mean_error import mean_errors
-from analysis.panels import FIGURE_STYLE, drawn, legend, look, panels, shades, whiskers, wrap
+from analysis.mean_error import mean_error_ends
+from analysis.panels import FIGURE_STYLE, drawn, legend, look, panels, whiskers, wrap
 from analysis.time_figure import time_to_target
 from analysis.uncertainty import Floats, t_interval
 from analysis.volumes import mean_ejection_error
@@ -69,7 +67,7 @@ def error_vs_labels(findings: Findings) -> Drawing | None:
         seeds, columns = np.nonzero(~np.isnan(errors))
         faint: dict[str, Any] = {"ms": 3.5, "alpha": 0.35, "gid": arm_id(variant)}
         axes[0].plot(places[columns], errors[seeds, columns], marker, color=colour, **faint)
-        means, lows, highs = _mean_error_ends(findings, variant)
+        means, lows, highs = mean_error_ends(findings.curves[variant].logs, findings.results.options.confidence)
         known = ~np.isnan(means)
         line: dict[str, Any] = {"marker": marker, "ms": 6, "lw": 1.6, "label": variant, "gid": arm_id(variant)}
         axes[0].plot(places[known], means[known], color=colour, **line)
@@ -82,13 +80,6 @@ def error_vs_labels(findings: Findings) -> Drawing | None:
     limit_errors(axes, [findings.errors[variant] for variant in findings.headline])
     legend(figure, axes[0], 2)
     return drawn("error_vs_labels", findings, figure)
-
-
-def _mean_error_ends(findings: Findings, variant: str) -> tuple[Floats, Floats, Floats]:
-    """Return the geometric mean error with both ends of its interval, (label count,) each."""
-    estimates = mean_errors(findings.curves[variant].logs, findings.results.options.confidence)
-    means, lows, highs = np.array([(each.value, each.low, each.high) for each in estimates]).T
-    return means, lows, highs
 
 
 def _spread(errors: Floats, lows: Floats, highs: Floats, index: int) -> str:
@@ -130,51 +121,6 @@ def paired_differences(findings: Findings) -> Drawing | None:
         panel.tick_params(labelsize=8)
     figure.supxlabel(f"error - error of {findings.reference}   (left of 0: better)", fontsize=9)
     return drawn("paired_differences", findings, figure)
-
-
-def label_equivalence(findings: Findings) -> Drawing | None:
-    """Draw how many labels of the reference an arm's labels are worth, with open arrows at the edges."""
-    figure, axes = panels(1, 1, 8.2, 4.6)
-    panel, counts = axes[0], findings.label_counts
-    edge_low, edge_high = counts[0] / 1.35, counts[-1] * 1.35
-    panel.plot(counts, counts, color="0.3", lw=1, ls="--", label=f"{findings.reference} (equal worth)")
-    others = [name for name in findings.headline if name != findings.reference]
-    shifts = np.geomspace(0.92, 1.08, len(others)) if others else np.ones(0)
-    for variant, shift in zip(others, shifts, strict=True):
-        colour, marker = look(findings, variant)
-        items, curve = findings.equivalences[variant], findings.equivalence_curves[variant]
-        x, line = (np.array([item.label_count for item in each]) * shift for each in (items, curve))
-        worth, *_ = _worths(items, edge_low, edge_high)
-        middle, low, high = _worths(curve, edge_low, edge_high)
-        panel.plot(x, worth, marker=marker, color=colour, ms=5.5, ls="none", gid=arm_id(variant))
-        panel.plot(line, middle, color=colour, lw=1.2, gid=arm_id(variant))
-        panel.plot([], [], marker=marker, color=colour, ms=5.5, lw=1.2, label=variant)
-        panel.fill_between(line, low, high, color=colour, alpha=0.15, lw=0, gid=arm_id(variant))
-        for item, place, height in zip(items, x, worth, strict=True):
-            words = f"{item.label_count:.0f} are worth {describe_labels(item.worth.labels, counts, 'fewer than')}"
-            interval = describe_labels_interval(item.worth.low, item.worth.high, counts, "fewer than")
-            tip(panel, place, height, variant, f"{words} of {findings.reference} ({interval})")
-    for edge, words, align in (
-        (edge_low, "fewer than measured", "top"),
-        (edge_high, "more than measured", "bottom"),
-    ):
-        panel.axhline(edge, color="0.75", lw=0.8)
-        panel.text(counts[-1] * 1.2, edge, words, fontsize=8, color="0.35", va=align, ha="right")
-    label_axis(panel, findings)
-    panel.set_yscale("log")
-    panel.yaxis.set_major_locator(FixedLocator(counts.tolist()))
-    panel.yaxis.set_major_formatter(FixedFormatter([f"{count:.0f}" for count in counts]))
-    panel.yaxis.set_minor_locator(NullLocator())
-    panel.set_ylim(edge_low / 1.3, edge_high * 1.3)
-    panel.set_ylabel(f"worth this many {findings.results.label_unit}\nof {findings.reference}")
-    legend(figure, panel, 2)
-    return drawn("label_equivalence", findings, figure)
-
-
-def _worths(items: list[LabelEquivalence], lowest: float, highest: float) -> list[Floats]:
-    """Return label equivalences with both ends, cut where the panel ends."""
-    values = ([getattr(item.worth, name) for item in items] for name in ("labels", "low", "high"))
-    return [np.clip(np.array(each, dtype=np.float64), lowest, highest) for each in values]
 
 
 def convergence_curves(findings: Findings) -> Drawing | None:
@@ -241,8 +187,11 @@ def speed_ups(findings: Findings) -> Drawing | None:
             )
             tip(panel, place, ratio.value, variant, f"{words}, {result.bound}")
         panel.plot([], [], marker, color=colour, ms=6, label=variant)
-    if any(study.speed_up(name, count).bound != "exact" for name in variants for count in counts):
-        panel.plot([], [], marker=UP, color="0.4", ms=9, ls="none", label="open end: runs never reached the target")
+    drawn_arrows = {line.get_marker() for line in panel.lines if len(line.get_xdata())}
+    for arrow, whose in ((DOWN, "the arm"), (UP, "the reference")):
+        if arrow in drawn_arrows:
+            words = f"open end: runs of {whose} never reached the target"
+            panel.plot([], [], marker=arrow, color="0.4", ms=9, ls="none", label=words)
     label_axis(panel, findings)
     panel.set_yscale("log")
     plain_log(panel)
@@ -255,64 +204,6 @@ def speed_ups(findings: Findings) -> Drawing | None:
 def _open_ends(results: list[SpeedUp], end: str) -> NDArray[np.bool_]:
     """Return which intervals have no such end, since runs that never reached the target hide how far they go."""
     return np.array([result.ratio.is_known and getattr(result.uncut, end) in (0.0, np.inf) for result in results])
-
-
-def pretraining_epochs(findings: Findings) -> Drawing | None:
-    """Draw mean test error with its interval against pretraining epochs, a panel an arm, a line a label count."""
-    arms = [str(arm) for arm in findings.variants.loc[findings.variants["pretraining_epochs"] > 0, "arm"].unique()]
-    if not arms:
-        return None
-    figure, axes = panels(len(arms), 3, 3.1, 3.0)
-    colours, shifts = shades(len(findings.label_counts)), np.linspace(-0.12, 0.12, len(findings.label_counts))
-    for panel, arm in zip(axes, arms, strict=True):
-        ladder = epoch_ladder(findings.variants, arm)
-        ends = np.stack([_mean_error_ends(findings, variant) for variant in ladder.values()])  # (epochs, end, count)
-        for index, count in enumerate(findings.label_counts):
-            places = np.arange(len(ladder)) + shifts[index]
-            panel.plot(places, ends[:, 0, index], marker="o", ms=5, color=colours[index], lw=1.5, label=f"{count:.0f}")
-            whiskers(panel, places, ends[:, 1, index], ends[:, 2, index], colours[index])
-        _epoch_axis(panel, list(ladder), arm)
-        error_axis(panel)
-    share_limits(axes)
-    limit_errors(axes, list(findings.errors.values()))
-    legend(figure, axes[0], len(findings.label_counts), title=f"labelled {findings.results.label_unit}")
-    return drawn("pretraining_epochs", findings, figure)
-
-
-def enough_epochs(findings: Findings) -> Drawing | None:
-    """Draw each number of epochs as a ratio to the lowest mean error, with interval and margin, a panel an arm."""
-    studies = [each for each in findings.epochs if each.measure == "error" and each.label_count is None]
-    if not studies:
-        return None
-    margin = 1 + findings.results.options.near_minimum
-    figure, axes = panels(len(studies), 3, 3.1, 2.7)
-    for panel, study in zip(axes, studies, strict=True):
-        colour, marker = look(findings, str(findings.variants.query("arm == @study.arm")["variant"].iloc[0]))
-        ratios, places = study.result.ratios, np.arange(len(study.result.epochs), dtype=np.float64)
-        panel.axhspan(1, margin, color="0.9", lw=0, zorder=0)
-        panel.axhline(1, color="0.3", lw=1)
-        panel.axhline(margin, color="0.3", lw=1, ls="--", label="margin")
-        panel.plot(places, [each.value for each in ratios], marker=marker, color=colour, ms=6, lw=1)
-        lows, highs = (np.array([getattr(each, end) for each in ratios]) for end in ("low", "high"))
-        whiskers(panel, places, lows, highs, colour)
-        for place, ratio, verdict in zip(places, ratios, study.result.verdicts, strict=True):
-            above: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "top", "fontsize": 8}
-            panel.annotate(verdict, (place, 0.99), bbox={"fc": "white", "lw": 0, "alpha": 0.8, "pad": 1}, **above)
-            words = f"{ratio.value:.3f} times ({ratio.low:.3f} to {ratio.high:.3f}), {verdict}"
-            tip(panel, place, ratio.value, study.arm, words)
-        _epoch_axis(panel, list(study.result.epochs), study.arm)
-        limit_margin(panel, margin, [each.value for each in ratios])
-    axes[0].set_ylabel("error / lowest mean error")
-    return drawn("enough_epochs", findings, figure)
-
-
-def _epoch_axis(panel: Axes, epochs: list[int], arm: str) -> None:
-    """Space numbers of epochs evenly, whatever they are."""
-    panel.xaxis.set_major_locator(FixedLocator(list(range(len(epochs)))))
-    panel.xaxis.set_major_formatter(FixedFormatter([str(number) for number in epochs]))
-    panel.set_xlim(-0.4, len(epochs) - 0.6)
-    panel.set_xlabel("pretraining epochs")
-    panel.set_title(wrap(arm), fontsize=9)
 
 
 def distances_and_ejection(findings: Findings) -> Drawing | None:

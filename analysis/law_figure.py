@@ -28,7 +28,7 @@ def fitted_laws(findings: Findings) -> Drawing | None:
     reference, known = findings.medians(findings.reference), ~np.isnan(findings.medians(findings.reference))
     for panel, variant in zip(axes, findings.headline, strict=True):
         colour, marker = look(findings, variant)
-        panel.plot(counts[known], reference[known], color="0.55", lw=1, ls=":", label="reference median")
+        panel.plot(counts[known], reference[known], color="0.55", lw=1, ls=":")
         seeds, columns = np.nonzero(~np.isnan(findings.errors[variant]))
         errors = findings.errors[variant][seeds, columns]
         panel.plot(counts[columns], errors, marker, color=colour, ms=4, alpha=0.7)

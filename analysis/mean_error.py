@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis.crossed_effects import crossed_mean
 from analysis.error_curve import LogCurve
-from analysis.uncertainty import UNKNOWN, Estimate
+from analysis.uncertainty import UNKNOWN, Estimate, Floats
 
 
 def mean_errors(logs: LogCurve, confidence: float) -> list[Estimate]:
@@ -21,3 +21,9 @@ def mean_errors(logs: LogCurve, confidence: float) -> list[Estimate]:
         values = values[~np.isnan(values[:, 0])]
         found.append(crossed_mean(values).estimate(confidence).exponential() if len(values) else UNKNOWN)
     return found
+
+
+def mean_error_ends(logs: LogCurve, confidence: float) -> tuple[Floats, Floats, Floats]:
+    """Return these means and both ends of their intervals, (label count,) each."""
+    means, lows, highs = np.array([(each.value, each.low, each.high) for each in mean_errors(logs, confidence)]).T
+    return means, lows, highs

@@ -32,10 +32,15 @@ class OpenQuestion:
     num_compared: int = 1  # tests that its own is adjusted for; 1 where a small difference is an answer
 
     @property
+    def size(self) -> float:
+        """The size of the difference seen; NaN where no seed has it."""
+        known = self.contrast[~np.isnan(self.contrast).any(axis=1)]
+        return abs(float(known.mean())) if len(known) else np.nan
+
+    @property
     def is_small(self) -> bool:
         """Return whether the difference seen is below the goal, which is then the margin of interest."""
-        known = self.contrast[~np.isnan(self.contrast).any(axis=1)]
-        return len(known) > 0 and abs(float(known.mean())) < self.goal
+        return self.size < self.goal
 
 
 @dataclass(frozen=True)

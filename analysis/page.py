@@ -24,6 +24,7 @@ from analysis.readable import labels_summary, readable
 from analysis.score_tables import group_words
 
 TEMPLATES = Path(__file__).with_name("templates")
+TELEPHONE_REM = 21  # of a figure's width at 390 px; wider ones are scrolled sideways there
 REM_PER_POINT = 0.09  # a figure of one panel is not blown up to the page's width, and its letters stay like the text's
 
 
@@ -86,7 +87,8 @@ def _unique_ids(drawing: Drawing) -> str:
     text = re.sub(r'\bid="([^"]+)"', rf'id="{drawing.name}-\1"', drawing.svg)
     text = re.sub(r'(href="#|url\(#)([^")]+)', rf"\1{drawing.name}-\2", text)
     size = re.search(r'\swidth="([\d.]+)pt"', text)
-    widest = f"{REM_PER_POINT * float(size[1]):.1f}rem" if size else "54rem"
+    widest = REM_PER_POINT * float(size[1]) if size else 54.0
+    scrolled = ' class="scrolled"' if widest > TELEPHONE_REM else ""
     text = re.sub(r'\s(?:width|height)="[\d.]+pt"', "", text, count=2)
     alt = jinja2.filters.escape(drawing.alt)  # type: ignore[attr-defined]
-    return text.replace("<svg", f'<svg style="--widest: {widest}" role="img" aria-label="{alt}"', 1)
+    return text.replace("<svg", f'<svg{scrolled} style="--widest: {widest:.1f}rem" role="img" aria-label="{alt}"', 1)

@@ -54,18 +54,18 @@ def group_error(findings: Findings) -> pd.DataFrame:
     """
     results = findings.results
     groups = results.cases.groupby("patient")["group"].first()
-    columns = [*GROUP_KEYS, "error", "error_low", "error_high", "num_patients", "num_seeds", "note"]
+    columns = [*GROUP_KEYS, "mean_error", "mean_error_low", "mean_error_high", "num_patients", "num_seeds", "note"]
     if groups.nunique() < 2:
         return pd.DataFrame(columns=columns)
-    errors = (1.0 - dice_by_patient(results.cases)).dropna().rename("error").reset_index()
+    errors = (1.0 - dice_by_patient(results.cases)).dropna().rename("mean_error").reset_index()
     cells = results.cells[["cell_id", "variant", "label_count", "seed"]]
     errors = errors.merge(cells, on="cell_id").assign(group=lambda rows: rows["patient"].map(groups))
     counts = errors.groupby(GROUP_KEYS).agg(num_patients=("patient", "nunique"), num_seeds=("seed", "nunique"))
-    table = means_by_group(errors, GROUP_KEYS, ("error",), results.options.confidence)
+    table = means_by_group(errors, GROUP_KEYS, ("mean_error",), results.options.confidence)
     table = table.merge(counts.reset_index(), on=GROUP_KEYS)
-    table["error_high"] = np.minimum(table["error_high"], 1.0)
+    table["mean_error_high"] = np.minimum(table["mean_error_high"], 1.0)
     is_small = table["num_patients"] < FEWEST_PATIENTS
-    table.loc[is_small, ["error_low", "error_high"]] = np.nan
+    table.loc[is_small, ["mean_error_low", "mean_error_high"]] = np.nan
     return table.assign(note=np.where(is_small, TOO_FEW, ""))[columns]
 
 

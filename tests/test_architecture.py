@@ -30,6 +30,8 @@ HOMES = {
     "wandb": ("sweep/export.py",),
     "matplotlib": (
         "analysis/figures.py",
+        "analysis/epochs_figures.py",
+        "analysis/equivalence_figure.py",
         "analysis/law_figure.py",
         "analysis/time_figure.py",
         "analysis/example_figure.py",

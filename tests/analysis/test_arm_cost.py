@@ -3,11 +3,12 @@
 import json
 from dataclasses import replace
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from analysis.arm_cost import arm_costs, cost_words, device_time
+from analysis.arm_cost import arm_costs, cost_words, device_time, short_cost
 from analysis.conclusions import conclude
 from analysis.findings import find
 from analysis.load import load_results
@@ -51,9 +52,11 @@ def test_device_hours_and_price_are_said_beside_the_answer(priced):
     assert cost.seconds == 12 * 2.0 + 4 * 0.25 * 46.0  # epochs of 2 s; cells of 46 s on a quarter of a GPU
     assert cost.price == pytest.approx(2.5 * 70 / 3600)
     assert cost_words("byol-domain, 12 epochs", cost) == (
-        "byol-domain, 12 epochs took 1.17 device-minutes in all, which cost 0.0486 at 2.5 a device-hour: "
-        "24 device-seconds for 1 pretraining run and 4 fine-tunings of 11.5 device-seconds."
+        "One run of byol-domain, 12 epochs took 35.5 device-seconds: 24 device-seconds of pretraining and "
+        "11.5 device-seconds of fine-tuning. All its runs in this sweep took 1.17 device-minutes, which cost 0.0486 at "
+        "2.5 a device-hour: 24 device-seconds for 1 pretraining run and 4 fine-tunings of 11.5 device-seconds."
     )
+    assert short_cost(cost) == "35.5 device-seconds a run, 1.17 device-minutes in all"
     best, said = conclude(found).points[:2]
     assert said.question.startswith("What did ")
     assert said.question.removeprefix("What did ").removesuffix(" cost?") in best.sentence
@@ -67,6 +70,39 @@ def test_without_a_price_none_is_said(findings):
     assert "a device-hour" not in cost_words("random", cost)
     assert "no pretraining in this sweep" in cost_words("random", cost)
     assert "price" not in all_tables(findings)["device_hours"].columns
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ("torchvision:ResNet18_Weights.IMAGENET1K_V1", "its pretrained weights were downloaded, and cost nothing here"),
+        ("file:/models/encoder.safetensors", "its pretrained weights came from a file, and cost nothing here"),
+    ],
+)
+def test_weights_that_were_pretrained_elsewhere_are_not_called_no_pretraining(findings, weights, words):
+    arms = {name: {"weights": weights} for name in ("supervised-natural", "byol-domain")}
+    named = replace(findings.results, config=findings.results.config | {"arms": arms})
+    for variant in ("supervised-natural", "byol-domain, 12 epochs"):
+        said = cost_words(variant, arm_costs(named)[variant])
+        assert words in said
+        assert "no pretraining" not in said
+
+
+def test_one_run_is_one_of_several_pretraining_runs_and_one_fine_tuning(priced):
+    """Two runs of 12 and 6 epochs of 2 s behind four cells of 46 s on a quarter of a GPU."""
+    results = load_results(priced)
+    is_second = (results.cells["variant"] == "byol-domain, 12 epochs") & (results.cells["seed"] == "1/11")
+    chains = results.cells["pretraining_chain"].mask(is_second, "stage-other@6")
+    other = results.pretraining.query("stage_id == 'stage-byol-domain'").assign(stage_id="stage-other")
+    results = replace(
+        results,
+        cells=results.cells.assign(pretraining_chain=chains),
+        pretraining=pd.concat([results.pretraining, other], ignore_index=True),
+    )
+    cost = arm_costs(results)["byol-domain, 12 epochs"]
+    assert cost.num_pretraining_runs == 2
+    assert cost.run_seconds == (24 + 12) / 2 + 11.5
+    assert cost.seconds == 24 + 12 + 4 * 11.5
 
 
 def test_a_stage_whose_epochs_are_not_in_the_results_leaves_the_cost_unknown(findings):

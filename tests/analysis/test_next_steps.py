@@ -189,9 +189,16 @@ def test_a_difference_told_alone_but_not_after_adjusting_is_given_more_seeds(few
 
 
 def test_an_interval_as_narrow_as_asked_is_said_to_be_that(few_intermediate):
-    question = OpenQuestion("Which?", "error", np.array([[0.001], [0.002], [-0.001]]), 0.02, ("a", "b"), (4,))
+    """Means of -0.002 and 3 % with intervals of 0.004 and 2 % to each side reach -0.006 and 1.03 x 1.02."""
+    question = OpenQuestion("Which?", "error", np.array([[-0.001], [-0.002], [-0.003]]), 0.02, ("a", "b"), (4,))
     step = NextStep(question, 0.004, 3, 3, 0.004, 1, None, "", 0)
-    assert describe(step) == "Its interval is ±0.004 with 3 seeds, as narrow as asked; the difference is small."
+    assert describe(step) == (
+        "Its interval is ±0.004 with 3 seeds, as narrow as asked; the difference seen is small, and up to 0.006 is not "
+        "ruled out."
+    )
+    question = OpenQuestion("Which?", "log error", np.full((3, 1), np.log(1.03)), np.log(1.1), ("a", "b"), (4,))
+    step = NextStep(question, float(np.log(1.02)), 3, 3, 0.004, 1, None, "", 0)
+    assert describe(step).endswith("the difference seen is small, and up to 5% of the error is not ruled out.")
 
 
 def test_the_table_has_every_step(steps, findings):

@@ -50,6 +50,16 @@ def test_pictures_keep_their_grey_values_in_the_dark_and_fit_a_telephone(page, b
     assert browser.evaluate(f"{size}.getScreenCTM().a") >= 9  # pixels
 
 
+def test_a_figure_that_is_cut_on_a_telephone_says_that_it_can_be_scrolled(page, browser):
+    hint = "getComputedStyle(document.querySelector('#{name} .white'), '::before').content"
+    browser.open(page, 390)
+    assert browser.evaluate("(each => each.scrollWidth > each.clientWidth)(document.querySelector('#speed_up .white'))")
+    assert "sideways" in browser.evaluate(hint.format(name="speed_up"))
+    assert browser.evaluate(hint.format(name="examples_fewest_labels")) == "none"  # it fits
+    browser.open(page, 1400)
+    assert browser.evaluate(hint.format(name="speed_up")) == "none"
+
+
 def test_without_scripts_every_row_and_figure_is_there_and_no_choice_is_offered(page, browser):
     browser.open(page, 1400, script=False)
     assert browser.evaluate("document.querySelectorAll('select').length") == 0

@@ -107,6 +107,11 @@ def test_the_page_opens_with_the_answer_and_says_what_few_seeds_cost(report, pag
     assert "prefers-color-scheme" in page
 
 
+def test_the_page_says_that_each_section_judges_in_its_own_way_what_the_data_cannot_tell(page):
+    words = " ".join(page.split())  # a test of non-inferiority, an adjusted p-value and an interval are not alike
+    assert "“Cannot tell” means that the data leave it open; each section says how that is judged." in words
+
+
 def test_the_page_says_that_laws_of_few_seeds_have_narrow_intervals(page):
     assert "Below five seeds the intervals of a\nlaw are somewhat too narrow" in page
 

@@ -28,16 +28,16 @@ def test_a_groups_error_is_that_of_its_patients_with_a_t_interval_over_seeds_whe
     assert len(table) == 2 * 2 * 2
     for (variant, count, group), row in table.iterrows():
         errors = cells[(cells["variant"] == variant) & (cells["label_count"] == count)]["error"] * FACTORS[group]
-        assert row["error"] == pytest.approx(errors.mean(), abs=1e-5)
+        assert row["mean_error"] == pytest.approx(errors.mean(), abs=1e-5)
         if group == "NOR":
             ends = stats.t.interval(0.95, len(errors) - 1, errors.mean(), stats.sem(errors))
-            assert (row["error_low"], row["error_high"]) == pytest.approx(ends, abs=1e-4)
+            assert (row["mean_error_low"], row["mean_error_high"]) == pytest.approx(ends, abs=1e-4)
 
 
 def test_a_group_of_fewer_than_three_patients_has_no_interval_and_says_so(grouped):
     table = group_error(grouped)
     small = table[table["group"] == "DCM"]
-    assert small[["error_low", "error_high"]].isna().all(axis=None)
+    assert small[["mean_error_low", "mean_error_high"]].isna().all(axis=None)
     assert set(small["note"]) == {TOO_FEW}
     assert set(small["num_patients"]) == {2}
     assert (table.loc[table["group"] == "NOR", "note"] == "").all()

@@ -211,6 +211,6 @@ def group_rows(root: Path, cells: dict[str, Any], scores: dict[str, Any]) -> lis
             own = [error for patient, error in zip(patients, scores[cell_id], strict=True) if groups[patient] == group]
             found.setdefault((variant(row), row["label_count"], group), []).append(float(np.mean(own)))
     return [
-        {"variant": key[0], "label_count": key[1], "group": key[2], "error": float(np.mean(found[key]))}
+        {"variant": key[0], "label_count": key[1], "group": key[2], "mean_error": float(np.mean(found[key]))}
         for key in sorted(found)
     ]
