@@ -187,7 +187,7 @@ def speed_ups(findings: Findings) -> Drawing | None:
             )
             tip(panel, place, ratio.value, variant, f"{words}, {result.bound}")
         panel.plot([], [], marker, color=colour, ms=6, label=variant)
-    drawn_arrows = {line.get_marker() for line in panel.lines if len(line.get_xdata())}
+    drawn_arrows = {line.get_marker() for line in panel.lines if np.size(line.get_xdata())}
     for arrow, whose in ((DOWN, "the arm"), (UP, "the reference")):
         if arrow in drawn_arrows:
             words = f"open end: runs of {whose} never reached the target"
