@@ -25,12 +25,17 @@ class NodeLostError(Exception):
 
 def is_full_disk(error: BaseException) -> bool:
     """Whether an error, or one that led to it, is that of a disk or quota without room."""
+    return full_disk_behind(error) is not None
+
+
+def full_disk_behind(error: BaseException) -> OSError | None:
+    """Return the error of a disk or quota without room: the one given, or one that led to it; None where it is none."""
     link: BaseException | None = error
     while link is not None:
         if isinstance(link, OSError) and (link.errno in FULL or NO_SPACE in str(link)):
-            return True
+            return link
         link = link.__cause__ or link.__context__
-    return False
+    return None
 
 
 def is_spent(error: BaseException) -> bool:
