@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # imported late: --help must not wait for torch and ray
     from sweep.inputs import Inputs
     from sweep.plan import Plan, PlannedCell
 
+LITTLE_BYTES = 2**30  # that are free: an encoder or a decoded store may be larger
 PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
 
 
@@ -80,7 +81,7 @@ def _checked_run(experiment: "Experiment", options: argparse.Namespace) -> int:
 
     from sweep.shares import LaunchError
     from trainables.data.dataset import DataError
-    from trainables.failures import is_full_disk
+    from trainables.failures import full_disk_behind
     from trainables.processes import DeviceError
     from trainables.results import ResultsError
     from trainables.weights import WeightsError
@@ -96,16 +97,18 @@ def _checked_run(experiment: "Experiment", options: argparse.Namespace) -> int:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
-        found = f"{_full_disk(results)} ({error})" if is_full_disk(error) else str(error)
+        full = full_disk_behind(error)
+        found = f"{_full_disk(full, results)} ({error})" if full else str(error)
         print(f"error: {found}; what is finished is kept, and the same command goes on from here", file=sys.stderr)
         return ERROR
 
 
-def _full_disk(results: Path) -> str:
-    """Say how much room is left where the results are: where that is much, the message of the error names another."""
+def _full_disk(error: OSError, results: Path) -> str:
+    """Say where to make room: at the results if little is left there, else at the file that did not fit, if known."""
     with contextlib.suppress(OSError):
-        return f"disk full: {shutil.disk_usage(results).free // 2**20} MiB are free at {results}; make room"
-    return "disk full: make room"
+        if (free := shutil.disk_usage(results).free) < LITTLE_BYTES:
+            return f"disk full: {free // 2**20} MiB are free at {results}; make room"
+    return f"disk full at {error.filename}; make room there" if error.filename else "disk full: make room"
 
 
 def _interrupt(*_: object) -> None:

@@ -209,14 +209,17 @@ def _train(
         max_failures=compute.max_retries,
     )
     workers = StageWorkers(stage, board, scratch)
-    while not ray.wait([reference], timeout=POLL_SECONDS)[0]:
-        workers.look()
-        if stop.is_set() or board.is_over():
-            ray.cancel(reference, force=True)
-            return False
-        if workers.have_waited(GRACE_SECONDS):
-            ray.cancel(reference, force=True)
-            raise no_workers(compute, present_nodes(), shares.gpus_per_worker)
+    try:
+        while not ray.wait([reference], timeout=POLL_SECONDS)[0]:
+            workers.look()
+            if stop.is_set() or board.is_over():
+                ray.cancel(reference, force=True)
+                return False
+            if workers.have_waited(GRACE_SECONDS):
+                raise no_workers(compute, present_nodes(), shares.gpus_per_worker)
+    except BaseException:  # nobody waits for the task any more: it would train on
+        ray.cancel(reference, force=True)
+        raise
     try:
         ray.get(reference)
     except ray.exceptions.RayError as error:

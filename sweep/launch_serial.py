@@ -15,6 +15,7 @@ from sweep.shares import LaunchError
 from trainables.encoder_store import trained_by_one
 from trainables.failures import is_full_disk, is_spent
 from trainables.finetune import run_and_commit
+from trainables.jobs import CellJob, StageJob
 from trainables.pretrain import run_stage
 from trainables.results import record_failure
 
@@ -53,11 +54,12 @@ def _train(stage: PlannedStage, board: Scoreboard, max_retries: int) -> None:
             board.stage_stopped(stage)
             return
         except Exception as error:  # the boundary of a unit: recorded with its reason, never passed over
-            _end_if_hopeless(error)
-            failure = stage.job.failure(error)
-            record_failure(stage.job.results, failure)
+            reason = _recorded(stage.job, error)
+            if is_spent(error):
+                board.stage_stopped(stage)
+                raise _spent(error) from error
             if not retries_left or type(error).__name__ in NEVER_RETRIED:
-                board.stage_ended(stage, succeeded=False, reason=failure["reason"])
+                board.stage_ended(stage, succeeded=False, reason=reason)
                 return
         else:
             board.stage_ended(stage, succeeded=True)
@@ -68,19 +70,24 @@ def _run(cell: PlannedCell, board: Scoreboard) -> None:
     try:
         run_and_commit(cell.job)
     except Exception as error:
-        _end_if_hopeless(error)
-        failure = cell.job.failure(error)
-        record_failure(cell.job.results, failure)
-        board.cell_failed(cell, failure["reason"])
+        board.cell_failed(cell, _recorded(cell.job, error))
         if is_spent(error):
-            said = str(error).partition("\n")[0]
-            remedy = "the same command goes on; with --launcher ray such a process is replaced"
-            raise LaunchError(f"the GPU of this process no longer works ({said}); {remedy}") from error
+            raise _spent(error) from error
     else:
         board.cell_ended(cell, succeeded=True)
 
 
-def _end_if_hopeless(error: Exception) -> None:
-    """Let an error through that every other unit would meet, too."""
+def _recorded(job: StageJob | CellJob, error: Exception) -> str:
+    """Record a failure and return its reason. Raises the error itself where the disk is full: no fault of the unit."""
     if is_full_disk(error):
         raise error
+    failure = job.failure(error)
+    record_failure(job.results, failure)
+    return str(failure["reason"])
+
+
+def _spent(error: Exception) -> LaunchError:
+    """Return what ends the run where this process's GPU would fail every other unit, too."""
+    said = str(error).partition("\n")[0]
+    remedy = "the same command goes on; with --launcher ray such a process is replaced"
+    return LaunchError(f"the GPU of this process no longer works ({said}); {remedy}")

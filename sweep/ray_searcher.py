@@ -25,11 +25,9 @@ from ray.tune.search import Searcher
 from sweep.plan import PlannedCell
 from sweep.scoreboard import Scoreboard
 from sweep.trial_errors import TrialError, explained, pids_killed_for_memory
+from trainables.failures import is_out_of_memory
 from trainables.results import clear_failure, failure_reason, is_finished, record_failure
 from trainables.trial_notes import Notes, read_notes
-
-OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError", "RuntimeError: [enforce fail at alloc_cpu")
-"""How reasons begin that say so: torch's for a GPU, Python's, and torch's for a CPU."""
 
 TRIAL_SECONDS = 20.0
 """How long a trial should last: several times what a worker with torch takes to start (4 to 10 s)."""
@@ -146,7 +144,7 @@ class CellSearcher(Searcher):
             self._board.cell_ended(cell, succeeded=True)
             return
         reason = failure_reason(cell.job.results, cell.job.cell_id)
-        if reason.startswith(OUT_OF_MEMORY) and not self._is_alone:
+        if is_out_of_memory(reason) and not self._is_alone:
             self.is_out_of_memory = True
             clear_failure(cell.job.results, cell.job.cell_id)
             self._board.cell_returned(cell)

@@ -23,7 +23,7 @@ from sweep.costs.forecast_file import keep_forecast
 from sweep.costs.latest_run import note_run
 from sweep.costs.tables import forecast_lines, print_account
 from sweep.counts import Counts, Expectation, Limits
-from sweep.exit_codes import DONE, INTERRUPTED, OUT_OF_TIME, SOME_FAILED
+from sweep.exit_codes import DONE, ERROR, INTERRUPTED, OUT_OF_TIME, SOME_FAILED
 from sweep.experiment import Experiment
 from sweep.inputs import Inputs
 from sweep.plan import Plan
@@ -60,6 +60,9 @@ def run(
             except KeyboardInterrupt:
                 _print_used(board.counts(), money, console)
                 log.write("run_ended", _end_fields(INTERRUPTED, folder))
+                raise
+            except Exception:  # such as a full disk or a spent GPU: told by who called, and in the log
+                log.write("run_ended", _end_fields(ERROR, folder))
                 raise
         code = _close(plan, board, folder, options, console, money)
         log.write("run_ended", _end_fields(code, folder))
@@ -158,7 +161,8 @@ def _close(
         if row["unit_id"] in planned - finished:
             console.print(f"failed {row['unit']} {row['name']}: {row['reason']}", highlight=False, soft_wrap=True)
     if board.num_retries:
-        console.print(f"cells were tried again {board.num_retries} times after a failure")
+        often = "once" if board.num_retries == 1 else f"{board.num_retries} times"
+        console.print(f"cells were tried again {often} after a failure")
     if board.packing:
         remedy = "compute.gpus_per_cell, compute.slots or compute.threads set it from the start"
         console.print(f"cells ran out of memory side by side, and ran {board.packing} from then on; {remedy}")

@@ -158,6 +158,7 @@ class Scoreboard:
         with self._lock:
             is_tried_again = self._attempts.is_tried_again(cell.job.cell_id, reason)
             if is_tried_again:
+                self.occupancy.cell_ended(cell.job.cell_id)
                 self._wait_again(cell, len(self._waiting))
         if is_tried_again:
             self._on_event("cell_retried", _of_cell(cell) | {"reason": reason})
@@ -176,11 +177,11 @@ class Scoreboard:
         """Put a cell that could not run now back before all others; it counts as never started."""
         with self._lock:
             first_suspect = sum(not self._is_suspect(each) for each in self._waiting)
+            self.occupancy.cell_returned(cell.job.cell_id)
             self._wait_again(cell, first_suspect if self._is_suspect(cell) else 0)
 
     def _wait_again(self, cell: PlannedCell, position: int) -> None:
         self._running.discard(cell.job.cell_id)
-        self.occupancy.cell_ended(cell.job.cell_id)
         self._waiting.insert(position, cell)
 
     def _is_suspect(self, cell: PlannedCell) -> bool:

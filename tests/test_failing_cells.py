@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,17 +97,6 @@ def test_a_worker_whose_device_no_longer_works_is_replaced(tmp_path: Path, monke
     assert tries(results) == 2
     assert board.num_retries == 1
     assert read_table(results, "failures")[0].num_rows == 0
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 700 kB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(place)]).returncode:
-        pytest.skip("this user may not mount a file system")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def test_a_full_disk_ends_the_run_with_one_line_and_a_whole_ledger(small_disk: Path, cache: Path) -> None:

@@ -17,6 +17,7 @@ from trainables.config import (
     Section,
     StageConfig,
 )
+from trainables.failures import reason_of
 
 
 class StageJob(Section):
@@ -78,7 +79,7 @@ def _failure(unit_id: str, unit: str, name: str, error: BaseException, story: st
         "unit_id": unit_id,
         "unit": unit,
         "name": name,
-        "reason": f"{type(error).__name__}: {error}".splitlines()[0],
+        "reason": reason_of(error),
         "traceback": story or "".join(traceback.format_exception(error)),
         "failed_at": datetime.now(UTC),
     }

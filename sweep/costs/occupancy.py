@@ -38,15 +38,23 @@ class Occupancy:
 
     def cell_ended(self, cell_id: str) -> None:
         """Note the end of a cell; its worker is free once all of its cells have ended."""
+        self._leave(cell_id, num_ended=1)
+
+    def cell_returned(self, cell_id: str) -> None:
+        """Note that a cell leaves its worker without having ended: it says nothing of what a cell takes."""
+        self._leave(cell_id, num_ended=0)
+
+    def _leave(self, cell_id: str, num_ended: int) -> None:
         for worker, busy in list(self._workers.items()):
             if cell_id not in busy.cells:
                 continue
             busy.cells.discard(cell_id)
-            busy.num_ended += 1
+            busy.num_ended += num_ended
             if not busy.cells:
                 seconds = time.monotonic() - busy.started
                 self._ended_seconds += seconds * self.devices_per_cell
-                self._paces.append(seconds / busy.num_ended)
+                if busy.num_ended:
+                    self._paces.append(seconds / busy.num_ended)
                 del self._workers[worker]
 
     def stage_started(self, stage_id: str, num_devices: int = 1) -> None:

@@ -8,7 +8,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -48,5 +48,9 @@ def opened(path: str | None, warn: Callable[[str], None]) -> Iterator[EventLog]:
     if path is None or path == "-":
         yield EventLog(None if path is None else sys.stdout, warn)
         return
-    with open(path, "a", encoding="utf-8") as stream:
+    stream = open(path, "a", encoding="utf-8")  # noqa: SIM115  # closed below, where a full disk is no error
+    try:
         yield EventLog(stream, warn)
+    finally:
+        with suppress(OSError):  # what could not be written is tried once more; the log has warned of it
+            stream.close()

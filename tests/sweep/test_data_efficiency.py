@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -425,7 +426,7 @@ def test_a_cell_that_succeeds_when_tried_again_leaves_no_failure(
 ) -> None:
     monkeypatch.setattr("sweep.launch_serial.run_and_commit", Broken(OSError(116, "Stale file handle"), tries=1))
     assert run() == DONE
-    assert "cells were tried again 1 times" in capsys.readouterr().err
+    assert "cells were tried again once after a failure" in capsys.readouterr().err
     assert read_table(tmp_path / "results", "failures")[0].num_rows == 0
 
 
@@ -450,10 +451,30 @@ def test_a_disk_that_is_full_for_a_cell_ends_the_run_and_is_no_failure_of_the_ce
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sweep.launch_serial.run_and_commit", Broken(OSError(28, "No space left on device")))
-    assert run() == ERROR
+    monkeypatch.setattr("sweep.data_efficiency.shutil.disk_usage", lambda _: SimpleNamespace(free=5 * 2**20))
+    assert run("--log-json", str(tmp_path / "log")) == ERROR
     said = capsys.readouterr().err.splitlines()[-1]
-    assert re.match(r"error: disk full: \d+ MiB are free at .*results; make room \(\[Errno 28\] No space left", said)
+    assert re.match(r"error: disk full: 5 MiB are free at .*results; make room \(\[Errno 28\] No space left", said)
+    last = json.loads((tmp_path / "log").read_text().splitlines()[-1])
+    assert (last["event"], last["exit_code"]) == ("run_ended", ERROR)
     assert read_table(tmp_path / "results", "failures")[0].num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(28, "No space left on device", "/cache/images.npy"),
+            "disk full at /cache/images.npy; make room there",
+        ),
+        (OSError(28, "No space left on device"), "disk full: make room"),
+    ],
+)
+def test_where_the_results_have_room_another_disk_is_the_full_one(
+    error: OSError, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.data_efficiency.shutil.disk_usage", lambda _: SimpleNamespace(free=70_033 * 2**20))
+    assert data_efficiency._full_disk(error, tmp_path) == said
 
 
 def test_a_gpu_that_no_longer_works_ends_a_run_of_one_process(
@@ -464,6 +485,23 @@ def test_a_gpu_that_no_longer_works_ends_a_run_of_one_process(
     assert run("grid.subset_seeds=[0,1]") == ERROR
     assert "the GPU of this process no longer works" in capsys.readouterr().err
     assert broken.calls == read_table(tmp_path / "results", "failures")[0].num_rows == 1
+
+
+def test_a_gpu_that_no_longer_works_in_a_stage_ends_a_run_of_one_process_there(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[str] = []
+
+    def stage(job: StageJob, report: object) -> None:
+        calls.append(job.stage_id)
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr("sweep.launch_serial.run_stage", stage)
+    assert run("grid.arms=[random, byol-domain, byol-natural]", "--log-json", str(tmp_path / "log")) == ERROR
+    assert "the GPU of this process no longer works" in capsys.readouterr().err
+    assert len(calls) == read_table(tmp_path / "results", "failures")[0].num_rows == 1
+    last = json.loads((tmp_path / "log").read_text().splitlines()[-1])
+    assert (last["event"], last["exit_code"]) == ("run_ended", ERROR)
 
 
 def test_every_exit_code_is_defined_once_and_told_in_the_help() -> None:

@@ -7,9 +7,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import ray
 import torch
 from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorError, RayTaskError
 from ray.tune.search import Searcher
@@ -21,6 +23,7 @@ from sweep.inputs import Inputs, read_inputs
 from sweep.plan import Plan, build_plan
 from sweep.ray_searcher import CellSearcher
 from sweep.scoreboard import Scoreboard
+from sweep.stage_workers import StageWorkers
 from trainables.failures import SpentWorkerError
 from trainables.jobs import CellJob
 from trainables.ray_adapters import finetune_trial
@@ -180,6 +183,29 @@ def test_a_full_disk_is_no_failure_of_a_stage_either(plan: Plan, tmp_path: Path)
     assert read_table(tmp_path, "failures")[0].num_rows == 1
 
 
+@pytest.mark.parametrize("error", [ConnectionError("the cluster is gone"), KeyboardInterrupt()])
+def test_a_stage_that_can_no_longer_be_watched_is_cancelled(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def broken(_: StageWorkers) -> None:
+        raise error
+
+    cancelled: list[tuple[object, bool]] = []
+    task = SimpleNamespace(remote=lambda *_, **__: "the task")
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: 28 * "00"))
+    monkeypatch.setattr(ray, "remote", lambda **_: lambda _: task)
+    monkeypatch.setattr(ray, "wait", lambda *_, **__: ([], ["the task"]))
+    monkeypatch.setattr(ray, "cancel", lambda reference, force: cancelled.append((reference, force)))
+    monkeypatch.setattr(StageWorkers, "look", broken)
+    board = Scoreboard(plan)
+    stage = board.take_stage()
+    assert stage is not None
+    shares = SimpleNamespace(gpus_per_worker=0)
+    with pytest.raises(type(error)):
+        launch_ray._train(stage, board, shares, stage.job.compute, tmp_path, Event())  # type: ignore[arg-type]
+    assert cancelled == [("the task", True)]
+
+
 def test_a_kill_by_the_kernel_for_want_of_memory_packs_less(broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
     kills = kernel_kills()
     monkeypatch.setattr("trainables.trial_notes.kernel_kills", lambda: kills + 1)
@@ -269,7 +295,14 @@ def test_short_cells_go_out_several_to_a_trial_and_long_ones_alone(plan: Plan) -
     assert len(searcher.suggest("third")["cells"]) == 1
 
 
-@pytest.mark.parametrize("error", [MemoryError("no room"), torch.OutOfMemoryError("CUDA out of memory")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("no room"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
 def test_cells_that_ran_out_of_memory_beside_others_are_given_back_and_the_search_ends(
     plan: Plan, tmp_path: Path, error: Exception
 ) -> None:

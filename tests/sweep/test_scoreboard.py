@@ -281,6 +281,24 @@ def test_devices_are_paid_for_while_they_are_held_and_a_worker_once_for_the_cell
     assert board.counts().device_seconds == 46 * 2 + 10
 
 
+def test_cells_that_are_given_back_are_paid_for_and_say_nothing_of_what_a_cell_takes(
+    plan: Plan, clock: list[float]
+) -> None:
+    board = Scoreboard(plan)
+    ran, *never_ran = board.take_cells(3, "worker")
+    clock[0] += 30
+    board.cell_ended(ran, succeeded=True)
+    for cell in never_ran:
+        board.cell_returned(cell)
+    assert board.occupancy.seconds_per_cell() == 30
+    lost = board.take_cell("lost")
+    assert lost is not None
+    clock[0] += 4
+    board.cell_returned(lost)
+    assert board.occupancy.seconds_per_cell() == 30
+    assert board.counts().device_seconds == 34
+
+
 def test_a_stage_is_charged_for_the_workers_it_has_and_never_for_waiting(plan: Plan, clock: list[float]) -> None:
     board = Scoreboard(plan)
     stage, cell = board.take_stage(), board.take_cell()

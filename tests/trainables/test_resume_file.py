@@ -1,7 +1,9 @@
 """The file of a killed stage is whole or not there, and a full disk leaves the one before."""
 
 import errno
+import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -50,3 +52,46 @@ def test_a_full_disk_is_named_and_leaves_the_state_before(
     assert state is not None
     assert state["epoch"] == 3
     assert [each.name for each in tmp_path.iterdir()] == ["resume.pt"]
+
+
+def torn_by_a_full_disk(*_: Any) -> None:
+    """As torch does it: the archive's end raises anew over the error of the disk."""
+    try:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    finally:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")
+
+
+def assert_full_disk_is_told(path: Path, state: dict[str, Any]) -> None:
+    with pytest.raises(OSError, match=r"resume.pt cannot be written \(.*No space left.*; 0 MiB are free") as caught:
+        write_state(path, state)
+    handed_on = pickle.loads(pickle.dumps(caught.value))  # as Ray does, which keeps nothing that stands behind it
+    assert handed_on.errno == errno.ENOSPC
+
+
+def test_torchs_own_error_on_a_full_disk_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainables.resume_file.torch.save", torn_by_a_full_disk)
+    monkeypatch.setattr("trainables.resume_file.shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    assert_full_disk_is_told(tmp_path / "resume.pt", STATE)
+
+
+def test_a_disk_that_is_full_keeps_the_state_before_and_nothing_else(small_disk: Path) -> None:
+    path = small_disk / "resume.pt"
+    write_state(path, STATE)
+    (small_disk / "other").write_bytes(bytes(600_000))
+    assert_full_disk_is_told(path, {"epoch": 4, "weights": torch.zeros(200_000)})
+    state = read_state(path)
+    assert state is not None
+    assert state["epoch"] == 3
+    assert sorted(each.name for each in small_disk.iterdir()) == ["other", "resume.pt"]
+
+
+def test_an_error_of_torch_that_is_none_of_the_disk_stays_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("no such storage")
+
+    monkeypatch.setattr("trainables.resume_file.torch.save", broken)
+    with pytest.raises(RuntimeError, match="no such storage"):
+        write_state(tmp_path / "resume.pt", STATE)

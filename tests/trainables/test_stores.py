@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,6 +93,65 @@ def test_a_store_that_another_process_has_open_is_left(written: dict[str, Writte
     reader.join()
     assert reader.exitcode == 0
     assert len(prune(tmp_path, 0)) == 1
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Ways of opening a lock's file that are refused, as another user's is; root would be let through."""
+    flags: list[int] = []
+    real = os.open
+
+    def opened(path: Any, how: int, *rest: Any, **named: Any) -> int:
+        if str(path).endswith(".in-use") and any(how & each == each for each in flags):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, how, *rest, **named)
+
+    monkeypatch.setattr(os, "open", opened)
+    return flags
+
+
+def test_the_lock_of_another_user_may_only_be_read_and_tells_all_the_same(cache: Path, refused: list[int]) -> None:
+    refused.append(os.O_RDWR)
+    list_stores(cache)
+    for each in list_stores(cache):
+        (each.folder.with_name(f"{each.folder.name}.in-use")).touch()
+    assert not any(each.is_in_use for each in list_stores(cache))
+    assert len(prune(cache, 30)) == 3
+
+
+def test_a_store_that_cannot_be_locked_counts_as_in_use_and_stays(
+    cache: Path, refused: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused.append(os.O_RDONLY)
+    assert all(each.is_in_use for each in list_stores(cache))
+    assert main(["--cache", str(cache), "--prune"]) == 0
+    assert "3 stores" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_store_that_cannot_be_renamed_stays(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(path: Path, _: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "rename", refusing)
+    assert not prune(cache, 0)
+    assert len(list_stores(cache)) == 3
+
+
+@pytest.mark.parametrize("content", ["", '{"sources": [', "[]", "{}"])
+def test_a_torn_note_of_the_source_is_none(cache: Path, content: str) -> None:
+    first = list_stores(cache)[0].folder
+    (first / "origin.json").write_text(content)
+    found = {each.folder: each for each in list_stores(cache)}
+    assert found[first].sources is None
+    assert not found[first].is_orphaned
+
+
+def test_what_a_killed_removal_left_hinders_no_other(cache: Path) -> None:
+    for each in list_stores(cache):
+        left = each.folder.with_name(f"{each.folder.name}.building-removed")
+        left.mkdir()
+        (left / "images.npy").touch()
+    assert len(prune(cache, 30)) == 3
 
 
 def test_the_command_lists_first_and_removes_only_where_asked(

@@ -1,5 +1,6 @@
 """Cards: an encoder's provenance and licence, along a chain of stages."""
 
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from trainables.config import ComputeConfig, DataConfig, ModelConfig, NaturalConfig, StageConfig
 from trainables.jobs import StageJob
@@ -92,3 +94,30 @@ def test_a_card_that_is_not_the_files_own_is_not_taken_for_it(content: str, tmp_
     path.with_suffix(".json").write_text(content)
     assert read_card(path) == {}
     assert locate(f"file:{path}").licence == "unknown"
+
+
+def test_a_disk_too_full_for_an_encoder_is_told_as_one_and_leaves_nothing(small_disk: Path) -> None:
+    with pytest.raises(OSError, match=r"No space left on device: '.*e\.safetensors'") as caught:
+        save_encoder(small_disk / "e.safetensors", {"weight": torch.zeros(200_000)}, {})
+    assert caught.value.errno == errno.ENOSPC
+    assert not list(small_disk.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "number"),
+    [
+        ("No space left on device (os error 28)", OSError, errno.ENOSPC),
+        ("Disk quota exceeded (os error 122)", OSError, errno.EDQUOT),
+        ("Permission denied (os error 13)", SafetensorError, None),
+    ],
+)
+def test_what_safetensors_says_of_a_disk_without_room_becomes_an_error_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, kind: type[Exception], number: int | None
+) -> None:
+    def failing(*_: Any) -> None:
+        raise SafetensorError(f"Error while serializing: I/O error: {said}")
+
+    monkeypatch.setattr("trainables.weights.card.save_file", failing)
+    with pytest.raises(kind, match=said.partition(" (")[0]) as caught:
+        save_encoder(tmp_path / "e.safetensors", {"weight": torch.zeros(2)}, {})
+    assert getattr(caught.value, "errno", None) == number

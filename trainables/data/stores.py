@@ -15,11 +15,12 @@ import re
 import shutil
 import sys
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.data.cache import ORIGIN, cache_root, lock_of_use
+from trainables.data.cache import BUILDING, ORIGIN, cache_root, lock_of_use
 
 KEY = r"(slices|natural|phantom)-[0-9a-f]+"
 UNUSED_DAYS = 30.0
@@ -28,7 +29,7 @@ DAY_SECONDS = 24 * 60 * 60
 
 @dataclass(frozen=True)
 class CachedStore:
-    """A finished folder of the cache. ``sources`` None: an earlier version wrote none down."""
+    """A finished folder of the cache. ``sources`` None: an earlier version wrote none down, or they cannot be read."""
 
     folder: Path
     num_bytes: int
@@ -42,6 +43,7 @@ class CachedStore:
 
     @property
     def is_in_use(self) -> bool:
+        """Whether a process has it open, or may have: where it cannot be locked, nobody can tell."""
         with _locked(self.folder) as is_free:
             return not is_free
 
@@ -56,7 +58,7 @@ def _look_at(folder: Path) -> CachedStore:
     num_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     unused_days = max(0.0, time.time() - folder.stat().st_mtime) / DAY_SECONDS
     sources = None
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # none, another's, or torn
         sources = tuple(map(Path, json.loads((folder / ORIGIN).read_text())["sources"]))
     return CachedStore(folder, num_bytes, unused_days, sources)
 
@@ -68,29 +70,38 @@ def prune(root: Path, unused_days: float) -> list[CachedStore]:
 
 
 def _remove(folder: Path) -> bool:
-    """Rename a folder that nobody has open, so that it is gone at once, and delete it."""
+    """Rename a folder that nobody has open, so that it is gone at once, and delete it; another user's may stay."""
+    doomed = folder.with_name(f"{folder.name}{BUILDING}{uuid.uuid4().hex}")  # the next build clears what is left of it
     with _locked(folder) as is_free:
-        if not is_free:
+        if not is_free or not os.access(folder, os.W_OK):
             return False
-        doomed = folder.with_name(
-            f"{folder.name}.building-removed"
-        )  # what a killed removal leaves, the next build clears
-        folder.rename(doomed)
+        try:
+            folder.rename(doomed)
+        except OSError:
+            return False
         shutil.rmtree(doomed, ignore_errors=True)
     return True
 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Hold off whoever would open the folder; yield whether nobody has it open."""
-    handle = os.open(lock_of_use(folder), os.O_CREAT | os.O_RDWR, 0o666)
+    """Hold off whoever would open the folder; yield whether nobody has it open, False where that cannot be told."""
+    with contextlib.ExitStack() as held:
+        is_free = False
+        with contextlib.suppress(OSError):  # open elsewhere, or no file or lock for this user
+            handle = _opened_lock(lock_of_use(folder))
+            held.callback(os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_free = True
+        yield is_free
+
+
+def _opened_lock(path: Path) -> int:
+    """Open the lock's file; another user's can be locked though it may only be read."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(handle)
+        return os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+    except OSError:
+        return os.open(path, os.O_RDONLY)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

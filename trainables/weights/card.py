@@ -4,14 +4,18 @@ In: a state dict and a card. Out: NAME.safetensors with torchvision's names, and
 the weights, so that a card is never taken for that of another file. A decoder that a method pretrained lies there, too.
 """
 
+import contextlib
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from trainables.failures import FULL
 from trainables.results import replacing, write_text
 from trainables.weights.files import sha256
 
@@ -23,13 +27,25 @@ def save_encoder(
 ) -> None:
     """Write weights as safetensors and their card as JSON beside them; the weights appear last and whole.
 
-    The tensors of a ``decoder`` lie in the same file below a prefix of their own.
+    The tensors of a ``decoder`` lie in the same file below a prefix of their own. Raises OSError on a full disk.
     """
     tensors = state | {f"{KEPT_DECODER}{key}": value for key, value in (decoder or {}).items()}
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, _full_disk_told(path):
         save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, temporary)
         whole = card | {"decoder_tensors": len(decoder or {}), "sha256": sha256(temporary)}
         write_text(path.with_suffix(".json"), json.dumps(whole, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def _full_disk_told(path: Path) -> Iterator[None]:
+    """Raise OSError for the error by which safetensors says that a disk or quota has no room, and which is none."""
+    try:
+        yield
+    except SafetensorError as error:
+        for number in FULL:
+            if f"(os error {number})" in str(error):
+                raise OSError(number, os.strerror(number), str(path)) from error
+        raise
 
 
 def read_decoder(path: Path) -> dict[str, Tensor]:
