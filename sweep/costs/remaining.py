@@ -63,9 +63,10 @@ def _stages(missing: Iterable[Row], seconds: Mapping[str, list[float]], run: Lat
     replicate = replicates(seeds)
     for key, parent in parents.items():
         own = seconds.get(key, [])
-        epoch = statistics.median(own) if own else run.epoch_seconds.get(key)
-        known = epoch is not None
-        found.append(
-            stage_work(key, parent, needed[key], len(own), epoch, bool(own), replicate[key]) if known else None
+        each = statistics.median(own) if own else run.epoch_seconds.get(key)
+        is_running = bool(own)
+        work = (
+            None if each is None else stage_work(key, parent, needed[key], len(own), each, is_running, replicate[key])
         )
+        found.append(work)
     return found
