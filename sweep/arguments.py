@@ -9,20 +9,6 @@ EXIT_CODES = (
     "130 interrupted."
 )
 
-OPTIONS = (
-    "preset",
-    "config",
-    "results",
-    "launcher",
-    "address",
-    "mirror",
-    "tensorboard",
-    "log-json",
-    "max-hours",
-    "max-cost",
-)
-"""Options with a value, which are no keys of an experiment."""
-
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
@@ -49,6 +35,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--print-config", action="store_true", help="print the resolved experiment as YAML")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="such as grid.subset_seeds=[0,1,2,3,4]")
     return parser
+
+
+def options_with_value() -> set[str]:
+    """Return the names of the options that take a value, which are no keys of an experiment."""
+    defaults = vars(build_parser().parse_args([]))
+    return {name.replace("_", "-") for name, value in defaults.items() if not isinstance(value, bool | list)}
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:

@@ -28,7 +28,7 @@ class Expectation:
 class StageProgress:
     """A stage in training; ``seconds_left`` is None where nothing tells it.
 
-    ``is_waiting``: for its workers, or for another experiment that trains it.
+    ``is_waiting``: for its workers, which a start takes too, or for another experiment that trains it.
     """
 
     name: str
@@ -40,7 +40,7 @@ class StageProgress:
     @property
     def words(self) -> str:
         """The stage in a line of a log."""
-        return f"{self.name} {self.epochs_done}/{self.epochs}" + (" (waits for workers)" if self.is_waiting else "")
+        return f"{self.name} {self.epochs_done}/{self.epochs}" + (" (waits)" if self.is_waiting else "")
 
 
 @dataclass(frozen=True)

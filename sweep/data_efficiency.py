@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.arguments import OPTIONS, build_parser
+from sweep.arguments import build_parser, options_with_value
 from sweep.exit_codes import DONE, ERROR, INTERRUPTED, USAGE
 
 if TYPE_CHECKING:  # imported late: --help must not wait for torch and ray
@@ -55,9 +55,10 @@ def _load(options: argparse.Namespace) -> "Experiment":
     """Build the experiment that the command line asks for. Raises ExperimentError."""
     from sweep.experiment import ExperimentError
 
+    names = options_with_value()
     for override in options.overrides:
         key, _, value = override.partition("=")
-        if key in OPTIONS:
+        if key in names:
             raise ExperimentError(f"'{override}': {key} is no key of an experiment; use --{key} {value}")
     experiment = _experiment(options)
     from sweep.stage_checks import check_launcher  # brings torch, as does an experiment with stages

@@ -17,6 +17,7 @@ from trainables.data.decoded import Progress
 from trainables.data.natural import open_natural
 from trainables.data.slices import SliceStore, open_store
 from trainables.data.splits import describe_order, label_order
+from trainables.objectives import keeps_decoder
 from trainables.weights import check_decoder, check_weights
 
 SMALLEST_POOL = 2  # slices: batch norm needs two
@@ -70,15 +71,21 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None, is_her
         order_ids={seed: content_hash(order) for seed, order in orders.items()},
         split=store.split,
         weights_reports={
-            source: _with_decoder(checked.line, check_decoder(source, experiment.model))
+            source: _with_decoder(checked.line, source, experiment)
             for source, checked in weights.items()
             if source != "random"
         },
     )
 
 
-def _with_decoder(line: str, num_tensors: int) -> str:
-    return f"{line}; its decoder is taken, too: {num_tensors} tensors" if num_tensors else line
+def _with_decoder(line: str, source: str, experiment: Experiment) -> str:
+    """Add what is taken of a decoder, checked to fit; a first stage that keeps none drops it, whatever it is."""
+    arms = [(name, experiment.arms[name]) for name in experiment.arm_names if experiment.arms[name].weights == source]
+    takers = [name for name, arm in arms if not arm.stages or keeps_decoder(experiment.stages[arm.stages[0]])]
+    if not takers or not (num_tensors := check_decoder(source, experiment.model)):
+        return line
+    by = "" if len(takers) == len(arms) else f" by {', '.join(takers)}"
+    return f"{line}; its decoder is taken, too{by}: {num_tensors} tensors"
 
 
 def _check_pool(experiment: Experiment, store: SliceStore) -> None:

@@ -82,8 +82,9 @@ def divide(compute: ComputeConfig, nodes: Sequence[Resources], is_fixed: bool = 
     room = sum(_fitting(node, compute.threads, packing if on_gpu else None) for node in nodes)
     slots = (min(compute.slots, room) if is_fixed else compute.slots) if compute.slots else room
     if slots < 1:
-        needed, held = f"a cell needs {compute.threads} CPU", _place(nodes, is_fixed)
-        raise LaunchError(f"{needed}, more than a node has of {held}; lower compute.threads" + _or_grow(is_fixed))
+        gpu, held = " and a GPU" if on_gpu else "", _place(nodes, is_fixed)
+        needed = f"a cell needs {compute.threads} CPU{gpu} on one node, which none has"
+        raise LaunchError(f"{needed} of {held}; lower compute.threads" + _or_grow(is_fixed))
     fewest = compute.min_pretraining_workers or compute.pretraining_workers
     num_workers = workers_that_fit(compute, nodes, int(on_gpu))
     if not may_grow and fewest > num_workers:

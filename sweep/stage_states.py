@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Mapping
 
-from sweep.costs.time_left import Encoder, StageWork, longest_behind, start_key
+from sweep.costs.time_left import Encoder, StageWork, longest_behind, replicates, stage_work, start_key
 from sweep.plan import Plan, PlannedStage, Source
 from trainables.encoder_store import epochs_done
 
@@ -28,8 +28,7 @@ class StageStates:
         self._state = dict.fromkeys(self.stages, WAITING)
         self._epochs_before: dict[str, int] = {}  # of a stage, when this run got hold of it
         self._looked: dict[str, float] = {}  # when each encoder was last looked for; infinite once it was there
-        seeds = list(dict.fromkeys(stage.job.seed for stage in plan.stages))
-        self._replicate = {stage.stage_id: seeds.index(stage.job.seed) for stage in plan.stages}
+        self._replicate = replicates({stage.stage_id: stage.job.seed for stage in plan.stages})
         self._order = self._start_order(epoch_seconds or {})
 
     def all(self) -> Mapping[str, str]:
@@ -58,10 +57,10 @@ class StageStates:
     def work(self, key: str, epoch_seconds: float) -> StageWork:
         """Return what is left of a stage that is not done, if an epoch takes so long."""
         stage, done = self.stages[key], self.epochs_done(key)
-        kept = {epoch: max(0.0, (epoch - done) * epoch_seconds) for epoch in stage.config.kept_epochs}
         parent = None if self.behind(stage.source) == DONE else encoder_of(stage.source)
         is_running = self._state[key] == RUNNING
-        return StageWork(key, parent, max(kept.values()), kept, is_running, self._replicate[key])
+        kept = stage.config.kept_epochs
+        return stage_work(key, parent, kept, done, epoch_seconds, is_running, self._replicate[key])
 
     def hold(self, key: str) -> None:
         """Note that this run trains a stage from now on: no other experiment does any more."""

@@ -29,7 +29,7 @@ DONE, ERROR, SOME_LEFT = 0, 1, 3
 PACE_WINDOW = timedelta(hours=1)  # before the latest cell: older ones may have run on another machine
 CLOCK_SKEW = timedelta(minutes=1)  # by which a worker's clock may be ahead of ours
 COLUMNS = {
-    "planned": PLANNED_COLUMNS,
+    "planned": [*PLANNED_COLUMNS, "pretraining_seed"],
     "cells": CELL_COLUMNS,
     "pretraining": [*EPOCH_COLUMNS, "seconds"],
     "failures": ["unit_id", "name", "reason"],

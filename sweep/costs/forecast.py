@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sweep.costs.calibration import Costs
 from sweep.costs.forecast_file import KeptForecast
 from sweep.costs.storage import sizes, stage_bytes
-from sweep.costs.time_left import Encoder, Room, StageWork, Work, wall_seconds
+from sweep.costs.time_left import Encoder, Room, Work, replicates, stage_work, wall_seconds
 from sweep.counts import Expectation
 from sweep.experiment import Experiment
 from sweep.inputs import Inputs
@@ -113,13 +113,12 @@ def _work(plan: Plan, costs: Costs, expected: Expectation) -> Work:
     cells: dict[Encoder | None, float] = {}
     for cell in plan.missing:
         cells[encoder(cell.source)] = cells.get(encoder(cell.source), 0.0) + 1
-    stages, seeds = [], list(dict.fromkeys(stage.job.seed for stage in plan.stages))
+    stages, replicate = [], replicates({stage.stage_id: stage.job.seed for stage in plan.stages})
     for stage in plan.stages:
-        epoch, key = expected.epoch_seconds[stage.stage_id], stage.stage_id
-        done = stage.config.epochs - costs.epochs_left[key]
-        kept = {each: max(0, each - done) * epoch for each in stage.config.kept_epochs}
-        replicate = seeds.index(stage.job.seed)
-        stages.append(StageWork(key, encoder(stage.source), max(kept.values()), kept, replicate=replicate))
+        key, config = stage.stage_id, stage.config
+        done, seconds = config.epochs - costs.epochs_left[key], expected.epoch_seconds[key]
+        parent = encoder(stage.source)
+        stages.append(stage_work(key, parent, config.kept_epochs, done, seconds, False, replicate[key]))
     return Work(stages, cells, costs.cell_seconds)
 
 

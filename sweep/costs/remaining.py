@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sweep.costs.latest_run import LatestRun
-from sweep.costs.time_left import Encoder, StageWork, Work, wall_seconds
+from sweep.costs.time_left import Encoder, StageWork, Work, replicates, stage_work, wall_seconds
 
 Row = Mapping[str, Any]
 
@@ -50,21 +50,23 @@ def _stages(missing: Iterable[Row], seconds: Mapping[str, list[float]], run: Lat
     """Return the stages that the missing cells wait for, parents first; None for one of unknown length."""
     parents: dict[str, Encoder | None] = {}
     needed: dict[str, set[int]] = {}
+    seeds: dict[str, int] = {}
     for row in missing:
         parent: Encoder | None = None  # that is still to come
         for stage_id, epoch in chain(row):
             if is_left := epoch > len(seconds.get(stage_id, ())):
                 parents[stage_id] = parent
                 needed.setdefault(stage_id, set()).add(epoch)
+                seeds.setdefault(stage_id, row["pretraining_seed"])
             parent = (stage_id, epoch) if is_left else None
-    return [_stage(key, parent, needed[key], seconds.get(key, []), run) for key, parent in parents.items()]
-
-
-def _stage(
-    key: str, parent: Encoder | None, needed: set[int], seconds: Sequence[float], run: LatestRun
-) -> StageWork | None:
-    epoch = statistics.median(seconds) if seconds else run.epoch_seconds.get(key)
-    if epoch is None:
-        return None
-    kept = {number: (number - len(seconds)) * epoch for number in needed}
-    return StageWork(key, parent, max(kept.values()), kept, is_running=bool(seconds))
+    found: list[StageWork | None] = []
+    replicate = replicates(seeds)
+    for key, parent in parents.items():
+        own = seconds.get(key, [])
+        each = statistics.median(own) if own else run.epoch_seconds.get(key)
+        is_running = bool(own)
+        work = (
+            None if each is None else stage_work(key, parent, needed[key], len(own), each, is_running, replicate[key])
+        )
+        found.append(work)
+    return found

@@ -8,7 +8,7 @@ the answer is off by a cell or so at the end.
 
 import heapq
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 Encoder = tuple[str, int]  # a stage and the epoch after which it is kept
@@ -41,6 +41,26 @@ class StageWork:
     kept_after: Mapping[int, float]  # epoch -> seconds
     is_running: bool = False
     replicate: int = 0  # the position of its pretraining seed among the plan's
+
+
+def stage_work(
+    stage_id: str,
+    parent: Encoder | None,
+    kept_epochs: Iterable[int],
+    epochs_done: int,
+    epoch_seconds: float,
+    is_running: bool,
+    replicate: int,
+) -> StageWork:
+    """Return what is left of a stage with so many epochs behind it, if an epoch takes so long."""
+    kept = {epoch: max(0.0, (epoch - epochs_done) * epoch_seconds) for epoch in kept_epochs}
+    return StageWork(stage_id, parent, max(kept.values()), kept, is_running, replicate)
+
+
+def replicates(seeds: Mapping[str, int]) -> dict[str, int]:
+    """Return each stage's replicate from its pretraining seed: seeds count in the order of the plan's stages."""
+    order = list(dict.fromkeys(seeds.values()))
+    return {stage_id: order.index(seed) for stage_id, seed in seeds.items()}
 
 
 @dataclass(frozen=True)

@@ -106,5 +106,5 @@ def _stage_bars(counts: Counts) -> RenderableType:
 
 def _stage_left(stage: StageProgress) -> str:
     if stage.is_waiting:
-        return "waits for workers"
+        return "waits"
     return "" if stage.seconds_left is None else f"{duration(stage.seconds_left)} left"

@@ -167,6 +167,8 @@ def test_usage_errors_exit_with_2(arguments: list[str], capsys: pytest.CaptureFi
     [
         (["preset=smoke"], "'preset=smoke': preset is no key of an experiment; use --preset smoke"),
         (["max-hours=2"], "use --max-hours 2"),
+        *(([f"{name}=a"], f"use --{name} a") for name in ("config", "results", "launcher", "address", "mirror")),
+        *(([f"{name}=a"], f"use --{name} a") for name in ("tensorboard", "log-json", "max-cost")),
         (["--launcher", "serial", "compute.pretraining_workers=4"], "compute.pretraining_workers: expected 1 with"),
     ],
 )

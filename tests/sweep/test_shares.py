@@ -81,9 +81,18 @@ def test_a_cluster_that_grows_on_demand_takes_its_slots_from_the_config() -> Non
         (
             ComputeConfig(threads=8),
             [{"CPU": 4.0}],
-            r"a cell needs 8 CPU, more than a node has of .* \(4 CPU\)",
+            r"a cell needs 8 CPU on one node, which none has of .* \(4 CPU\)",
         ),
-        (ComputeConfig(threads=3), [{"CPU": 2.0}] * 2, r"needs 3 CPU, more than a node has of .* \(2 nodes of 2 CPU\)"),
+        (
+            ComputeConfig(threads=3),
+            [{"CPU": 2.0}] * 2,
+            r"needs 3 CPU on one node, which none has of .* \(2 nodes of 2 ",
+        ),
+        (  # cores here, a GPU there
+            ComputeConfig(threads=2),
+            [{"CPU": 8.0}, {"CPU": 1.0, "GPU": 1.0}],
+            r"needs 2 CPU and a GPU on one node, which none has of the cluster \(8 CPU; 1 CPU, 1 GPU\); lower ",
+        ),
         (ComputeConfig(pretraining_workers=4), [{"CPU": 2.0}], "a pretraining stage needs 4 workers of 1 CPU each"),
         (
             ComputeConfig(pretraining_workers=2, threads=3),

@@ -102,6 +102,17 @@ def test_stages_of_a_chain_wait_for_each_other_and_cells_for_theirs(tmp_path: Pa
     assert read_status(root).seconds_left is None
 
 
+def test_stages_of_one_pretraining_seed_come_before_those_of_the_next(tmp_path: Path) -> None:
+    """As the launchers start them: the short stage of the first seed, then the long one of the second."""
+    root = open_results(tmp_path / "results")
+    rows = [axes(number, "short", chain="one@1") | {"pretraining_seed": 5} for number in range(100)]
+    record_plan(root, [*rows, axes(0, "long", chain="two@10") | {"pretraining_seed": 3}])
+    note_run(root, {}, Expectation(1.0, {"one": 10.0, "two": 10.0}))
+    note_room(root, Room(2, 1, 1))
+    # From 10 s on, a cell at a time beside stage two; from 110 s on, none but that of stage two is left.
+    assert read_status(root).seconds_left == 10 + 100 + 1
+
+
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"stage_names": 1, "epoch_seconds": {}}'])
 def test_a_damaged_note_of_the_latest_run_is_none(root: Path, content: str) -> None:
     (root / "latest_run.json").write_text(content)

@@ -116,6 +116,32 @@ def test_a_decoder_of_another_architecture_is_refused_by_its_first_layer(tmp_pat
         check_decoder(source, other)
 
 
+@pytest.mark.usefixtures("pixel_level")
+@pytest.mark.parametrize(
+    ("stages", "objective", "is_taken"),
+    [("[]", "byol", True), ("[byol-domain]", "pixel-level", True), ("[byol-domain]", "byol", False)],
+)
+def test_a_decoder_is_checked_and_told_of_only_where_the_arm_takes_it(
+    tmp_path: Path, cache: Path, stages: str, objective: str, is_taken: bool
+) -> None:
+    """A first stage that keeps no decoder drops it, so that the encoder can be used beside any decoder."""
+    arm = ["grid.arms=[byol-domain]", "report.reference_arm=byol-domain", f"compute.cache={cache}"]
+    method = [f"stages.byol-domain.objective={objective}", "stages.byol-domain.options={}"]
+    smoke = load_preset("smoke", arm)
+    source = kept(tmp_path / "e.safetensors", smoke.model)
+    taken = [f"arms.byol-domain.weights={source}", f"arms.byol-domain.stages={stages}", "compute.device=cpu"]
+    experiment = load_preset("smoke", [*arm, *method, *taken])
+    (line,) = read_inputs(experiment).weights_reports.values()
+    assert ("its decoder is taken, too" in line) == is_taken
+    assert "ignored" not in line
+    wider = load_preset("smoke", [*arm, *method, *taken, "model.decoder_channels=[32, 16, 8, 8, 8]"])
+    if is_taken:
+        with pytest.raises(WeightsError, match="does not fit this network's"):
+            read_inputs(wider)
+    else:
+        assert read_inputs(wider).weights_reports == {source: line}
+
+
 def test_weights_without_a_decoder_leave_it_as_it_was_drawn(tmp_path: Path) -> None:
     encoder = Encoder(MODEL, 1)
     save_encoder(tmp_path / "e.safetensors", encoder.state_dict(), {})

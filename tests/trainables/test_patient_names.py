@@ -25,6 +25,9 @@ ids = st.builds(
 )
 
 
+numbers = st.lists(st.integers(0, 99999).map(str) | st.from_regex(r"0\d{1,3}", fullmatch=True), min_size=2, max_size=5)
+
+
 @st.composite
 def respelled(draw: st.DrawFn, patient: str) -> str:
     """The same word and number in another case, with other separators and zeros."""
@@ -61,6 +64,44 @@ def test_a_short_number_within_a_name_is_no_patient(patient: int, number: int, n
     assert not KnownPatients({str(patient)}).told_by(f"stranger/{name.format(number)}")
 
 
+@given(st.data(), numbers, st.sets(st.sampled_from(("MR", "T2", "img", "v3", "scan", "ED")), max_size=3))
+def test_an_id_of_many_digits_or_numbers_is_found_between_other_words(
+    data: st.DataObject, patient: list[str], around: set[str]
+) -> None:
+    assume(len(patient) > 2 or len("".join(patient)) >= 5)
+    written, respelled = (data.draw(st.sampled_from("-_. ")).join(patient) for _ in range(2))
+    words = [*sorted(around), respelled]
+    data.draw(st.randoms()).shuffle(words)
+    assert KnownPatients({written, "7-8-9-10-11-12"}).told_by(f"somebody/{'_'.join(words)}") == {written}
+
+
+@given(numbers, st.integers(0, 4), st.integers(1, 9))
+def test_an_id_with_another_number_is_another_patient(patient: list[str], place: int, more: int) -> None:
+    other = list(patient)
+    place %= len(patient)
+    other[place] = str(int(other[place]) + more)
+    assert not KnownPatients({"-".join(patient)}).told_by(f"scan_{'-'.join(other)}_ED")
+
+
+@given(st.integers(0, 99), st.integers(0, 99))
+def test_two_short_numbers_within_a_name_are_no_patient_unless_written_as_long_ones(first: int, second: int) -> None:
+    name = f"scan_{first}_{second}_ED"
+    assert not KnownPatients({f"{first}-{second}", f"{first:04d}-{second:04d}"}).told_by(name)
+
+
+@given(
+    st.sampled_from(("", "patient", "sub-", "p")),
+    st.integers(1, 10),
+    st.lists(st.integers(1, 10), min_size=1, max_size=3),
+)
+def test_numbered_folders_below_a_patient_are_sessions(word: str, patient: int, sessions: list[int]) -> None:
+    known = KnownPatients(map(str, range(1, 11)))
+    below = "/".join(map(str, sessions))
+    assert known.told_by(f"{word}{patient}/{below}/im") == {str(patient)}
+    assert known.told_by(f"site/{word}{patient}/{below}/im_3") == {str(patient)}
+    assert known.told_by(f"site/anna/{below}/im", num_settled=2) == set()  # whom a pattern has found
+
+
 @pytest.mark.parametrize(
     ("patient", "path"),
     [
@@ -77,6 +118,13 @@ def test_a_short_number_within_a_name_is_no_patient(patient: int, number: int, n
         ("p7", "p7a"),  # a letter begins another token
         ("12-34", "12_34"),
         ("12-34", "12-34_ED"),
+        ("01-002", "IMG_01-002_T2"),
+        ("01-002", "01/002/cine"),
+        ("101-0023", "T2_101-0023"),
+        ("101-0023", "T2_101_23_ED"),
+        ("2023-01-05", "MR_2023-01-05"),
+        ("2023-01-05", "2023/1/5/cine"),
+        ("1.2.840.113619.2.55", "scan_1.2.840.113619.2.55"),
         ("1", "1"),
         ("1", "001/cine"),
         ("001", "Patient_1_frame02"),
@@ -109,6 +157,10 @@ def test_a_name_tells_the_patient(patient: str, path: str) -> None:
         ("12", "scan_00012_t1"),
         ("00012", "slice_12"),
         ("12-34", "1234"),
+        ("12-34", "scan_12-34"),
+        ("01-002", "scan_1_2"),
+        ("101-0023", "scan_2101-0023"),
+        ("101-0023", "scan_1010023"),
         ("p12", "p1_2"),
         ("ab", "scan_ab"),
         ("anna", "hannah"),
@@ -130,7 +182,11 @@ def test_a_name_does_not_tell_the_patient(patient: str, path: str) -> None:
         ({"p1", "p2"}, "p1/moved_to_p2", {"p1", "p2"}),
         ({"p1", "p2"}, "p1/p1_late", {"p1"}),
         ({"1", "7"}, "7/1", {"7"}),  # slices of a patient are numbered
-        ({"1", "7"}, "7/1/x", {"1", "7"}),
+        ({"1", "7"}, "7/1/x", {"7"}),  # and sessions
+        ({"1", "7"}, "7/1_ED/x", {"1", "7"}),
+        ({"1", "7"}, "7/p1/x", {"1", "7"}),
+        ({"104582", "7"}, "7/104582/x", {"7", "104582"}),
+        ({"01-002", "002-0103"}, "MR_01-002-0103", {"01-002", "002-0103"}),
         ({"1", "p7"}, "p7/1", {"p7"}),
     ],
 )

@@ -183,6 +183,54 @@ def test_an_excluded_patient_is_known_within_names_and_other_words_are_not(
     assert [each.name for each in found] == ([] if excluded == "a_scan" else ["a_scan"]) + left
 
 
+@pytest.mark.parametrize("pattern", [None, r"(patient\d+)"])
+def test_an_excluded_case_is_left_out_of_a_pool_in_which_it_lies_in_its_patients_folder(
+    written: dict[str, Written], tmp_path: Path, datasets: ModuleType, volume: np.ndarray, pattern: str | None
+) -> None:
+    root = tmp_path / "more"
+    for name in ("patient001_frame01", "patient001_frame09", "scan"):
+        datasets.save_nifti(root / "patient001" / f"{name}.nii.gz", volume)
+    config = written["acdc"].config(unlabelled_root=root, exclude=("patient001_frame01",), patient_pattern=pattern)
+    names = [name for name in pooled(config) if name.startswith("patient001/")]
+    assert names == ["patient001/patient001_frame09", "patient001/scan"]
+
+
+def test_an_excluded_number_is_a_patient_and_no_slice_of_others(tmp_path: Path, datasets: ModuleType) -> None:
+    for name in ("1/1", "1/2", "7/1", "7/2"):
+        datasets.save_picture(tmp_path / f"{name}.png", DRAWN)
+    (found,) = read_unlabelled(tmp_path, 1, DataConfig(exclude=("1",)), {"7"})
+    assert (found.patient, len(found.pieces)) == ("7", 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "patient"),
+    [
+        ("7/1/im", None, "7"),
+        ("patient7/1/im", None, "7"),
+        ("anna/1/2/im", "^([a-z]+)/", "anna"),  # labelled or not
+        ("anna/1/im", "^([a-z]+)/", "anna"),
+        ("77/1/im", r"^(\d+)/", "77"),
+        ("anna/1_a/p2/im", "^([a-z]+)/", "anna"),
+        ("site/bob/1/im", "site/(?P<patient>[a-z]+)/", "bob"),
+        ("patient7/33_1", r"(\d+)_", "7"),  # one is told, and what the pattern finds is no folder above
+        ("from_p7/to_p8", r"(from_p\d)/", "7"),  # the pattern finds a name that tells one
+    ],
+)
+def test_a_pattern_settles_whose_an_image_is_where_numbers_could_tell_others(
+    tmp_path: Path, name: str, pattern: str | None, patient: str
+) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(DRAWN).save(tmp_path / f"{name}.png")
+    (found,) = read_unlabelled(tmp_path, 1, DataConfig(patient_pattern=pattern), set(map(str, range(1, 11))))
+    assert found.patient == patient
+
+
+def test_a_pattern_that_finds_a_name_of_two_patients_settles_nothing(tmp_path: Path, datasets: ModuleType) -> None:
+    datasets.save_picture(tmp_path / "p1_moved_to_p2_late.png", DRAWN)
+    with pytest.raises(DataError, match="tells 2 patients, p1 and p2"):
+        read_unlabelled(tmp_path, 1, DataConfig(patient_pattern="(.+)_[^_]*$"), {"p1", "p2"})
+
+
 def pooled(config: DataConfig) -> list[str]:
     dataset = read(config)
     parts = {volume.patient: "train" for volume in dataset.volumes}

@@ -9,13 +9,14 @@ on though it is tested on, what is found too often is only left out: in doubt a 
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from itertools import combinations, takewhile
+from itertools import takewhile
 
 LEADING_NUMBER = r"\d+(?![^\W_]|\.\d)"  # 12_ED, but neither 4d nor 1.5 mm
 TOKEN = r"\d+|[^\W\d_]+"  # a number, or a run of letters
 PATIENT_WORDS = ("patient", "pat", "pt", "p", "pid", "subject", "subj", "sub", "case", "id", "proband")
 FEWEST_LETTERS = 3  # of an id without a number that is looked for within names
-FEWEST_DIGITS = 5  # of an id without a letter, likewise
+FEWEST_DIGITS = 5  # of an id without a letter, in all its numbers, likewise
+MANY_NUMBERS = 3  # such an id may have less digits
 
 Span = tuple[int, int]
 
@@ -25,7 +26,7 @@ class KnownPatients:
 
     def __init__(self, patients: Iterable[str], whole: Iterable[str] = ()) -> None:
         self._within: dict[str, set[str]] = {}  # by spelling
-        self._numbers: dict[str, set[str]] = {}  # long numbers by their digits as written, zeros too
+        self._numbers: dict[str, set[str]] = {}  # ids of numbers alone by their digits as written, zeros too
         self._whole: dict[str, set[str]] = {}
         patients = set(patients)
         for name in {*patients, *whole}:
@@ -33,38 +34,48 @@ class KnownPatients:
             self._whole.setdefault(_spelling_of(name), set()).add(name)
             if name in patients and _is_telling(tokens):
                 self._within.setdefault(_spelling(tokens), set()).add(name)
-            if name in patients and name.isdecimal() and len(name) >= FEWEST_DIGITS:
-                self._numbers.setdefault(name, set()).add(name)
+            if name in patients and _are_long_numbers(tokens):
+                self._numbers.setdefault("-".join(tokens), set()).add(name)
 
     def named(self, text: str) -> set[str]:
         """Return the ids that the text is as a whole; of several spellings the one that is written so."""
         return _as_written(self._whole.get(_spelling_of(text), set()), text)
 
-    def told_by(self, path: str) -> set[str]:
+    def told_by(self, path: str, num_settled: int = 0) -> set[str]:
         """Return the ids that the path's folders and file name tell; more than one is for a person to decide.
 
         Short numbers and one or two letters tell somebody only at certain places (``_told_by_place``), and those of a
-        file's name, which may count slices, only where nothing else does.
+        file's name, which may count slices, only where nothing else does. A folder that is a number alone counts
+        sessions, below one that tells somebody or below the first ``num_settled`` folders, which name another patient.
         """
         *folders, last = parts = path.split("/")
-        found = {name for part in parts for name in self._within_part(part)}
-        for start, stop in combinations(range(len(parts) + 1), 2):  # patient/012 is a folder patient012
-            found |= self._within.get(_spelling_of("/".join(parts[start:stop])), set()) if stop > start + 1 else set()
-        found |= {name for folder in folders for name in self._told_by_place(folder)}
-        return found or self._told_by_place(last)
+        found: set[str] = set()
+        for place, folder in enumerate(folders):
+            if not (folder.isdecimal() and (found or 0 < num_settled <= place)):
+                found |= self._told_by_place(folder)
+            found |= self._told_at_end(parts[: place + 1])
+        return found | self._told_at_end(parts) or self._told_by_place(last)
+
+    def _told_at_end(self, parts: Sequence[str]) -> set[str]:
+        """Ids within the last part, or which it is together with the parts before it: patient/012 is patient012."""
+        found = self._within_part(parts[-1])
+        for start in range(len(parts) - 1):
+            found |= self._spelled([token.group() for token in _tokens("/".join(parts[start:]))])
+        return found
 
     def _within_part(self, part: str) -> set[str]:
         tokens = _tokens(part)
         found: dict[Span, set[str]] = {}
         for start in range(len(tokens)):
             for stop in range(start + 1, len(tokens) + 1):
-                inside = [token.group() for token in tokens[start:stop]]
-                names = self._within.get(_spelling(inside), set())
-                names = names | (self._numbers.get(inside[0], set()) if len(inside) == 1 else set())
-                if names:
+                if names := self._spelled([token.group() for token in tokens[start:stop]]):
                     written = tokens[0].string[tokens[start].start() : tokens[stop - 1].end()]
                     found[start, stop] = _as_written(names, written)
         return {name for span in _outermost(found) for name in found[span]}
+
+    def _spelled(self, tokens: Sequence[str]) -> set[str]:
+        """Ids that these tokens are, of those that are looked for within names."""
+        return self._within.get(_spelling(tokens), set()) | self._numbers.get("-".join(tokens), set())
 
     def _told_by_place(self, part: str) -> set[str]:
         """Ids that are the whole part, or numbers with which it begins or which follow a word for a patient."""
@@ -97,10 +108,18 @@ def _spelling_of(text: str) -> str:
 
 
 def _is_telling(tokens: Sequence[str]) -> bool:
-    """Whether an id is so much of a name that finding it within another one is no chance."""
+    """Whether an id is so much of a name that finding it within another one, in any spelling, is no chance."""
     letters = sum(len(token) for token in tokens if not token.isdecimal())
     has_number = any(token.isdecimal() for token in tokens)
-    return letters >= FEWEST_LETTERS or (letters > 0 and has_number)
+    if not letters:  # 101-0023, but not 01-002, which would be found in every 1_2
+        return len(tokens) > 1 and _are_long_numbers([token.lstrip("0") or "0" for token in tokens])
+    return letters >= FEWEST_LETTERS or has_number
+
+
+def _are_long_numbers(tokens: Sequence[str]) -> bool:
+    """Whether these are numbers alone and so many digits or numbers that no count of slices has them."""
+    is_long = sum(map(len, tokens)) >= FEWEST_DIGITS or len(tokens) >= MANY_NUMBERS
+    return is_long and all(token.isdecimal() for token in tokens)
 
 
 def _as_written(names: set[str], text: str) -> set[str]:

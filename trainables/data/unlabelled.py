@@ -69,7 +69,8 @@ def _read(
         folder, _, last = name.rpartition("/")
         found = tabled.get(name) or tabled.get(last)
         patient, *others = (found,) if found else _patients(name, config, known)
-        is_excluded = [name in exclusion, patient in exclusion]  # both are looked up, and count as found
+        of_file = (name,) if last.isdecimal() else (name, last)  # a number may be a slice's
+        is_excluded = [each in exclusion for each in (*of_file, patient, *others)]  # all are looked up: found
         if any(is_excluded):
             continue
         if others:
@@ -134,21 +135,29 @@ def _name(path: Path, root: Path) -> str:
 def _patients(name: str, config: DataConfig, known: KnownPatients) -> list[str]:
     """Whose image it is: a known patient if anything tells one, else what the pattern finds, or the folder it lies in.
 
-    Several where a name tells several known ones. A folder counts by its whole path, so that ``sub-01/anat`` and
-    ``sub-02/anat`` are two patients.
+    Several where a name tells several known ones and the pattern finds nobody. A folder counts by its whole path, so
+    that ``sub-01/anat`` and ``sub-02/anat`` are two patients.
     """
     *folders, last = name.split("/")
-    matched = [found for text in (last, name) if (found := _matched(config.patient_pattern, text))]
-    told = next(filter(None, map(known.named, matched)), None) or known.told_by(name)
+    of_file, of_path = (_matched(config.patient_pattern, text) for text in (last, name))
+    matched = [match[0] for match in (of_file, of_path) if match]
+    told = next(filter(None, map(known.named, matched)), None)
+    told = told or known.told_by(name, name.count("/", 0, of_path[1]) + 1 if of_path else 0)
+    if len(told) > 1 and matched:
+        told = next(filter(None, map(known.told_by, matched)), {matched[0]})
     if told:
         return sorted(told, key=natural_order)
     is_own = not folders or re.fullmatch(IMAGE_FOLDER, folders[-1], re.IGNORECASE)
     return matched[:1] or [last if is_own else "/".join(folders)]
 
 
-def _matched(pattern: str | None, text: str) -> str | None:
+def _matched(pattern: str | None, text: str) -> tuple[str, int] | None:
+    """What the pattern's group finds, and where that ends."""
     match = re.match(pattern, text) if pattern else None
-    return (match.groupdict().get("patient") or match.group(1)) if match and match.re.groups else None
+    if not match or not match.re.groups:
+        return None
+    group = "patient" if match.groupdict().get("patient") else 1
+    return (match[group], match.end(group)) if match[group] else None
 
 
 def pool_volumes(dataset: Dataset, parts: Mapping[str, str], config: DataConfig) -> tuple[list[Volume], list[str]]:

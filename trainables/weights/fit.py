@@ -13,6 +13,7 @@ from torchvision.models.resnet import Bottleneck
 
 from trainables.config import ModelConfig
 from trainables.models.encoder import DEPTHS, Encoder
+from trainables.weights.card import KEPT_DECODER
 from trainables.weights.files import WeightsError
 from trainables.weights.layouts import FoundNetwork
 
@@ -83,8 +84,8 @@ def _report(network: FoundNetwork, num_matched: int, num_absent: int) -> str:
     parts = [f"{num_matched} of {num_matched} encoder keys matched"]
     if num_absent:
         parts.append(f"{num_absent} counters of batch norm absent, which nothing reads")
-    if network.heads:
-        parts.append(f"{len(network.heads)} of heads ignored ({_some(network.heads)})")
+    if heads := [key for key in network.heads if not key.startswith(KEPT_DECODER)]:  # which is told of apart
+        parts.append(f"{len(heads)} of heads ignored ({_some(heads)})")
     if network.num_outside:
         parts.append(f"{network.num_outside} other tensors ignored")
     parts.append(f"layout: {network.layout}")

@@ -270,7 +270,7 @@ def test_a_plan_that_does_not_fit_this_machine_has_no_forecast_here(tmp_path: Pa
     wide = experiment("compute.threads=4096")
     said = estimate(wide, plan(tmp_path), inputs(), "ray", is_asked=True)
     assert isinstance(said, str)
-    assert "a cell needs 4096 CPU, more than a node has" in said
+    assert "a cell needs 4096 CPU on one node, which none has" in said
 
 
 def test_numbers_are_written_for_people() -> None:

@@ -64,6 +64,13 @@ def test_without_a_price_no_cost_is_told_and_what_is_unknown_is_not_guessed() ->
     assert "0.50 device-hours used\n" in said
 
 
+def test_a_stage_without_workers_waits_whatever_for() -> None:
+    """For a start, for room or for another experiment that trains it: nothing here tells which."""
+    waiting = StageProgress("byol", 3, 9, 60.0, is_waiting=True)
+    assert seen(replace(COUNTS, stages_running=(waiting,)), Money())[-1].endswith("3/9 epochs  waits")
+    assert waiting.words == "byol 3/9 (waits)"
+
+
 def test_many_stages_at_once_stay_a_few_lines() -> None:
     many = tuple(StageProgress(f"stage {number}", 1, 9, 1.0) for number in range(40))
     lines = seen(replace(COUNTS, stages_running=many), Money())
