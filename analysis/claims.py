@@ -111,16 +111,16 @@ def _judge_epochs(findings: Findings) -> tuple[str, str]:
     if variant is None or study is None:
         return NOT_TESTED, f"This needs finished cells of {HIERARCHICAL} at two or more numbers of epochs."
     result = study.result
-    ratios = dict(zip(result.epochs, result.ratios, strict=True))
+    ratios = dict(zip(result.epochs, zip(result.ratios, result.bounds, strict=True), strict=True))
     verdicts = dict(zip(result.epochs, result.verdicts, strict=True))
     few = [number for number in result.epochs if 0 < number < CLAIMED_EPOCHS]
     if not few or max(result.epochs) < CLAIMED_EPOCHS:
         ran = ", ".join(map(str, (number for number in epoch_ladder(findings.variants, HIERARCHICAL) if number)))
         return NOT_TESTED, f"This needs numbers of epochs below and above five; the sweep has {ran}."
-    parts = [f"with {number} {_steps(ratios[number], findings)}" for number in few if number != result.best_epochs]
+    parts = [f"with {number} {_steps(*ratios[number], findings)}" for number in few if number != result.best_epochs]
     evidence = f"Fewest steps with {result.best_epochs} epochs" + "".join(f"; {part}" for part in parts) + "."
     if 0 in ratios:
-        evidence += f" Without domain epochs: {_steps(ratios[0], findings)}."
+        evidence += f" Without domain epochs: {_steps(*ratios[0], findings)}."
         if verdicts[0] == "enough":
             return NOT_SUPPORTED, evidence + " There is no gain from domain epochs beyond the margin in this sweep."
         if not _gains(result, findings.results.options.confidence):
@@ -232,8 +232,14 @@ def _ratio(ratio: Estimate, findings: Findings) -> str:
     return f"{ratio.value:.2g} times as fast ({_interval(ratio, findings, '.2g')})"
 
 
-def _steps(ratio: Estimate, findings: Findings) -> str:
-    return f"{ratio.value:.2f} times the steps ({_interval(ratio, findings, '.2f')})"
+def _steps(ratio: Estimate, bound: str, findings: Findings) -> str:
+    """Say a ratio of steps; runs that never reached the target leave its upper end, or all of it, unknown."""
+    if bound == "unbounded":
+        return "an unknown number of times the steps (too many runs never reached the target)"
+    interval = _interval(ratio, findings, ".2f")
+    if bound == "at least" and ratio.is_known:
+        interval = f"{percent(findings.results.options.confidence)} interval from {ratio.low:.2f} upwards"
+    return f"{'at least ' * (bound == 'at least')}{ratio.value:.2f} times the steps ({interval})"
 
 
 def _interval(estimate: Estimate, findings: Findings, style: str) -> str:

@@ -255,29 +255,36 @@ def _study_epochs(
     options = results.options
     for arm in variants.loc[variants["pretraining_epochs"] > 0, "arm"].unique():
         ladder = epoch_ladder(variants, str(arm))
+        names = list(ladder.values())
+        steps, is_cut = _steps_by_epochs(convergence, names, label_counts)
         measured = {  # logs, (seed, patient, label count, epochs)
-            "error": np.stack([curves[name].logs.values for name in ladder.values()], axis=-1),
-            "steps": np.log(_steps_by_epochs(convergence, list(ladder.values()), label_counts))[:, None],
+            "error": (np.stack([curves[name].logs.values for name in names], axis=-1), np.zeros_like(is_cut)),
+            "steps": (np.log(steps)[:, None], is_cut),
         }
-        for measure, logs in measured.items():
-            parts = [*zip(map(int, label_counts), np.moveaxis(logs, 2, 0), strict=True), (None, over_labels(logs))]
-            for count, slab in parts:
-                result = saturation(list(ladder), slab, options.near_minimum, options.confidence)
+        for measure, (logs, cut) in measured.items():
+            whole = None, over_labels(logs), cut[:, averaged_counts(logs)].any(axis=1)
+            slabs = np.moveaxis(logs, 2, 0), np.moveaxis(cut, 1, 0)
+            for count, slab, own in [*zip(map(int, label_counts), *slabs, strict=True), whole]:
+                result = saturation(list(ladder), slab, options.near_minimum, options.confidence, own)
                 if result:
                     studies.append(EpochsStudy(str(arm), measure, count, result))
     return studies
 
 
-def _steps_by_epochs(convergence: ConvergenceStudy, variants: list[str], label_counts: Floats) -> Floats:
-    """Return steps to the target as (seed, label count, epochs); NaN for a seed that never got there.
+def _steps_by_epochs(
+    convergence: ConvergenceStudy, variants: list[str], label_counts: Floats
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return steps to the target and whether they are cut there, (seed, label count, epochs).
 
-    Runs that all ended at the horizon would look equal, though nothing is known of how they compare.
+    Steps are NaN for a seed that never got there: runs that all ended at the horizon would look equal, though nothing
+    is known of how they compare. They are cut all the same.
     """
     counts = [int(count) for count in label_counts]
     steps = np.array([[convergence.steps(name, count) for name in variants] for count in counts])
     reached = np.array([[convergence.is_reached(name, count) for name in variants] for count in counts])
     known = np.where(reached.any(axis=1, keepdims=True), steps, np.nan)  # (label count, epochs, seed)
-    return np.asarray(known.transpose(2, 0, 1), dtype=np.float64)
+    is_cut = ~reached & ~np.isnan(steps)
+    return np.asarray(known.transpose(2, 0, 1), dtype=np.float64), np.asarray(is_cut.transpose(2, 0, 1))
 
 
 def over_labels(logs: Floats) -> Floats:

@@ -1,7 +1,8 @@
 """How many pretraining epochs are enough: the smallest number that is shown to be no worse than any other by a margin.
 
-In: the log of one positive measure (error, or steps to the target) per seed, patient and number of epochs. Out: each
-number of epochs with a test of whether it is enough, and its ratio to the lowest mean.
+In: the log of one positive measure (error, or steps to the target) per seed, patient and number of epochs, and which
+steps are cut since the run never reached the target. Out: each number of epochs with a test of whether it is
+enough, and its ratio to the lowest mean.
 Method: a number e of K is enough if it is less than the margin worse than every other number, mu_e - mu_f < log(1 + m)
 for all f. The hypothesis to be rejected is that some f is better by the margin or more. It is a union, so its p-value
 is the largest of the one-sided paired t tests of e against each f (intersection-union test), and no number, the one
@@ -9,6 +10,8 @@ with the lowest mean included, is enough without a test. The answer, the smalles
 some number that is not enough is called so; p-values are therefore adjusted over the numbers, step down. The truly best
 number is never among the true hypotheses, so that K - 1 at most are true and the r-th smallest p-value (r from 0) is
 multiplied by min(K - 1, K - r). That nothing differs significantly is no evidence that nothing differs.
+A number of which a run is cut needs more steps than its mean says, by an unknown amount. Its p-value is 1 wherever it
+would have to be the smaller one: it is never enough, and no number is "not enough" or a gain for lack of its steps.
 Sources: Berger (1982) for the intersection-union test; Shaffer (1986) for Holm's procedure with logically restricted
 hypotheses; Schuirmann (1987) for the margin; ``crossed_effects`` for the t tests.
 """
@@ -16,9 +19,10 @@ hypotheses; Schuirmann (1987) for the margin; ``crossed_effects`` for the t test
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.comparison import holm, paired_difference
-from analysis.crossed_effects import CrossedMean, crossed_mean
+from analysis.crossed_effects import crossed_mean
 from analysis.uncertainty import Estimate, Floats
 
 
@@ -32,8 +36,9 @@ class Saturation:
     """
 
     epochs: tuple[int, ...]
-    best_epochs: int  # with the lowest mean
+    best_epochs: int  # with the lowest mean; where only some numbers have cut runs, of the others
     ratios: tuple[Estimate, ...]
+    bounds: tuple[str, ...]  # what cut runs make of each ratio: exact | at least | unbounded
     rivals: tuple[int, ...]  # the number against which each is hardest to be shown enough
     p_values: tuple[float, ...]  # of "some number is better by the margin or more", adjusted; NaN with one seed
     gains: tuple[float, ...]  # p-values of "does not differ from the fewest", Holm-adjusted; NaN for the fewest
@@ -41,8 +46,13 @@ class Saturation:
     verdicts: tuple[str, ...]  # enough | not enough | cannot tell
 
 
-def saturation(epochs: list[int], logs: Floats, margin: float, confidence: float) -> Saturation | None:
-    """Compare numbers of epochs on (seed, patient, epochs) logs; None with fewer than two that have values."""
+def saturation(
+    epochs: list[int], logs: Floats, margin: float, confidence: float, is_cut: NDArray[np.bool_] | None = None
+) -> Saturation | None:
+    """Compare numbers of epochs on (seed, patient, epochs) logs; None with fewer than two that have values.
+
+    ``is_cut``, (seed, epochs), marks values that are lower bounds: steps of runs that never reached the target.
+    """
     known = [index for index in range(len(epochs)) if not np.isnan(logs[:, 0, index]).all()]
     if len(known) < 2:
         return None
@@ -50,28 +60,49 @@ def saturation(epochs: list[int], logs: Floats, margin: float, confidence: float
     complete = logs[~np.isnan(logs).any(axis=(1, 2))]
     if len(complete) == 0:
         return None
-    best = int(np.argmin(complete.mean(axis=(0, 1))))
+    cut = np.asarray(np.zeros(len(epochs)) if is_cut is None else is_cut[:, known].any(axis=0), dtype=np.bool_)
     parts = np.moveaxis(complete, -1, 0)  # (epochs, seed, patient)
-    gaps = crossed_mean(parts[:, None] - parts)  # (epochs, other epochs)
-    pairs = gaps.p_below(float(np.log1p(margin)))
+    best = int(np.argmin(np.where(cut & ~cut.all(), np.inf, parts.mean(axis=(1, 2)))))
+    below = crossed_mean(parts[:, None] - parts).p_below(float(np.log1p(margin)))  # (epochs, other epochs)
+    pairs = _unless(cut[:, None], below)
     np.fill_diagonal(pairs, -1.0)
-    p_values, is_worse = _step_down(np.asarray(pairs.max(axis=1))), _worse_than_some(gaps, margin)
+    p_values, is_worse = _step_down(np.asarray(pairs.max(axis=1))), _worse_than_some(_unless(cut, 1.0 - below))
     verdicts = tuple(
         "enough" if p_value < 1 - confidence else "not enough" if worse < 1 - confidence else "cannot tell"
         for p_value, worse in zip(p_values, is_worse, strict=True)
     )
     enough = [number for number, verdict in zip(epochs, verdicts, strict=True) if verdict == "enough"]
-    fewest = [paired_difference(part, parts[0], confidence).p_value for part in parts[1:]]
     return Saturation(
         tuple(epochs),
         epochs[best],
         tuple(crossed_mean(part - parts[best]).estimate(confidence).exponential() for part in parts),
+        tuple(_bound(own, cut[best]) if index != best else "exact" for index, own in enumerate(cut)),
         tuple(epochs[index] for index in pairs.argmax(axis=1)),
         tuple(map(float, p_values)),
-        (float("nan"), *map(float, holm(fewest))),
+        _gains(parts, cut, confidence),
         min(enough, default=None),
         verdicts,
     )
+
+
+def _unless(is_cut: NDArray[np.bool_], p_values: Floats) -> Floats:
+    """Return p-values of "the first is smaller", 1 where the first is cut; NaN stays NaN."""
+    return np.asarray(np.where(is_cut & ~np.isnan(p_values), 1.0, p_values))
+
+
+def _bound(is_cut: bool, best_is_cut: bool) -> str:
+    """Say what cut runs make of a ratio; where the best has any, so have all others."""
+    return "unbounded" if best_is_cut else "at least" if is_cut else "exact"
+
+
+def _gains(parts: Floats, cut: NDArray[np.bool_], confidence: float) -> tuple[float, ...]:
+    """Return p-values of "does not differ from the fewest", (epochs, seed, patient); 1 where the lower is cut."""
+    fewest, raw = parts[0], []
+    for part, is_cut in zip(parts[1:], cut[1:], strict=True):
+        smaller_is_cut = is_cut if part.mean() < fewest.mean() else cut[0]
+        p_value = np.asarray(paired_difference(part, fewest, confidence).p_value)
+        raw.append(float(_unless(np.asarray(smaller_is_cut), p_value)))
+    return (float("nan"), *map(float, holm(raw)))
 
 
 def _step_down(raw: Floats) -> Floats:
@@ -85,9 +116,8 @@ def _step_down(raw: Floats) -> Floats:
     return adjusted
 
 
-def _worse_than_some(gaps: CrossedMean, margin: float) -> Floats:
+def _worse_than_some(pairs: Floats) -> Floats:
     """Return for each number the p-value of "worse than no other by more than the margin", Holm over all pairs."""
-    pairs = 1.0 - gaps.p_below(float(np.log1p(margin)))
     np.fill_diagonal(pairs, np.nan)
     adjusted = holm([float(p_value) for p_value in pairs.ravel()]).reshape(pairs.shape)
     return np.asarray(np.where(np.isnan(adjusted), np.inf, adjusted).min(axis=1))

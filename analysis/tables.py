@@ -129,12 +129,13 @@ def pretraining_epochs(findings: Findings) -> pd.DataFrame:
     """List whether each number of pretraining epochs is enough, and its ratio to the lowest mean (above 1 is worse).
 
     Note: ``p_value`` is of "some other number is better by the margin or more"; ratios play no part in the verdict.
+    Runs that never reached the target make a ratio of steps a bound, which ``ratio_is`` says.
     """
     rows = []
     for study in findings.epochs:
         result = study.result
-        items = zip(result.epochs, result.ratios, result.p_values, result.verdicts, strict=True)
-        for epochs, ratio, p_value, verdict in items:
+        items = zip(result.epochs, result.ratios, result.bounds, result.p_values, result.verdicts, strict=True)
+        for epochs, ratio, bound, p_value, verdict in items:
             rows.append(
                 {
                     "arm": study.arm,
@@ -146,12 +147,13 @@ def pretraining_epochs(findings: Findings) -> pd.DataFrame:
                     "low": ratio.low,
                     "high": ratio.high,
                     "num_seeds": ratio.num_seeds,
+                    "ratio_is": bound,
                     "p_value": p_value,
                     "verdict": verdict,
                 }
             )
     columns = ["arm", "measure", "label_count", "pretraining_epochs", "best_epochs", "ratio_to_best"]
-    return pd.DataFrame(rows, columns=[*columns, "low", "high", "num_seeds", "p_value", "verdict"])
+    return pd.DataFrame(rows, columns=[*columns, "low", "high", "num_seeds", "ratio_is", "p_value", "verdict"])
 
 
 def progress(findings: Findings) -> pd.DataFrame:

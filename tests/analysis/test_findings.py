@@ -80,6 +80,27 @@ def test_runs_that_never_reach_the_target_say_nothing_on_epochs(findings):
     assert ("byol-natural+byol-domain", 4) in studied
 
 
+def test_a_number_of_epochs_with_a_run_that_never_reached_the_target_is_never_enough_and_its_ratio_is_a_bound(
+    many_seeds,
+):
+    seen, convergence = 0, many_seeds.convergence
+    for study in (each for each in many_seeds.epochs if each.measure == "steps" and each.label_count):
+        ladder = epoch_ladder(many_seeds.variants, study.arm)
+        for epochs, verdict, bound in zip(study.result.epochs, study.result.verdicts, study.result.bounds, strict=True):
+            if convergence.num_censored(ladder[epochs], study.label_count)[0]:
+                seen += 1
+                assert verdict != "enough"
+                assert bound != "exact" or epochs == study.result.best_epochs  # which is 1 by definition
+    assert seen > 5
+
+
+def test_a_claim_on_steps_tells_a_ratio_with_runs_that_never_arrived_as_a_bound(many_seeds):
+    assert sum(many_seeds.convergence.num_censored("byol-natural", count)[0] for count in (4, 12, 36)) > 0
+    (claim,) = (each for each in check_claims(many_seeds) if each.name == "Pretraining epochs")
+    words = r"Without domain epochs: at least \d\.\d\d times the steps \(95% interval from \d\.\d\d upwards\)"
+    assert re.search(words, claim.evidence)
+
+
 def test_zero_epochs_is_the_arm_it_starts_from(findings):
     assert epoch_ladder(findings.variants, "byol-domain") == {
         0: "random",

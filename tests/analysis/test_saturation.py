@@ -93,3 +93,46 @@ def test_one_seed_names_no_sufficient_number():
     assert found.sufficient_epochs is None
     assert found.verdicts == ("cannot tell", "cannot tell")
     assert np.isnan(found.p_values).all()
+
+
+def test_a_number_whose_runs_end_before_the_target_is_called_enough_in_at_most_one_of_twenty_sweeps():
+    """12 epochs need 300 steps, 3 need 800: cut at 330 their runs look within 10% of those of 12."""
+    generator, wrong, horizon = np.random.default_rng(5), [], 330.0
+    for _ in range(200):
+        steps = np.array([900.0, 800.0, 300.0]) * np.exp(0.03 * generator.normal(size=(5, 3)))
+        cut = np.minimum(steps, horizon)
+        found = saturation([0, 3, 12], logs(cut), 0.15, 0.95, steps > horizon)
+        assert found is not None
+        wrong.append(found.sufficient_epochs in (0, 3))
+    assert np.mean(wrong) <= 0.05
+
+
+def test_a_cut_number_is_at_least_as_slow_as_it_looks_and_not_the_one_that_others_are_compared_with():
+    is_cut = np.array([[False, True, False]] * 2 + [[False] * 3])
+    found = saturation([0, 3, 12], logs(NOISE * np.array([[400.0, 100.0, 200.0]])), 0.10, 0.95, is_cut)
+    assert found is not None
+    assert found.best_epochs == 12  # 3 look quicker, but two of their runs never arrived
+    assert found.bounds == ("exact", "at least", "exact")
+    assert found.p_values[1] == 1
+    assert found.verdicts == ("not enough", "cannot tell", "cannot tell")  # 12 may be slower than 3, or not
+
+
+def test_where_every_number_has_cut_runs_no_ratio_is_known_and_nothing_gains():
+    is_cut = np.ones((3, 2), dtype=bool)
+    found = saturation([0, 12], logs(NOISE * np.array([[400.0, 200.0]])), 0.10, 0.95, is_cut)
+    assert found is not None
+    assert found.bounds == ("unbounded", "exact")  # the one with itself
+    assert found.verdicts == ("cannot tell", "cannot tell")
+    assert found.gains[1] == 1
+
+
+def test_an_arrival_against_cut_runs_is_a_gain_and_cut_runs_against_an_arrival_are_none():
+    values = logs(NOISE * np.array([[400.0, 200.0]]) * np.array([[1.0, 1.02], [1.0, 1.0], [1.0, 0.99]]))
+    plain = saturation([0, 12], values, 0.10, 0.95)
+    slow_start = saturation([0, 12], values, 0.10, 0.95, np.array([[True, False]] * 3))
+    quick_is_cut = saturation([0, 12], values, 0.10, 0.95, np.array([[False, True]] * 3))
+    assert plain is not None
+    assert slow_start is not None
+    assert quick_is_cut is not None
+    assert slow_start.gains[1] == plain.gains[1] < 0.05
+    assert quick_is_cut.gains[1] == 1
