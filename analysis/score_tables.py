@@ -1,14 +1,14 @@
 """Tables of scores by structure and by group of test patients, such as the diagnoses of ACDC.
 
 In: Findings. Out: data frames with plain column names, numbers unrounded, and what is to be said of their gaps. Groups
-have the names that the data give them.
+have the names that the data give them. Scores are of the test patients that the error is of (``CellErrors``).
 """
 
 import numpy as np
 import pandas as pd
 
 from analysis.findings import Findings
-from analysis.overlap import dice_by_class, dice_by_patient, dice_by_patient_and_class, slice_scores_by_class
+from analysis.overlap import dice_by_class, dice_by_patient_and_class, slice_scores_by_class
 from analysis.patient_scores import means_by_group
 
 FEWEST_PATIENTS = 3  # of a group: the spread of two says next to nothing of a third
@@ -23,9 +23,9 @@ def class_dice(findings: Findings) -> pd.DataFrame:
 
     Note: the slices' is blank for cells of older versions.
     """
-    results = findings.results
-    scores = dice_by_class(results.cases)
-    scores = scores.merge(slice_scores_by_class(results.cases), on=["cell_id", "class_index", "class_name"])
+    results, cases = findings.results, _tested_cases(findings)
+    scores = dice_by_class(cases)
+    scores = scores.merge(slice_scores_by_class(cases), on=["cell_id", "class_index", "class_name"])
     cells = results.cells[["cell_id", "variant", "label_count", "seed"]]
     medians = (
         scores.merge(cells, on="cell_id")
@@ -38,7 +38,7 @@ def class_dice(findings: Findings) -> pd.DataFrame:
             left_out=("undefined", "sum"),
         )
     )
-    patients = dice_by_patient_and_class(results.cases).merge(cells, on="cell_id")
+    patients = dice_by_patient_and_class(cases).merge(cells, on="cell_id")
     means = means_by_group(patients, CLASS_KEYS, ("dice",), results.options.confidence)
     means["dice_high"] = np.minimum(means["dice_high"], 1.0)
     return means.merge(medians.reset_index(), on=CLASS_KEYS).drop(columns="class_index")
@@ -52,14 +52,15 @@ def group_error(findings: Findings) -> pd.DataFrame:
     tested. Note: groups are parts of one test set and hold few patients; a difference between two of them was not
     tested.
     """
-    results = findings.results
-    groups = results.cases.groupby("patient")["group"].first()
+    results, tested, groups = findings.results, findings.cell_errors, _groups(findings)
     columns = [*GROUP_KEYS, "mean_error", "mean_error_low", "mean_error_high", "num_patients", "num_seeds", "note"]
     if groups.nunique() < 2:
         return pd.DataFrame(columns=columns)
-    errors = (1.0 - dice_by_patient(results.cases)).dropna().rename("mean_error").reset_index()
-    cells = results.cells[["cell_id", "variant", "label_count", "seed"]]
-    errors = errors.merge(cells, on="cell_id").assign(group=lambda rows: rows["patient"].map(groups))
+    by_patient = pd.DataFrame(tested.errors, columns=list(tested.patients))
+    cells = results.cells[["variant", "label_count", "seed"]].reset_index(drop=True)
+    by_cell = by_patient.set_index(pd.MultiIndex.from_frame(cells))
+    errors = by_cell.melt(var_name="patient", value_name="mean_error", ignore_index=False).dropna().reset_index()
+    errors = errors.assign(group=errors["patient"].map(groups)).dropna(subset="group")
     counts = errors.groupby(GROUP_KEYS).agg(num_patients=("patient", "nunique"), num_seeds=("seed", "nunique"))
     table = means_by_group(errors, GROUP_KEYS, ("mean_error",), results.options.confidence)
     table = table.merge(counts.reset_index(), on=GROUP_KEYS)
@@ -71,8 +72,7 @@ def group_error(findings: Findings) -> pd.DataFrame:
 
 def group_words(findings: Findings) -> str:
     """Say which groups the test patients are of, and how many patients each has."""
-    cases = findings.results.cases
-    groups = cases.groupby("patient")["group"].first().replace("", None).dropna()
+    groups = _groups(findings)
     if groups.empty:
         return "The data name no groups of patients."
     sizes = groups.value_counts().sort_index()
@@ -82,3 +82,15 @@ def group_words(findings: Findings) -> str:
     small = [str(group) for group, number in sizes.items() if number < FEWEST_PATIENTS]
     rest = f" Those of fewer than {FEWEST_PATIENTS} patients have no interval: {', '.join(small)}." if small else ""
     return f"Test patients by group: {named}.{rest}"
+
+
+def _tested_cases(findings: Findings) -> pd.DataFrame:
+    """Return the cases of the test patients that the error is of; all where it is of whole cells."""
+    cases, tested = findings.results.cases, findings.cell_errors
+    return cases[~cases["patient"].isin(tested.left_out)] if tested.patients else cases
+
+
+def _groups(findings: Findings) -> pd.Series:
+    """Return the group of each of these patients that has one, by patient."""
+    groups = findings.results.cases.groupby("patient")["group"].first().replace("", None).dropna()
+    return groups[groups.index.isin(findings.cell_errors.patients)]

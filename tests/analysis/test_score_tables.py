@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -44,6 +45,35 @@ def test_a_group_of_fewer_than_three_patients_has_no_interval_and_says_so(groupe
     assert group_words(grouped) == (
         "Test patients by group: DCM (2), NOR (3). Those of fewer than 3 patients have no interval: DCM."
     )
+
+
+@pytest.fixture
+def with_an_empty_patient(grouped):
+    """The same where patient-1 has no structure, and where half of the cells predict one there all the same."""
+    cases = grouped.results.cases.copy()
+    empty = cases["patient"] == "patient-1"
+    wrong = cases["cell_id"].isin(sorted(cases["cell_id"].unique())[::2])
+    cases.loc[empty, ["true_positives", "false_negatives"]] = 0
+    cases.loc[empty, "false_positives"] = np.where(wrong[empty], 5, 0)
+    return find(replace(grouped.results, cases=cases))
+
+
+def test_scores_of_groups_and_structures_are_of_the_patients_that_the_error_is_of(grouped, with_an_empty_patient):
+    """A patient without any structure has an error of 1 in cells that predict one there, and none in the others."""
+    cases = grouped.results.cases
+    without = find(replace(grouped.results, cases=cases[cases["patient"] != "patient-1"]))
+    assert with_an_empty_patient.cell_errors.left_out == ("patient-1",)
+    for table in (group_error, class_dice):
+        pd.testing.assert_frame_equal(table(with_an_empty_patient), table(without))
+    assert group_words(with_an_empty_patient) == group_words(without)
+    assert "DCM (2), NOR (2)." in group_words(without)
+
+
+def test_patients_of_no_group_are_no_group(grouped):
+    cases = grouped.results.cases.assign(group=lambda rows: rows["group"].replace("DCM", ""))
+    one = find(replace(grouped.results, cases=cases))
+    assert group_error(one).empty
+    assert group_words(one) == "All test patients are of one group: NOR (3)."
 
 
 @pytest.mark.parametrize(
