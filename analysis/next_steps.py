@@ -81,9 +81,13 @@ def _labels(findings: Findings) -> Iterator[OpenQuestion]:
 
 
 def _epochs(findings: Findings) -> Iterator[OpenQuestion]:
-    """Ask whether the fewest undecided pretraining epochs of each arm would do, over all label counts."""
+    """Ask whether the fewest undecided pretraining epochs of each arm would do, over all label counts.
+
+    Numbers above one that is shown to be enough are not asked for: the answer would not change.
+    """
     for study in findings.epochs:
-        undecided = [e for e, v in zip(study.result.epochs, study.result.verdicts, strict=True) if v == "cannot tell"]
+        verdicts, most = zip(study.result.epochs, study.result.verdicts, strict=True), study.result.sufficient_epochs
+        undecided = [e for e, v in verdicts if v == "cannot tell" and (most is None or e < most)]
         if study.measure == "error" and study.label_count is None and undecided:
             yield _epochs_question(findings, study, undecided[0])
 

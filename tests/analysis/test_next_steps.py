@@ -59,6 +59,23 @@ def test_a_sweep_that_settles_its_questions_has_no_next_step(findings):
     assert next_steps(confident) == []
 
 
+def asked_of_epochs(findings, verdicts, enough):
+    (study,) = (
+        each
+        for each in findings.epochs
+        if (each.arm, each.measure, each.label_count) == ("byol-natural+byol-domain", "error", None)
+    )
+    result = dataclasses.replace(study.result, verdicts=verdicts, sufficient_epochs=enough)
+    found = dataclasses.replace(findings, epochs=[dataclasses.replace(study, result=result)])
+    return [step.question.words for step in next_steps(found) if step.question.with_epochs]
+
+
+def test_only_fewer_epochs_than_are_shown_to_be_enough_are_asked_for(findings):
+    assert asked_of_epochs(findings, ("not enough", "enough", "cannot tell"), 3) == []
+    (words,) = asked_of_epochs(findings, ("cannot tell", "enough", "cannot tell"), 3)
+    assert words.startswith("Do 0 pretraining epochs do as well")
+
+
 def with_one_seed(findings):
     curves = {
         name: dataclasses.replace(curve, errors=np.where(np.arange(3)[:, None, None] == 0, curve.errors, np.nan))
