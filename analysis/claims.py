@@ -12,6 +12,7 @@ import numpy as np
 
 from analysis.best_variant import best_variant
 from analysis.conclusions import epochs_study, percent
+from analysis.convergence import SpeedUp
 from analysis.falling_curve import MORE_THAN_MEASURED, describe_labels_interval
 from analysis.findings import Findings, epoch_ladder
 from analysis.law_choice import is_falling
@@ -66,10 +67,10 @@ def _judge_speed(findings: Findings) -> tuple[str, str]:
         )
     count = int(findings.label_counts[-1])
     result = findings.convergence.speed_up(variant, count)
-    ratio, overall = result.ratio, findings.convergence.overall_speed_up(variant).ratio
+    ratio, overall = result.ratio, findings.convergence.overall_speed_up(variant)
     if not ratio.is_known:
         return CANNOT_TELL, f"Fewer than two pairs of seeds have runs at {count} labels."
-    evidence = f"{variant}: {_ratio(ratio, findings)} at {count} labels; "
+    evidence = f"{variant}: {_ratio(result, findings)} at {count} labels; "
     evidence += f"{_ratio(overall, findings)} over all label counts."
     if result.num_censored or result.num_reference_censored:
         evidence += (
@@ -77,9 +78,9 @@ def _judge_speed(findings: Findings) -> tuple[str, str]:
             f"{result.num_reference_censored} of the reference's ({result.bound})."
         )
     if ratio.high < CLAIMED_SPEED_UP and result.bound in ("exact", "at most"):
-        return NOT_SUPPORTED, f"{evidence} {_speed_words(ratio)}"
-    if not ratio.excludes(1.0):
-        return CANNOT_TELL, evidence + " The interval includes no difference."
+        return NOT_SUPPORTED, f"{evidence} {_speed_words(result.uncut)}"
+    if not result.uncut.excludes(1.0):
+        return CANNOT_TELL, evidence + " That there is no difference is not ruled out."
     if ratio.value >= CLAIMED_SPEED_UP and ratio.low > 2 and result.bound in ("exact", "at least"):
         return SUPPORTED, evidence
     return CANNOT_TELL, evidence + " It differs from the reference, but the factor is too uncertain."
@@ -228,8 +229,16 @@ def _as_slices(
     return float(np.exp(np.interp(np.log(labels), np.log(label_counts), np.log(slices))))
 
 
-def _ratio(ratio: Estimate, findings: Findings) -> str:
-    return f"{ratio.value:.2g} times as fast ({_interval(ratio, findings, '.2g')})"
+def _ratio(result: SpeedUp, findings: Findings) -> str:
+    """Say a speed-up; runs that never reached the target leave its interval open on their side."""
+    ratio = result.ratio
+    if result.bound == "unbounded":
+        return "an unknown number of times as fast (runs of both never reached the target)"
+    interval = _interval(ratio, findings, ".2g")
+    if result.bound != "exact" and ratio.is_known:
+        end = f"from {ratio.low:.2g} upwards" if result.bound == "at least" else f"up to {ratio.high:.2g}"
+        interval = f"{percent(findings.results.options.confidence)} interval {end}"
+    return f"{f'{result.bound} ' * (result.bound != 'exact')}{ratio.value:.2g} times as fast ({interval})"
 
 
 def _steps(ratio: Estimate, bound: str, findings: Findings) -> str:

@@ -13,7 +13,8 @@ from analysis.labels_needed import LabelCount
 from analysis.law_fit import LawFit
 
 COLUMNS = [
-    *("variant", "experiment", "speed_up", "speed_up_low", "speed_up_high", "ratio_is"),
+    *("variant", "experiment", "speed_up", "speed_up_low", "speed_up_high"),
+    *("uncut_low", "uncut_high", "ratio_is"),
     *(
         "target_error",
         "labels",
@@ -32,7 +33,8 @@ def arms_table(first: Findings, second: Findings) -> pd.DataFrame:
     """List speed-up over all label counts, labels needed and fitted law of every variant that both experiments have.
 
     ``labels`` come within the configured margin of the own reference's error at most labels; 0 means the fewest
-    measured or fewer, inf more than the most measured.
+    measured or fewer, inf more than the most measured. ``speed_up_low`` and ``speed_up_high`` are of steps cut at the
+    horizon, ``uncut_low`` and ``uncut_high`` of all: 0 or infinite where censored runs hide it.
     """
     common = [name for name in first.variants["variant"] if name in set(second.variants["variant"])]
     sides = (("first", first), ("second", second))
@@ -70,8 +72,8 @@ def _row(findings: Findings, variant: str) -> tuple[object, ...]:
     if needed is not None:
         labels = _labels(findings, needed.target_error, needed.count)
     law = f"{fit.law.family.name}: {fit.law.family.formula}" if isinstance(fit, LawFit) else f"none: {fit.reason}"
-    ratio = speed.ratio
-    return ratio.value, ratio.low, ratio.high, speed.bound, *labels, law, *floor
+    ratio, uncut = speed.ratio, speed.uncut
+    return ratio.value, ratio.low, ratio.high, uncut.low, uncut.high, speed.bound, *labels, law, *floor
 
 
 def _labels(findings: Findings, target: float, count: LabelCount) -> tuple[object, ...]:

@@ -190,10 +190,12 @@ def _speed(findings: Findings, variant: str) -> Point:
     word, shown = ("faster", ratio)
     if ratio.value < 1:
         word, shown = ("slower", Estimate(1 / ratio.value, 1 / ratio.high, 1 / ratio.low, ratio.num_seeds))
-    factor = f"{shown.value:.1f} times {word}"
+    is_bound = result.bound != "exact"  # and, since it excludes 1, a lower one of the factor
+    factor = f"{'at least ' * is_bound}{shown.value:.1f} times {word}"
+    interval = f"from {shown.low:.1f} upwards" if is_bound else f"{shown.low:.1f} to {shown.high:.1f}"
     sentence = (
         f"Over all label counts {variant} reaches the target Dice {factor} than {findings.reference} "
-        f"({level} interval {shown.low:.1f} to {shown.high:.1f}{_censoring(result)})."
+        f"({level} interval {interval}{_censoring(result)})."
     )
     return Point(question, f"{variant}: {factor}", sentence)
 

@@ -155,15 +155,21 @@ SLOWER, FASTER = Estimate(0.5, 0.4, 0.6, 5), Estimate(2.0, 1.6, 2.5, 5)
     ("ratio", "censored", "reference_censored", "short", "words"),
     [
         (SLOWER, 0, 0, "2.0 times slower", "interval 1.7 to 2.5)"),
-        (SLOWER, 2, 0, "2.0 times slower", "2 of its runs never reached the target, so the factor is a lower bound"),
+        (
+            SLOWER,
+            2,
+            0,
+            "at least 2.0 times slower",
+            "(95% interval from 1.7 upwards; 2 of its runs never reached the target, so the factor is a lower bound",
+        ),
         (SLOWER, 0, 3, "cannot tell", "cut at the last step, but 3 of the reference's runs never reached the target"),
         (SLOWER, 2, 3, "cannot tell", "2 of its runs and 3 of the reference's runs never reached the target"),
         (
             FASTER,
             0,
             3,
-            "2.0 times faster",
-            "3 of the reference's runs never reached the target, so the factor is a",
+            "at least 2.0 times faster",
+            "(95% interval from 1.6 upwards; 3 of the reference's runs never reached the target, so the factor is a",
         ),
         (FASTER, 2, 0, "cannot tell", "but 2 of its runs never reached the target"),
         (Estimate(1.1, 0.8, 1.5, 5), 0, 0, "cannot tell", "(ratio 1.1, 95% interval 0.8 to 1.5)"),
@@ -179,6 +185,27 @@ def test_an_arm_is_called_faster_or_slower_only_where_runs_that_never_reached_th
     (point,) = (each for each in conclude(findings).points if each.question == "Does fine-tuning converge faster?")
     assert short in point.short
     assert words in point.sentence
+
+
+@pytest.mark.parametrize(
+    ("ratio", "censored", "reference_censored", "evidence"),
+    [
+        (FASTER, 2, 0, ("at most 2 times as fast (95% interval up to 2.5)", "whether there is any difference cannot")),
+        (FASTER, 0, 2, ("at least 2 times as fast (95% interval from 1.6 upwards)", "the factor is too uncertain")),
+        (SLOWER, 2, 0, ("at most 0.5 times as fast (95% interval up to 0.6)", "it is slower")),
+        (SLOWER, 0, 2, ("at least 0.5 times as fast", "That there is no difference is not ruled out.")),
+        (FASTER, 1, 1, ("an unknown number of times as fast", "That there is no difference is not ruled out.")),
+    ],
+)
+def test_the_claim_on_speed_says_no_more_than_runs_that_never_reached_the_target_allow(
+    many_seeds, monkeypatch, ratio, censored, reference_censored, evidence
+):
+    said = SpeedUp(ratio, censored, reference_censored)
+    for name in ("speed_up", "overall_speed_up"):
+        monkeypatch.setattr(type(many_seeds.convergence), name, lambda *_: said)
+    (claim,) = (each for each in check_claims(many_seeds) if each.name == "Convergence speed")
+    for words in evidence:
+        assert words in claim.evidence
 
 
 def test_an_end_of_a_speed_up_that_censoring_hides_is_drawn_as_an_arrow(findings):
