@@ -6,11 +6,13 @@ Method: arms are ranked by their mean log error on the seeds that all of them ha
 every other is an intersection-union test, its p-value the largest of the two-sided paired t tests: two-sided, since the
 arm was picked from the same data. P-values are Holm-adjusted over the label counts. Between neighbouring counts means
 are linear in log labels, and the arm with the lowest follows the lower envelope of lines. The interval of a change is
-that of the crossing of the two arms (``labels_needed``).
+that of the crossing of the two arms (``labels_needed``). Where a third arm lies lowest between two counts at which
+different arms are told best, these two change places where they cross.
 Sources: Gutmann & Maymin (1987), is the selected population the best?; Berger (1982); ``bootstrap`` for the shares.
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -43,7 +45,8 @@ class BestAt:
 class BestChange:
     """The label count at which one arm takes another's place as the best, with the interval of the two arms' crossing.
 
-    ``is_decided`` where the first is told from all other arms at a smaller count and the second at a larger one.
+    ``is_decided`` where the first is told from all other arms at a smaller count and the second at the next larger one
+    at which any is told.
     Note: without that, the interval says where the two would cross, if they do.
     """
 
@@ -71,16 +74,49 @@ def best_arms(curves: Mapping[str, ErrorCurve], draws: TwoLevelDraws) -> list[Be
 
 
 def best_changes(curves: Mapping[str, ErrorCurve], best: list[BestAt], confidence: float) -> list[BestChange]:
-    """Return where the best arm changes between neighbouring counts of ``best``, in rising order."""
-    found = []
-    for before, after, labels in _envelope(curves, [item.label_count for item in best]):
-        pair = crossings(curves[before].logs, curves[after].logs, confidence)
-        place = min(pair, key=lambda each: abs(np.log(each.labels / labels)), default=None)
-        ends = (place.low, place.high) if place else (FEWER_THAN_MEASURED, MORE_THAN_MEASURED)
-        told = [{item.arm for item in side if item.p_value < 1 - confidence} for side in _sides(best, labels)]
-        is_decided = before in told[0] and after in told[1]
-        found.append(BestChange(before, after, labels, min(ends[0], labels), max(ends[1], labels), is_decided))
-    return found
+    """Return where the best arm changes along ``best``, in rising order.
+
+    These are the changes between neighbouring counts, and one between arms that are told best at two counts between
+    which a third arm lies lowest without being told.
+    """
+    counts = [item.label_count for item in best]
+    told = [item for item in best if item.p_value < 1 - confidence]
+    spans = [pair for pair in itertools.pairwise(told) if pair[0].arm != pair[1].arm]
+    changes, decided, through = list(_envelope(curves, counts)), set(), []
+    for span in spans:
+        direct = [change for change in changes if _is_within(span, *change)]
+        if len(direct) == 1:
+            decided |= {direct[0]}
+        else:
+            through.append((span[0].arm, span[1].arm, _meeting_within(curves, span, confidence)))
+    found = [_change(curves, *change, change in decided, confidence) for change in changes]
+    found += [_change(curves, *change, True, confidence) for change in through]
+    return sorted(found, key=lambda change: change.labels)
+
+
+def _meeting_within(curves: Mapping[str, ErrorCurve], span: tuple[BestAt, BestAt], confidence: float) -> float:
+    """Return where two arms cross between the counts at which each is told best, near the middle."""
+    first, last = span
+    middle = math.sqrt(first.label_count * last.label_count)
+    met = [each.labels for each in crossings(curves[first.arm].logs, curves[last.arm].logs, confidence)]
+    within = [labels for labels in met if first.label_count <= labels <= last.label_count]
+    return min(within, key=lambda each: abs(math.log(each / middle)), default=middle)
+
+
+def _is_within(span: tuple[BestAt, BestAt], before: str, after: str, labels: float) -> bool:
+    """Return whether a change is the one between two counts at which its arms are told best."""
+    first, last = span
+    return (first.arm, last.arm) == (before, after) and first.label_count <= labels <= last.label_count
+
+
+def _change(
+    curves: Mapping[str, ErrorCurve], before: str, after: str, labels: float, is_decided: bool, confidence: float
+) -> BestChange:
+    """Put the interval of the two arms' nearest crossing on a change."""
+    pair = crossings(curves[before].logs, curves[after].logs, confidence)
+    place = min(pair, key=lambda each: abs(np.log(each.labels / labels)), default=None)
+    ends = (place.low, place.high) if place else (FEWER_THAN_MEASURED, MORE_THAN_MEASURED)
+    return BestChange(before, after, labels, min(ends[0], labels), max(ends[1], labels), is_decided)
 
 
 def _best_at(count: float, errors: Mapping[str, Floats], seeds: np.ndarray, draws: TwoLevelDraws) -> BestAt:
@@ -96,10 +132,6 @@ def _best_at(count: float, errors: Mapping[str, Floats], seeds: np.ndarray, draw
     known = draws.seeds[:, seeds].any(axis=1)
     share = float((sums[known].argmin(axis=1) == names.index(order[0])).mean())
     return BestAt(count, order[0], order[1], share, float(np.max(raw)))
-
-
-def _sides(best: list[BestAt], labels: float) -> tuple[list[BestAt], list[BestAt]]:
-    return [item for item in best if item.label_count <= labels], [item for item in best if item.label_count >= labels]
 
 
 def _envelope(curves: Mapping[str, ErrorCurve], counts: list[float]) -> Iterator[tuple[str, str, float]]:

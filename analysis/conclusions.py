@@ -68,18 +68,17 @@ def best_change(findings: Findings) -> Point | None:
     if not decided:
         return None
     unit, counts = findings.results.label_unit, findings.label_counts
-    level, parts = percent(findings.results.options.confidence), []
+    level, places = percent(findings.results.options.confidence), []
     for change in decided:
-        labels, interval = (
-            describe_labels(change.labels, counts),
-            describe_labels_interval(change.low, change.high, counts),
-        )
-        parts.append(
-            f"Below about {labels} labelled {unit} ({level} interval {interval}) {change.before} does best, above it "
-            f"{change.after}."
-        )
+        labels = describe_labels(change.labels, counts)
+        places.append((labels, f"({level} interval {describe_labels_interval(change.low, change.high, counts)})"))
+    (labels, interval), *later = places
+    words = f"Below about {labels} labelled {unit} {interval} {decided[0].before} does best, "
+    for change, (labels, interval) in zip(decided, later, strict=False):
+        words += f"then {change.after} up to about {labels} {interval}, "
+    words += f"above it {decided[-1].after}."
     short = f"from about {describe_labels(decided[-1].labels, counts)} on {decided[-1].after}"
-    return Point("Does the best arm change with labels?", short, " ".join(parts))
+    return Point("Does the best arm change with labels?", short, words)
 
 
 def gain_over_random(findings: Findings, label_count: int) -> Point | None:

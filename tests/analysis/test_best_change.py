@@ -33,9 +33,25 @@ def test_the_best_arm_changes_where_lines_in_log_labels_meet():
 def test_a_third_arm_that_is_best_only_between_two_counts_is_found():
     curves = {"a": curve([-2.0, -1.0, -1.0, -1.0]), "b": curve([-1.0, -2.0, -2.0, -2.0]), "c": curve([-1.8] * 4)}
     changes = best_changes(curves, best_arms(curves, DRAWS), 0.95)
-    assert [(change.before, change.after) for change in changes] == [("a", "c"), ("c", "b")]
-    assert [change.labels for change in changes] == pytest.approx([4 * 4**0.2, 4 * 4**0.8])
-    assert not changes[0].is_decided  # at no measured count c is the best
+    assert [(change.before, change.after) for change in changes] == [("a", "c"), ("a", "b"), ("c", "b")]
+    assert [change.labels for change in changes] == pytest.approx([4 * 4**0.2, 4 * 4**0.5, 4 * 4**0.8])
+    assert [change.is_decided for change in changes] == [False, True, False]  # at no measured count c is the best
+
+
+def test_a_change_is_decided_where_a_third_arm_that_is_not_told_lies_lowest_between():
+    """At 16 and 64 labels c is lowest by less than its noise; a is told best at 4, b at 256."""
+    curves = {
+        "a": curve([-2.0, -1.5, -1.5, -1.5], 0.05, 1),
+        "b": curve([-1.0, -1.49, -1.51, -2.0], 0.05, 2),
+        "c": curve([-1.0, -1.53, -1.53, -1.5], 0.05, 3),
+    }
+    best = best_arms(curves, DRAWS)
+    assert [item.arm for item in best] == ["a", "c", "c", "b"]
+    assert [item.p_value < 0.05 for item in best] == [True, False, False, True]
+    (decided,) = (change for change in best_changes(curves, best, 0.95) if change.is_decided)
+    assert (decided.before, decided.after) == ("a", "b")
+    assert 4 < decided.labels < 256
+    assert decided.low <= decided.labels <= decided.high
 
 
 def test_p_values_are_the_largest_of_paired_t_tests_adjusted_for_label_counts():

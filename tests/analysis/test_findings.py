@@ -272,6 +272,12 @@ def test_a_decided_change_of_the_best_arm_is_part_of_the_answer(findings):
     )
     assert point.short == "from about 40 on byol-natural"
     assert question not in [p.question for p in conclude(replace(findings, best_changes=changes[1:])).points]
+    twice = [BestChange("a", "b", 9.0, 5.0, 20.0, True), BestChange("b", "c", 40.0, 12.0, 90.0, True)]
+    (point,) = (p for p in conclude(replace(findings, best_changes=twice)).points if p.question == question)
+    assert point.sentence == (
+        "Below about 9 labelled slices (95% interval 5 to 20) a does best, "
+        "then b up to about 40 (95% interval 12 to 90), above it c."
+    )
 
 
 def test_an_answer_in_few_words_names_the_arm_that_it_is_about(many_seeds):
