@@ -38,7 +38,7 @@ class ExperimentResults:
     cases: pd.DataFrame
     pretraining: pd.DataFrame
     missing: pd.DataFrame  # planned, not finished; reason is empty where no failure was recorded
-    failures: pd.DataFrame  # failed cells and stages
+    failures: pd.DataFrame  # failed cells and stages of the design
     examples: pd.DataFrame = field(default_factory=pd.DataFrame)  # predictions; none in results of older programs
     example_slices: pd.DataFrame = field(default_factory=pd.DataFrame)
     num_other_protocol: int = 0
@@ -71,7 +71,7 @@ def load_results(root: Path, protocol: str | None = None) -> ExperimentResults:
     kept = set(cells["cell_id"])
     data = read_data(root, warnings)
     warnings += [f"Data: {warning}" for warning in data.get("warnings") or []]
-    failures = tables["failures"]
+    failures = _of_design(tables["failures"], planned)
     return ExperimentResults(
         root=root,
         name=str(config.get("name") or root.name),
@@ -144,6 +144,12 @@ def _describe_cells(cells: pd.DataFrame) -> pd.DataFrame:
     ]
     seeds = cells["subset_seed"].astype(str) + "/" + cells["train_seed"].astype(str)
     return cells.assign(variant=labels, seed=seeds, error=1.0 - cells["test_dice"])
+
+
+def _of_design(failures: pd.DataFrame, planned: pd.DataFrame) -> pd.DataFrame:
+    """Return the failures of planned cells and of the stages behind them; a folder may hold other experiments' too."""
+    stages = {stage.rpartition("@")[0] for chain in planned["pretraining_chain"] for stage in chain.split()}
+    return failures[failures["unit_id"].isin(stages | set(planned["cell_id"]))]
 
 
 def _missing_cells(

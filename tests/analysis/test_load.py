@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
+from analysis.design import gap_words
+from analysis.findings import find
 from analysis.load import load_results, variant_label
 from analysis.selection import ReportError
 from sweep.experiment import Experiment
@@ -24,6 +26,16 @@ def test_missing_cells_are_planned_and_unfinished_with_the_reason_of_a_failure(r
     assert len(loaded.planned) == 135
     assert len(loaded.cells) == 132
     assert sorted(loaded.missing["reason"]) == ["", "", "OutOfMemoryError: simulated <failure>"]
+
+
+def test_failures_of_other_experiments_in_the_folder_are_not_counted(small):
+    root = small(left_out=0, failed=1)
+    other = {"unit": "cell", "unit_id": "of-another-plan", "name": "other", "reason": "OutOfMemoryError"}
+    record_failure(root, other | {"traceback": "", "failed_at": datetime(2026, 1, 1, tzinfo=UTC)})
+    found = load_results(root)
+    assert len(found.failures) == 1
+    assert set(found.failures["unit_id"]) <= set(found.planned["cell_id"])
+    assert "1 cell or stage failed." in gap_words(find(found))
 
 
 def test_cells_behind_a_failed_stage_are_missing_for_that_reason(results, tmp_path):
