@@ -8,7 +8,7 @@ line on standard error where nothing is common.
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ import pandas as pd
 
 from analysis.compare_arms import arms_note, arms_table, shown
 from analysis.comparison import holm
-from analysis.error_curve import ErrorCurve, cell_errors, error_curves
-from analysis.findings import find
+from analysis.error_curve import ErrorCurve
+from analysis.findings import Findings, find
 from analysis.load import ExperimentResults, load_results
 from analysis.readable import plain
 from analysis.selection import ReportError
@@ -51,7 +51,7 @@ class Side:
     results: ExperimentResults
     counts: list[int]
     seeds: list[str]
-    curves: dict[str, ErrorCurve]
+    curves: Mapping[str, ErrorCurve]
     patients: tuple[str, ...]  # of the errors; empty where these are of whole cells
 
     def errors(self, variant: str, count: int) -> Floats:
@@ -61,9 +61,10 @@ class Side:
 
 def compare(first: Path, second: Path) -> Comparison:
     """Compare two results folders. Raises ReportError where nothing is common."""
-    sides = _side(load_results(first)), _side(load_results(second))
+    findings = find(load_results(first)), find(load_results(second))
+    sides = _side(findings[0]), _side(findings[1])
     _check_common(*sides)
-    table, findings = _table(*sides), (find(sides[0].results), find(sides[1].results))
+    table = _table(*sides)
     arms = arms_table(*findings)
     words = _markdown(*sides, table, [arms_note(*findings), plain(shown(arms)).markdown()])
     return Comparison(_names(*sides), table, arms, _counted(table, sides[0].results.options.confidence), words)
@@ -102,11 +103,10 @@ def _names(first: Side, second: Side) -> str:
     return "; ".join(f"{which}: {results.name} ({results.root})" for which, results in sides)
 
 
-def _side(results: ExperimentResults) -> Side:
-    counts, seeds = sorted(map(int, results.cells["label_count"].unique())), sorted(results.cells["seed"].unique())
-    tested = cell_errors(results.cells, results.cases)
-    curves = error_curves(results.cells, tested, seeds, np.array(counts, dtype=np.float64))
-    return Side(results, counts, seeds, curves, tested.patients)
+def _side(findings: Findings) -> Side:
+    counts = [int(count) for count in findings.label_counts]
+    patients = findings.cell_errors.patients
+    return Side(findings.results, counts, list(findings.seeds), findings.curves, patients)
 
 
 def _check_common(first: Side, second: Side) -> None:
