@@ -47,13 +47,13 @@ class ConvergenceStudy:
         return restricted_mean_steps(steps, is_reached, self.horizons[label_count]) if len(steps) else float("nan")
 
     def runs_of(self, variant: str, label_count: int) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return the steps of every run that is there, not cut at the horizon, and whether it reached the target."""
+        """Return each seed's steps, cut at the horizon, and whether it reached the target; no entry without a run."""
         runs = [time for time in self.times.get((variant, label_count), []) if time]
         steps = np.array([run.steps for run in runs], dtype=np.float64)
         return steps, np.array([run.is_reached for run in runs], dtype=np.bool_)
 
     def num_censored(self, variant: str, label_count: int) -> tuple[int, int]:
-        """Return how many runs never reached the target, and how many runs there are."""
+        """Return how many seeds did not reach the target by the horizon in all their runs, and how many there are."""
         runs = [time for time in self.times.get((variant, label_count), []) if time]
         return sum(not run.is_reached for run in runs), len(runs)
 
