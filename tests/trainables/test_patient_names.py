@@ -90,7 +90,7 @@ def test_two_short_numbers_within_a_name_are_no_patient_unless_written_as_long_o
 
 
 @given(
-    st.sampled_from(("", "patient", "sub-", "p")),
+    st.sampled_from(("patient", "sub-", "p")),
     st.integers(1, 10),
     st.lists(st.integers(1, 10), min_size=1, max_size=3),
 )
@@ -182,7 +182,8 @@ def test_a_name_does_not_tell_the_patient(patient: str, path: str) -> None:
         ({"p1", "p2"}, "p1/moved_to_p2", {"p1", "p2"}),
         ({"p1", "p2"}, "p1/p1_late", {"p1"}),
         ({"1", "7"}, "7/1", {"7"}),  # slices of a patient are numbered
-        ({"1", "7"}, "7/1/x", {"7"}),  # and sessions
+        ({"1", "7"}, "p7/1/x", {"7"}),  # and sessions
+        ({"1", "7"}, "7/1/x", {"1", "7"}),  # but sites, too
         ({"1", "7"}, "7/1_ED/x", {"1", "7"}),
         ({"1", "7"}, "7/p1/x", {"1", "7"}),
         ({"104582", "7"}, "7/104582/x", {"7", "104582"}),

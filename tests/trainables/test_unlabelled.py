@@ -205,7 +205,7 @@ def test_an_excluded_number_is_a_patient_and_no_slice_of_others(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("name", "pattern", "patient"),
     [
-        ("7/1/im", None, "7"),
+        ("7/1/im", r"^(\d+)/", "7"),
         ("patient7/1/im", None, "7"),
         ("anna/1/2/im", "^([a-z]+)/", "anna"),  # labelled or not
         ("anna/1/im", "^([a-z]+)/", "anna"),

@@ -46,14 +46,17 @@ class KnownPatients:
 
         Short numbers and one or two letters tell somebody only at certain places (``_told_by_place``), and those of a
         file's name, which may count slices, only where nothing else does. A folder that is a number alone counts
-        sessions, below one that tells somebody or below the first ``num_settled`` folders, which name another patient.
+        sessions, below one that tells somebody with a word or below the first ``num_settled`` folders, which name
+        another patient; below another number it may be the patient of a numbered site.
         """
         *folders, last = parts = path.split("/")
         found: set[str] = set()
+        is_told_by_word = False
         for place, folder in enumerate(folders):
-            if not (folder.isdecimal() and (found or 0 < num_settled <= place)):
-                found |= self._told_by_place(folder)
+            is_session = folder.isdecimal() and (is_told_by_word or 0 < num_settled <= place)
+            found |= set() if is_session else self._told_by_place(folder)
             found |= self._told_at_end(parts[: place + 1])
+            is_told_by_word = is_told_by_word or (bool(found) and not folder.isdecimal())
         return found | self._told_at_end(parts) or self._told_by_place(last)
 
     def _told_at_end(self, parts: Sequence[str]) -> set[str]:
