@@ -16,7 +16,8 @@ import torch
 from benchmarks.networks import rounds_and_jobs
 from trainables.data import batches
 from trainables.data.batches import Samples, finetune_batch, from_slices
-from trainables.data.slices import SliceStore, open_store
+from trainables.data.slice_store import SliceStore
+from trainables.data.slices import open_store
 from trainables.finetune import build_network, train_block
 from trainables.jobs import CellJob
 from trainables.processes import this_worker

@@ -27,7 +27,8 @@ import torch
 from trainables.config import ComputeConfig, DataConfig, FinetuneConfig, ModelConfig, PhantomConfig, ViewConfig
 from trainables.data.batches import epoch_batches, finetune_batch, from_slices, random_view
 from trainables.data.phantom import write_phantom
-from trainables.data.slices import SliceStore, open_store
+from trainables.data.slice_store import SliceStore
+from trainables.data.slices import open_store
 from trainables.finetune import train_block
 from trainables.models.encoder import Encoder
 from trainables.models.segmenter import Segmenter
@@ -86,7 +87,7 @@ def measure(what: str, root: Path, cache: Path) -> None:
         store = open_store(config, cache)
         if what == "train":
             train(store, num_batches=None)
-    size = (store.folder / "images.npy").stat().st_size
+    size = (store.decoded.folder / "images.npy").stat().st_size
     print(
         f"{what}: store {size / 2**30:.2f} GiB, libraries' own {own / 2**20:.0f} MiB, peak above it "
         f"{(peak.highest - own) / 2**20:.0f} MiB of private memory, {time.perf_counter() - started:.0f} s, {held}"

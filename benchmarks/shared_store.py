@@ -34,7 +34,7 @@ def main() -> None:
         phantom = PHANTOM.model_copy(update={"num_patients": options.patients})
         config = DataConfig(phantom=phantom, image_size=IMAGE_SIZE)
         store = open_store(config, Path(folder))
-        size = (store.folder / "images.npy").stat().st_size
+        size = (store.decoded.folder / "images.npy").stat().st_size
         for number in options.workers:
             held = held_by(config, Path(folder), number)
             print(

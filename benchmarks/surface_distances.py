@@ -17,7 +17,8 @@ import torch
 
 from benchmarks.networks import jobs
 from trainables.config import DataConfig, PhantomConfig
-from trainables.data.slices import SliceStore, open_store
+from trainables.data.slice_store import SliceStore
+from trainables.data.slices import open_store
 from trainables.finetune import run_and_commit
 from trainables.metrics import slice_counts
 from trainables.scoring import score_cases

@@ -15,7 +15,8 @@ from trainables.config import content_hash
 from trainables.data.dataset import DataError, Problem
 from trainables.data.decoded import Progress
 from trainables.data.natural import open_natural
-from trainables.data.slices import SliceStore, open_store
+from trainables.data.slice_store import SliceStore
+from trainables.data.slices import open_store
 from trainables.data.splits import describe_order, label_order
 from trainables.objectives import keeps_decoder
 from trainables.weights import check_decoder, check_weights

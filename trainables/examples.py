@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainables.data.slices import SliceStore, StoredVolume
+from trainables.data.slice_store import SliceStore, StoredVolume
 
 Row = dict[str, Any]
 Mask = npt.NDArray[np.uint8]  # (row, column)

@@ -21,7 +21,8 @@ import torch
 
 from trainables.config import DataConfig, FinetuneConfig, content_hash
 from trainables.data.batches import Samples, finetune_batches, from_slices, network_input
-from trainables.data.slices import SliceStore, open_store
+from trainables.data.slice_store import SliceStore
+from trainables.data.slices import open_store
 from trainables.data.splits import PARTS, LabelSubset, label_order, take_labels
 from trainables.examples import Mask, choose_slices, prediction_rows, slice_rows
 from trainables.jobs import CellJob

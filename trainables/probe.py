@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainables.data.batches import from_slices, network_input
-from trainables.data.slices import SliceStore
+from trainables.data.slice_store import SliceStore
 from trainables.models.encoder import Encoder
 
 NUM_NEIGHBOURS = 20

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trainables.data.slices import SliceStore, StoredVolume
+from trainables.data.slice_store import SliceStore, StoredVolume
 from trainables.metrics import Counts, dice, iou, paper_iou, patient_mean
 from trainables.surface_distance import Mask, SurfaceDistances, surface_distances
 

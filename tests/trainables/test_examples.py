@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainables.data.slices import SliceStore
+from trainables.data.decoded_volumes import DecodedVolumes
+from trainables.data.slice_store import SliceStore
 from trainables.examples import choose_slices, prediction_rows, slice_rows
 from trainables.results import read_table, record_example_slices
 
@@ -30,17 +31,18 @@ def store(tmp_path: Path) -> SliceStore:
     for row, area in enumerate(areas):
         masks[row, :area] = 1 + row % 3
     images = np.stack([np.linspace(0, row + 1, 16) for row in range(len(areas))]).reshape(-1, 1, 4, 4)
-    volumes, start = [], 0
+    volumes, bounds, start = [], {}, NUM_TRAIN
     for patient, group, phase, each in TEST:
-        place = {"name": patient, "patient": patient, "group": group, "phase": phase}
-        volumes.append(place | {"start": start, "stop": start + len(each), "spacing_mm": None})
+        place = {"name": patient, "patient": patient, "group": group, "phase": phase, "key": patient + phase}
+        volumes.append(place | {"num_slices": len(each), "spacing_mm": None})
+        bounds[patient + phase] = start, start + len(each)
         start += len(each)
-    index = {"rows": {"test": [NUM_TRAIN, len(areas)]}, "volumes": {"test": volumes}}
-    (tmp_path / "index.json").write_text(json.dumps(index))
+    (tmp_path / "index.json").write_text(json.dumps({"volumes": {"test": volumes}}))
+    (tmp_path / "rows.json").write_text(json.dumps(bounds))
     (tmp_path / "data.json").write_text(json.dumps({"data_id": "data"}))
     np.save(tmp_path / "masks.npy", masks.reshape(-1, 4, 4))
     np.save(tmp_path / "images.npy", np.concatenate([images, 3 * images], axis=1).astype(np.float16))
-    return SliceStore(tmp_path)
+    return SliceStore(tmp_path, DecodedVolumes(tmp_path))
 
 
 def test_groups_come_in_turn_and_each_patient_shows_the_first_slice_with_most_foreground(store: SliceStore) -> None:

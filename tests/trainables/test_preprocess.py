@@ -39,7 +39,8 @@ from trainables.data.preprocess import (
     target_size,
     volume_constants,
 )
-from trainables.data.slices import SliceStore, open_store
+from trainables.data.slice_store import SliceStore
+from trainables.data.slices import open_store
 
 Array = npt.NDArray[Any]
 AS_IS = ((0.0, 1.0),)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.data.slices import SliceStore
+from trainables.data.decoded_volumes import DecodedVolumes
+from trainables.data.slice_store import SliceStore
 from trainables.metrics import slice_counts
 from trainables.scoring import NOT_MEASURED, score_cases
 
@@ -20,14 +21,15 @@ def score(
     folder: Path, truth: np.ndarray, predicted: np.ndarray, spacing_mm: Any, *, measured: bool = True
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Score one volume (slice, row, column) of two classes."""
-    volume = {"name": "v", "patient": "p", "group": "g", "phase": "ED", "start": 0, "stop": len(truth)}
-    index = {"rows": {"test": [0, len(truth)]}, "volumes": {"test": [volume | {"spacing_mm": spacing_mm}]}}
+    volume = {"name": "v", "patient": "p", "group": "g", "phase": "ED", "key": "v", "num_slices": len(truth)}
+    index = {"volumes": {"test": [volume | {"spacing_mm": spacing_mm}]}}
     (folder / "index.json").write_text(json.dumps(index))
+    (folder / "rows.json").write_text(json.dumps({"v": [0, len(truth)]}))
     (folder / "data.json").write_text(json.dumps({"class_names": ["cup", "disc"]}))
     np.save(folder / "masks.npy", truth.astype(np.uint8))
     counts = slice_counts(torch.from_numpy(predicted), torch.from_numpy(truth), 3).numpy()
     masks = list(predicted.astype(np.uint8)) if measured else None
-    return score_cases("cell", SliceStore(folder), counts, masks)
+    return score_cases("cell", SliceStore(folder, DecodedVolumes(folder)), counts, masks)
 
 
 @pytest.fixture
@@ -102,7 +104,7 @@ def test_predicted_masks_are_gathered_once_a_volume_and_not_for_every_structure(
     score(tmp_path, truth, predicted, None)
     counts = slice_counts(torch.from_numpy(predicted), torch.from_numpy(truth), 3).numpy()
     predictions = Predictions(predicted.astype(np.uint8))
-    score_cases("cell", SliceStore(tmp_path), counts, predictions)
+    score_cases("cell", SliceStore(tmp_path, DecodedVolumes(tmp_path)), counts, predictions)
     assert predictions.num_asked == 1
 
 

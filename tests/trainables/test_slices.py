@@ -12,7 +12,8 @@ import pytest
 from trainables.config import DataConfig, PhantomConfig
 from trainables.data.dataset import DataError
 from trainables.data.phantom import write_phantom
-from trainables.data.slices import SliceStore, locate, open_store
+from trainables.data.slice_store import SliceStore
+from trainables.data.slices import locate, open_store
 from trainables.data.splits import PARTS
 
 SMALL = DataConfig(image_size=48, phantom=PhantomConfig(num_patients=12, num_slices=4, num_frames=4))
@@ -33,7 +34,7 @@ def test_the_parts_hold_every_labelled_slice_of_their_patients(store: SliceStore
     assert counts == {"train": 8, "validation": 2, "test": 2}  # 12 patients: 1 and 11 test, 2 and 12 validate
     for part, number in counts.items():
         assert len(store.rows(part)) == number * 2 * 4  # two phases of four slices
-    assert np.concatenate([store.rows(part) for part in PARTS]).tolist() == list(range(len(store.masks)))
+    assert sorted(np.concatenate([store.rows(part) for part in PARTS]).tolist()) == list(range(len(store.masks)))
     names = {part: {volume.patient for volume in store.volumes(part)} for part in counts}
     assert names["test"] == {"patient001", "patient011"}
     assert not names["train"] & names["test"]
@@ -51,7 +52,7 @@ def test_volumes_and_origins_tell_what_each_row_of_a_part_is(store: SliceStore) 
 
 
 def test_the_pool_holds_each_training_cine_once_and_no_other_patient(store: SliceStore) -> None:
-    marks = np.load(store.folder / "fingerprints.npy")  # of the slices as decoded, before any scaling
+    marks = np.load(store.decoded.folder / "fingerprints.npy")  # of the slices as decoded, before any scaling
     pool = marks[store.rows("pool")].tolist()
     assert len(set(pool)) == len(pool) == 8 * 4 * 4  # labelled frames are frames of the cine, not added again
     assert set(marks[store.rows("train")].tolist()) <= set(pool)
@@ -99,7 +100,7 @@ def test_a_damaged_volume_stops_the_build_and_leaves_no_store(store: SliceStore,
             open_store(config, tmp_path)
     finally:
         victim.write_bytes(whole)
-    assert len(list(tmp_path.glob("slices-*/data.json"))) == 1
+    assert [len(list(tmp_path.glob(f"{kind}-*/"))) for kind in ("slices", "split")] == [1, 1]
 
 
 def test_foreground_cut_off_by_the_crop_is_counted_and_warned_about(cache: Path) -> None:

@@ -18,7 +18,8 @@ import pytest
 from trainables.config import DataConfig
 from trainables.data.dataset import DataError
 from trainables.data.decoded import GrowingArray
-from trainables.data.slices import SliceStore, open_store
+from trainables.data.slice_store import SliceStore
+from trainables.data.slices import open_store
 from trainables.data.splits import PARTS
 
 Array = npt.NDArray[Any]
@@ -150,7 +151,7 @@ def test_processes_that_ask_at_once_decode_every_volume_once_and_agree(
     assert len(decoded) == len(set(decoded)) == 12 * 2 + 8  # frames, and the cines of training patients
     store = opened()
     assert answers == [" ".join((*ids(store), str(len(store.images))))] * 2
-    assert stores_in(tmp_path / "cache") == [store.folder.name]
+    assert stores_in(tmp_path / "cache") == [store.decoded.folder.name]
 
 
 def test_a_build_killed_half_way_leaves_nothing_that_looks_finished_and_the_next_call_completes_it(
@@ -167,7 +168,7 @@ def test_a_build_killed_half_way_leaves_nothing_that_looks_finished_and_the_next
     assert ".building-" in remains
     assert (cache / remains / "images.npy").is_file()
     store = opened()
-    assert stores_in(cache) == [store.folder.name]
+    assert stores_in(cache) == [store.decoded.folder.name]
     assert ids(store) == ids(open_store(DataConfig(root=root, image_size=32), tmp_path / "other"))
 
 
@@ -177,10 +178,10 @@ def test_a_store_takes_two_bytes_a_pixel_and_one_for_masks_and_keeps_no_slice_tw
     num_labelled, num_cine = 12 * 2 * SLICES, 7 * FRAMES * SLICES
     assert (len(store.masks), len(store.images)) == (num_labelled, num_labelled + num_cine)
     header = 128
-    assert (store.folder / "images.npy").stat().st_size == header + len(store.images) * 32 * 32 * 2
-    assert (store.folder / "masks.npy").stat().st_size == header + num_labelled * 32 * 32
+    assert (store.decoded.folder / "images.npy").stat().st_size == header + len(store.images) * 32 * 32 * 2
+    assert (store.decoded.folder / "masks.npy").stat().st_size == header + num_labelled * 32 * 32
     arrays = {"images.npy", "masks.npy"}
-    rest = sum(path.stat().st_size for path in store.folder.iterdir() if path.name not in arrays)
+    rest = sum(path.stat().st_size for path in store.decoded.folder.iterdir() if path.name not in arrays)
     assert rest < 1000 * 31  # bytes for each volume
     shared = set(store.rows("pool").tolist()) & set(store.rows("train").tolist())
     assert len(shared) == 2 * SLICES
@@ -339,7 +340,8 @@ def test_a_split_file_of_any_name_is_read_again_when_it_has_changed(opened: Open
         assert any("2 patients are in no part of" in warning for warning in store.summary["warnings"])
         everyone = {volume.patient for part in PARTS for volume in store.volumes(part)}
         assert everyone == set(PATIENTS[:10])
-        assert len(store.images) == 10 * 2 * SLICES + 8 * SLICES * FRAMES  # nothing of the two that were left out
+        used = {row for part in (*PARTS, "pool") for row in store.rows(part).tolist()}
+        assert len(used) == 10 * 2 * SLICES + 8 * SLICES * FRAMES  # nothing of the two that were left out
 
 
 def test_a_folder_behind_a_link_is_decoded_again_when_it_has_changed(root: Path, opened: Open, tmp_path: Path) -> None:

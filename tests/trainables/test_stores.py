@@ -30,9 +30,9 @@ def root(written: dict[str, Written], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cache(root: Path, tmp_path: Path, written: dict[str, Written]) -> Iterator[Path]:
-    """Two splits of one data set and a procedural set, all opened long ago and let go."""
-    for seed in (0, 1):
-        open_store(written["acdc"].config(root=root, split="fractions", split_seed=seed), tmp_path / "cache")
+    """One data set in two sizes and a procedural set, all opened long ago and let go."""
+    for size in (32, 48):
+        open_store(written["acdc"].config(root=root, image_size=size), tmp_path / "cache")
     open_natural(NaturalConfig(num_images=12, image_size=16), tmp_path / "cache")
     gc.collect()
     for folder in (tmp_path / "cache").glob("*-*"):
@@ -50,7 +50,7 @@ def test_every_store_is_listed_with_its_size_age_and_source(cache: Path, root: P
 
 
 def test_opening_a_store_makes_it_used_today(cache: Path, root: Path, written: dict[str, Written]) -> None:
-    open_store(written["acdc"].config(root=root, split="fractions", split_seed=1), cache)
+    open_store(written["acdc"].config(root=root, image_size=48), cache)
     assert sorted(round(each.unused_days) for each in list_stores(cache)) == [0, 40, 40]
 
 
@@ -58,7 +58,7 @@ def test_stores_that_were_long_not_opened_are_removed_and_made_again_when_asked_
     cache: Path, root: Path, written: dict[str, Written]
 ) -> None:
     assert not prune(cache, 41)
-    config = written["acdc"].config(root=root, split="fractions", split_seed=1)
+    config = written["acdc"].config(root=root, image_size=48)
     images = np.array(open_store(config, cache).images)
     gc.collect()
     assert len(prune(cache, 30)) == 2
@@ -71,6 +71,15 @@ def test_stores_whose_source_is_gone_are_removed_however_young(cache: Path, root
     shutil.rmtree(root)
     assert [each.sources for each in prune(cache, 100)] == [(root,)] * 2
     assert [each.sources for each in list_stores(cache)] == [()]
+
+
+def test_a_split_whose_store_was_removed_is_decoded_again(cache: Path, root: Path, written: dict[str, Written]) -> None:
+    config = written["acdc"].config(root=root, image_size=48)
+    before = np.array(open_store(config, cache).images)
+    gc.collect()
+    for folder in cache.glob("slices-*/"):
+        shutil.rmtree(folder)
+    np.testing.assert_array_equal(open_store(config, cache).images, before)
 
 
 def read_slowly(written: Written, cache: Path, is_open: Event, is_asked: Event) -> None:
@@ -162,7 +171,8 @@ def test_the_command_lists_first_and_removes_only_where_asked(
     assert printed.count(f"40 days unused, from {root}\n") == 2
     assert printed.count("from no files\n") == 1
     assert "3 stores" in printed.splitlines()[-1]
+    assert "2 splits" in printed.splitlines()[-1]
     assert main(["--cache", str(cache), "--prune"]) == 0
-    assert "0 stores, 0.0 MiB; 3 removed" in capsys.readouterr().out
+    assert "0 stores, 0.0 MiB, 0 splits; 3 removed" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["--prune", "--unused-days", "0"])

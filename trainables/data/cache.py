@@ -45,6 +45,21 @@ def opened(
     return found
 
 
+def opened_if_there(folder: Path, kind: Callable[[Path], Opened]) -> Opened | None:
+    """Return ``kind(folder)`` of a finished folder, in use until that object is gone; None where it was removed."""
+    release = _hold(folder)
+    try:
+        os.utime(folder)
+    except FileNotFoundError:
+        release()
+        return None
+    except OSError:  # another's, or on a disk that is only read
+        pass
+    found = kind(folder)
+    weakref.finalize(found, release)
+    return found
+
+
 def _hold(folder: Path) -> Callable[[], None]:
     """Keep a folder from being pruned; return what lets it go. Without locks or files of its own it is not kept."""
     try:

@@ -16,7 +16,7 @@ from trainables.config import DataConfig
 from trainables.data.dataset import DataError, Dataset, Problem, Volume
 from trainables.data.decoded import Prepared, Progress, VolumeFacts, for_each_volume, measure_constants, prepare
 from trainables.data.duplicates import across_parts
-from trainables.data.manifest import Manifest
+from trainables.data.manifest import Manifest, Marked
 from trainables.data.preprocess import Constants
 from trainables.data.readers import read_dataset
 from trainables.data.slices import locate
@@ -155,11 +155,10 @@ def _judge(
 
     Where volumes are missing, only patients that the split tears apart are told of: no other volume can mend them.
     """
-    used = [index for index, facts in enumerate(found.facts) if facts.patient in found.parts]
-    order = sorted(used, key=lambda index: PARTS.index(found.parts[found.facts[index].patient]))
-    facts = [*(found.facts[index] for index in order), *found.unlabelled]
-    chosen = [*(marks[index] for index in order), *marks[len(found.facts) :]]
-    manifest = Manifest(found.config, dataset, found.parts, facts, len(order), constants, np.concatenate(chosen))
+    decoded = [Marked(*each) for each in zip([*found.facts, *found.unlabelled], marks, strict=True)]
+    used = [each for each in decoded[: len(found.facts)] if each.facts.patient in found.parts]
+    labelled = sorted(used, key=lambda each: PARTS.index(found.parts[each.facts.patient]))
+    manifest = Manifest(found.config, dataset, found.parts, labelled, decoded[len(found.facts) :], constants)
     if found.problems:
         found.problems += across_parts(manifest.repeated, found.parts, dataset.root)
         return

@@ -5,10 +5,9 @@ In: a Dataset, its split, and the facts and fingerprints of every volume. Out: t
 nor on the processor that resamples.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,102 +26,78 @@ LOST_SHARE = 0.005
 
 
 @dataclass(frozen=True)
+class Marked:
+    """A decoded volume: what was found in it, the fingerprints of its slices, and the key under which it is stored."""
+
+    facts: VolumeFacts
+    marks: npt.NDArray[np.uint64]
+    key: str = ""
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """What a finished build says of itself."""
+    """What a finished build says of itself. ``unlabelled``: those that may enter the pool, by all that names tell."""
 
     config: DataConfig
     dataset: Dataset
     parts: Mapping[str, Part]
-    facts: Sequence[VolumeFacts]  # the labelled volumes first
-    num_labelled: int
+    labelled: Sequence[Marked]  # in order of their parts
+    unlabelled: Sequence[Marked]
     constants: Constants | None
-    marks: npt.NDArray[np.uint64]  # of every row
 
-    @property
-    def labelled(self) -> Sequence[VolumeFacts]:
-        return self.facts[: self.num_labelled]
-
-    @cached_property
-    def bounds(self) -> list[tuple[int, int]]:
-        """First and last row, exclusive, of every volume."""
-        ends = np.cumsum([0, *(each.num_slices for each in self.facts)])
-        return [(int(start), int(stop)) for start, stop in pairwise(ends)]
-
-    def of_part(self, part: str) -> list[tuple[VolumeFacts, tuple[int, int]]]:
-        pairs = zip(self.labelled, self.bounds, strict=False)
-        return [(facts, bounds) for facts, bounds in pairs if self.parts[facts.patient] == part]
+    def of_part(self, part: str) -> list[Marked]:
+        return [each for each in self.labelled if self.parts[each.facts.patient] == part]
 
     def index(self) -> dict[str, Any]:
-        """Where everything lies: rows of each part and of the pool, and the volumes of the labelled parts."""
-        pool = [bounds for _, bounds in self.pool()]
-        return {
-            "rows": {part: self._part_rows(part) for part in PARTS},
-            "pool_rows": pool,
-            "volumes": self._volumes(),
-        }
-
-    def _volumes(self) -> dict[str, list[dict[str, Any]]]:
-        firsts = {part: self._part_rows(part)[0] for part in PARTS}
-        return {
-            part: [
-                {"name": facts.name, "patient": facts.patient, "group": facts.group, "phase": facts.phase}
-                | {"start": start - first, "stop": stop - first, "spacing_mm": facts.stored_mm}
-                for facts, (start, stop) in self.of_part(part)
-            ]
-            for part, first in firsts.items()
-        }
+        """Which volumes make up each labelled part, and the keys of those of the pool."""
+        volumes = {part: [_indexed(each) for each in self.of_part(part)] for part in PARTS}
+        return {"volumes": volumes, "pool": [each.key for each in self.pool()]}
 
     @cached_property
     def repeated(self) -> list[SharedSlices]:
         """Pairs of labelled patients that share a slice."""
-        spans = ((facts.patient, facts.name, self.marks[slice(*bounds)]) for facts, bounds in self._labelled_pairs())
-        return shared_slices(spans)
+        return shared_slices((each.facts.patient, each.facts.name, each.marks) for each in self.labelled)
 
     def problems(self) -> list[Problem]:
         """What shows when everything is decoded: patients that the split tears apart, parts without a structure."""
         found = across_parts(self.repeated, self.parts, self.dataset.root)
         for part in ("train", "test"):
-            if not any(facts.foreground_slices for facts, _ in self.of_part(part)):
+            if not any(each.facts.foreground_slices for each in self.of_part(part)):
                 what = f"no foreground in any slice of {part}"
                 remedy = "correct the masks, or change data.split"
                 found.append(Problem(str(self.dataset.root), what, "some in training and test", remedy))
         return found
 
-    def _labelled_pairs(self) -> Iterable[tuple[VolumeFacts, tuple[int, int]]]:
-        return zip(self.labelled, self.bounds, strict=False)
-
     @cached_property
     def leaking(self) -> dict[str, str]:
         """Unlabelled patients that share a slice with validation or test, and with whom."""
         held_out = {
-            int(mark): facts.patient
+            int(mark): each.facts.patient
             for part in ("validation", "test")
-            for facts, (start, stop) in self.of_part(part)
-            for mark in self.marks[start:stop]
+            for each in self.of_part(part)
+            for mark in each.marks
             if mark
         }
         marks: dict[str, set[int]] = {}
-        for facts, (start, stop) in self._unlabelled_pairs():
-            marks.setdefault(facts.patient, set()).update(int(mark) for mark in self.marks[start:stop])
+        for each in self.unlabelled:
+            marks.setdefault(each.facts.patient, set()).update(int(mark) for mark in each.marks)
         return leaking_patients(marks, held_out)
 
-    def _unlabelled_pairs(self) -> Iterable[tuple[VolumeFacts, tuple[int, int]]]:
-        return zip(self.facts[self.num_labelled :], self.bounds[self.num_labelled :], strict=True)
-
-    def pool(self) -> list[tuple[VolumeFacts, tuple[int, int]]]:
+    def pool(self) -> list[Marked]:
         """The pool's volumes: training frames, but of patients whose own cine holds them, and what is unlabelled."""
         covered = {volume.patient for volume in self.dataset.unlabelled}
-        frames = [pair for pair in self.of_part("train") if pair[0].patient not in covered]
-        return frames + [pair for pair in self._unlabelled_pairs() if pair[0].patient not in self.leaking]
+        frames = [each for each in self.of_part("train") if each.facts.patient not in covered]
+        return frames + [each for each in self.unlabelled if each.facts.patient not in self.leaking]
 
     def summary(self, warnings: list[str]) -> dict[str, Any]:
-        ordered = sorted(self.labelled, key=lambda facts: (facts.patient, facts.phase))
+        labelled = [each.facts for each in self.labelled]
+        ordered = sorted(labelled, key=lambda facts: (facts.patient, facts.phase))
         content = content_hash([[each.patient, each.phase, each.images_id, each.labels_id] for each in ordered])
         steps, num_classes = self._preprocessing(), len(self.dataset.class_names)
-        people = [[part, [[facts.patient, facts.phase] for facts, _ in self.of_part(part)]] for part in PARTS]
+        people = [[part, [[each.facts.patient, each.facts.phase] for each in self.of_part(part)]] for part in PARTS]
         members = self._members()
         pool_content = [[facts.images_id, self._resampled_from(facts)] for facts in members["pool"]]
-        spacing = [self._resampled_from(facts) for facts in self.labelled]
+        spacing = [self._resampled_from(facts) for facts in labelled]
         return {
             "format": self.dataset.format,
             "content_id": content,
@@ -141,8 +116,8 @@ class Manifest:
 
     def _members(self) -> dict[str, list[VolumeFacts]]:
         """The volumes of each part and of the pool."""
-        pairs = {**{str(part): self.of_part(part) for part in PARTS}, "pool": self.pool()}
-        return {part: [facts for facts, _ in found] for part, found in pairs.items()}
+        members = {**{str(part): self.of_part(part) for part in PARTS}, "pool": self.pool()}
+        return {part: [each.facts for each in found] for part, found in members.items()}
 
     def _resampled_from(self, facts: VolumeFacts) -> tuple[float, float] | None:
         """The spacing of a volume where it decides how large the volume becomes."""
@@ -153,17 +128,13 @@ class Manifest:
         steps: dict[str, Any] = {key: getattr(self.config, key) for key in keys}
         return steps | {"constants": self.constants}
 
-    def _part_rows(self, part: str) -> tuple[int, int]:
-        rows = [bounds for _, bounds in self.of_part(part)]
-        return (rows[0][0], rows[-1][1]) if rows else (0, 0)
-
     def _groups(self) -> dict[str, int]:
-        groups = sorted({facts.patient: facts.group for facts in self.labelled}.values())
+        groups = sorted({each.facts.patient: each.facts.group for each in self.labelled}.values())
         return {group: groups.count(group) for group in dict.fromkeys(groups)}
 
     def _lost_share(self) -> float:
-        total = sum(sum(facts.class_pixels) for facts in self.labelled)
-        return sum(facts.pixels_outside for facts in self.labelled) / max(total, 1)
+        total = sum(sum(each.facts.class_pixels) for each in self.labelled)
+        return sum(each.facts.pixels_outside for each in self.labelled) / max(total, 1)
 
     def warnings(self) -> list[str]:
         found = []
@@ -180,3 +151,9 @@ class Manifest:
                 "and are left out of the pool"
             )
         return found
+
+
+def _indexed(each: Marked) -> dict[str, Any]:
+    facts = each.facts
+    names = {"name": facts.name, "patient": facts.patient, "group": facts.group, "phase": facts.phase}
+    return {"key": each.key} | names | {"num_slices": facts.num_slices, "spacing_mm": facts.stored_mm}

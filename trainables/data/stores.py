@@ -1,9 +1,9 @@
 """Look at the cache of decoded data, and remove what nobody needs: python -m trainables.data.stores [--prune].
 
-Another split, fold or exclusion is a store of its own. In: a cache folder. Out: each store with its size, the days
-since it was last opened, what it was made from and whether it is in use; ``--prune`` removes those whose source is gone
-or that nobody has opened for ``--unused-days``, never one that a process has open. What is removed is decoded anew when
-it is asked for. Exit codes: 0 done, 2 usage.
+In: a cache folder. Out: each store of decoded data with its size, the days since it was last opened, what it was made
+from and whether it is in use, and how many small folders of splits stand beside; ``--prune`` removes those whose source
+is gone or that nobody has opened for ``--unused-days``, never one that a process has open. What is removed is decoded
+anew when it is asked for. Exit codes: 0 done, 2 usage.
 """
 
 import argparse
@@ -22,7 +22,8 @@ from pathlib import Path
 
 from trainables.data.cache import BUILDING, ORIGIN, cache_root, lock_of_use
 
-KEY = r"(slices|natural|phantom)-[0-9a-f]+"
+SPLIT = r"split-[0-9a-f]+"  # holds no image: which volumes of a store make up the parts
+STORE = r"(slices-[0-9a-f]+|natural|phantom)-[0-9a-f]+"
 UNUSED_DAYS = 30.0
 DAY_SECONDS = 24 * 60 * 60
 
@@ -48,9 +49,9 @@ class CachedStore:
             return not is_free
 
 
-def list_stores(root: Path) -> list[CachedStore]:
-    """Return the finished stores of a cache folder, the largest first."""
-    folders = [path for path in root.glob("*") if re.fullmatch(KEY, path.name) and path.is_dir()]
+def list_stores(root: Path, names: str = STORE) -> list[CachedStore]:
+    """Return the finished stores of a cache folder, or its splits, the largest first."""
+    folders = [path for path in root.glob("*") if re.fullmatch(names, path.name) and path.is_dir()]
     return sorted(map(_look_at, folders), key=lambda each: (-each.num_bytes, each.folder))
 
 
@@ -64,9 +65,15 @@ def _look_at(folder: Path) -> CachedStore:
 
 
 def prune(root: Path, unused_days: float) -> list[CachedStore]:
-    """Remove stores whose source is gone or that were not opened for so long, unless they are in use; return them."""
-    wanted = [each for each in list_stores(root) if each.is_orphaned or each.unused_days >= unused_days]
+    """Remove what has lost its source or was not opened for so long, unless it is in use; return the stores of it."""
+    for each in _unneeded(list_stores(root, SPLIT), unused_days):
+        _remove(each.folder)
+    wanted = _unneeded(list_stores(root), unused_days)
     return [each for each in wanted if _remove(each.folder)]
+
+
+def _unneeded(stores: Sequence[CachedStore], unused_days: float) -> list[CachedStore]:
+    return [each for each in stores if each.is_orphaned or each.unused_days >= unused_days]
 
 
 def _remove(folder: Path) -> bool:
@@ -120,7 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{_line(each)}{', in use' if each.is_in_use else ''}")
     for each in removed:
         print(f"removed: {_line(each)}")
-    print(f"{root}: {len(kept)} stores, {_size(kept)}; {len(removed)} removed, {_size(removed)}")
+    splits = len(list_stores(root, SPLIT))
+    print(f"{root}: {len(kept)} stores, {_size(kept)}, {splits} splits; {len(removed)} removed, {_size(removed)}")
     return 0
 
 
