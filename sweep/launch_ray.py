@@ -93,10 +93,13 @@ def _connected(compute: ComputeConfig) -> Iterator[Shares]:
     try:
         _reach(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise LaunchError(
-            f"no Ray cluster at {address} ({str(error).splitlines()[0]}); start it, or unset RAY_ADDRESS"
-        ) from error
+    except Exception as error:  # of a start that took too long, Ray raises no class of its own
+        ray.shutdown()
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if is_local:
+            remedy = "run the command again on a less busy machine, or without Ray by --launcher serial"
+            raise LaunchError(f"Ray did not start on this machine ({reason}); {remedy}") from error
+        raise LaunchError(f"no Ray cluster at {address} ({reason}); start it, or unset RAY_ADDRESS") from error
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what breaks there is ours to tell, in one line
     try:
         yield divide(compute, present_nodes(), is_fixed=is_local)
@@ -156,9 +159,9 @@ def _run_stages(
         except Exception as error:  # the boundary of a unit: recorded with its reason, never passed over
             try:
                 _record(stage, board, _cause(error))
-            except OSError as full_disk:
+            except Exception as broken:  # such as a full disk: told by the main thread
                 board.stage_stopped(stage)
-                errors.append(full_disk)
+                errors.append(broken)
                 stop.set()
             _release(stage, scratch)
 

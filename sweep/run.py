@@ -17,7 +17,7 @@ from rich.table import Table
 from sweep import launch_ray, launch_serial
 from sweep.compact import compact_many
 from sweep.costs.account import read_account
-from sweep.costs.estimate import estimate
+from sweep.costs.estimate import estimate, this_machine
 from sweep.costs.forecast import Forecast, kept
 from sweep.costs.forecast_file import keep_forecast
 from sweep.costs.latest_run import note_run
@@ -28,6 +28,7 @@ from sweep.experiment import Experiment
 from sweep.inputs import Inputs
 from sweep.plan import Plan
 from sweep.scoreboard import Scoreboard
+from sweep.shares import LOCAL, cluster_address, divide
 from sweep.tensorboard import Mirror
 from sweep.views.event_log import opened
 from sweep.views.live_view import Money
@@ -82,8 +83,10 @@ def _nothing_to_do(plan: Plan, folder: Path, options: argparse.Namespace, consol
 def _launch(experiment: Experiment, plan: Plan, board: Scoreboard, launcher: str) -> None:
     if launcher == "serial":
         launch_serial.launch(plan, board)
-    else:
-        launch_ray.launch(plan, board, experiment.compute)
+        return
+    if cluster_address(experiment.compute) == LOCAL:
+        divide(experiment.compute, [this_machine()], is_fixed=True)  # refused before Ray is started
+    launch_ray.launch(plan, board, experiment.compute)
 
 
 def _start_fields(plan: Plan, found: Forecast | str, folder: Path) -> dict[str, Any]:

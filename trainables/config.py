@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MAX_CLASSES = 255  # of a mask, without the background: masks are stored as uint8
-RECIPE_VERSION = 3
+RECIPE_VERSION = 4
 """Raised when a change of code changes numbers without a change of config: old cells are then never reused.
 
 Not for rounding, by which devices and kernels of libraries differ anyway.

@@ -74,7 +74,7 @@ def run_and_commit(job: CellJob) -> CellResult:
 
 
 def run_cell(job: CellJob) -> CellResult:
-    """Fine-tune, validate and test one cell. Raises FinetuningError when the loss is no longer finite."""
+    """Fine-tune, validate and test one cell. Raises FinetuningError when a loss is no longer finite."""
     started = time.perf_counter()
     device = this_worker(job.compute).device
     check_unchanged(job.encoder, job.weights_id)
@@ -92,6 +92,7 @@ def run_cell(job: CellJob) -> CellResult:
     is_measured = job.compute.surface_distances
     kept = range(len(data["test"])) if is_measured else [each.position for each in shown]
     test = evaluate(network, data["test"], job.finetune, kept)
+    _must_be_finite("test", test.loss, job.finetune, job.finetune.steps)
     masks = dict(zip(kept, test.masks, strict=True))
     cases, scores = score_cases(job.cell_id, store, test.counts, test.masks if is_measured else None)
     now = time.perf_counter()
@@ -190,14 +191,18 @@ def _fit(job: CellJob, network: Segmenter, train: Samples, validation: Samples) 
         loss = train_block(config, network, take_step, train, generator, step, block)
         fit.train_seconds += time.perf_counter() - started
         step += block
-        if not math.isfinite(loss):
-            raise FinetuningError(
-                f"the training loss is {loss} before step {step}; lower finetune.learning_rate "
-                f"({config.learning_rate:g})"
-            )
+        _must_be_finite("training", loss, config, step)
         _validate(job, fit, network, validation, step, loss)
     take_step.release()
     return fit
+
+
+def _must_be_finite(part: str, loss: float, config: FinetuneConfig, step: int) -> None:
+    """Refuse a network that has diverged: what it predicts is no score of 0, and no score at all."""
+    if not math.isfinite(loss):
+        raise FinetuningError(
+            f"the {part} loss is {loss} by step {step}; lower finetune.learning_rate ({config.learning_rate:g})"
+        )
 
 
 def train_block(
@@ -226,6 +231,8 @@ def _validate(
     started = time.perf_counter()
     result = evaluate(network, validation, job.finetune) if len(validation) else None
     fit.validation_seconds += time.perf_counter() - started
+    if result:
+        _must_be_finite("validation", result.loss, job.finetune, step)
     fit.curves.append(
         {
             "cell_id": job.cell_id,

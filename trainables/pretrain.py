@@ -114,6 +114,12 @@ def _initial_decoder(job: StageJob, encoder: Encoder) -> nn.Module | None:
     return decoder
 
 
+def _is_finite(network: nn.Module) -> bool:
+    """Return whether every weight and statistic of a network is a number; waits for the device once."""
+    tensors = [each for each in network.state_dict().values() if each.is_floating_point()]
+    return bool(torch.stack([each.isfinite().all() for each in tensors]).all())
+
+
 class _Loop:
     """The state of a stage in training."""
 
@@ -185,9 +191,10 @@ class _Loop:
     def _must_be_sound(self, epoch: int, loss: float, collapse: CollapseMeasures) -> None:
         """Stop a stage that learns nothing any more."""
         stage, where = self.job.stage, f"stage {self.job.name}"
-        if not math.isfinite(loss):
+        if not math.isfinite(loss) or not _is_finite(self.objective.kept_encoder()):  # the last step shows in no loss
+            found = "the encoder is no longer finite" if math.isfinite(loss) else f"the loss is {loss}"
             raise PretrainingError(
-                f"{where}: the loss is {loss} in epoch {epoch}; lower learning_rate "
+                f"{where}: {found} in epoch {epoch}; lower learning_rate "
                 f"({stage.learning_rate:g}) or lengthen warmup_epochs ({stage.warmup_epochs:g})"
             )
         if not self.objective.needs_targets:  # classes pull features together, and hold them apart

@@ -13,7 +13,7 @@ from sweep.costs.time_left import Room
 from sweep.experiment import Experiment
 from sweep.inputs import Inputs
 from sweep.plan import Plan
-from sweep.shares import LaunchError, divide
+from sweep.shares import LOCAL, LaunchError, Resources, cluster_address, divide
 from trainables.data.decoded import available_cores
 
 MOST_OF_RUN = 0.02  # that calibrating may take of a run that did not ask for it
@@ -47,10 +47,16 @@ def _on_gpu(experiment: Experiment) -> bool:
     return choice == "cuda" or (choice == "auto" and torch.cuda.is_available())
 
 
+def this_machine() -> Resources:
+    """Return what this machine has, by Ray's names."""
+    return {"CPU": float(available_cores()), "GPU": float(torch.cuda.device_count())}
+
+
 def _room(experiment: Experiment, launcher: str) -> tuple[Room, float]:
     """Return what runs at once and the devices that a cell takes. Raises LaunchError where the plan does not fit."""
     if launcher == "serial":
         return Room(1, 1, 1), 1.0
-    here = {"CPU": float(available_cores()), "GPU": float(torch.cuda.device_count())}
-    shares = divide(experiment.compute, [here])
+    compute = experiment.compute
+    is_fixed = compute.slots is None and cluster_address(compute) == LOCAL  # slots may be a larger cluster's
+    shares = divide(compute, [this_machine()], is_fixed)
     return shares.room, shares.gpus_per_cell or 1.0

@@ -38,8 +38,9 @@ def test_masks_equal_torchvisions_nearest_exact_resized_crop() -> None:
         assert torch.equal(result[index], expected.flip(-1) if views.flip[index] else expected)
 
 
-def test_colour_equals_torchvisions_contrast_then_a_shift() -> None:
-    images = torch.rand(8, 1, 16, 16, generator=torch.Generator().manual_seed(1)) * 0.2 + 0.4
+@pytest.mark.parametrize("channels", [1, 3])
+def test_colour_equals_torchvisions_contrast_then_a_shift(channels: int) -> None:
+    images = torch.rand(8, channels, 16, 16, generator=torch.Generator().manual_seed(1)) * 0.2 + 0.4
     config = ViewConfig(crop_scale=(1, 1), crop_ratio=(1, 1), flip_probability=0, colour_probability=1)
     views = draw(config, 8, 16, 16)
     result = view_images(images, views, 16)

@@ -130,6 +130,21 @@ def test_a_loss_that_is_not_finite_fails_the_cell_and_writes_nothing(tmp_path: P
     assert finished_cells(tmp_path) == set()
 
 
+@pytest.mark.parametrize("num_validation", [None, 0], ids=["validated", "not validated"])
+def test_a_last_step_that_diverges_fails_the_cell_though_no_training_loss_shows_it(
+    tmp_path: Path, cache: Path, num_validation: int | None
+) -> None:
+    """Not a finished cell with a Dice of 0."""
+    one = job(tmp_path, cache, steps=1, evaluate_every=1, learning_rate=1e30, warmup_fraction=0)
+    data = one.data.model_copy(update={"validation_slices": num_validation})
+    one = one.model_copy(update={"data": data, "data_id": open_store(data, cache).data_id})
+    with pytest.raises(
+        FinetuningError, match=f"the {'test' if num_validation == 0 else 'validation'} loss is nan by step 1"
+    ):
+        run_and_commit(one)
+    assert finished_cells(tmp_path) == set()
+
+
 def test_validation_slices_are_spread_evenly_over_all_patients() -> None:
     assert validation_slices(10, 4) == [0, 3, 6, 9]
     assert validation_slices(10, None) == validation_slices(10, 99) == list(range(10))

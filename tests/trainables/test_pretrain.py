@@ -20,6 +20,7 @@ from trainables.encoder_store import encoder_path
 from trainables.jobs import StageJob
 from trainables.models.encoder import Encoder
 from trainables.objectives import OBJECTIVES
+from trainables.optimisation import Optimisation
 from trainables.pretrain import PretrainingError, run_stage
 from trainables.results import open_results, read_table, record_failure
 
@@ -148,6 +149,22 @@ def test_a_loss_that_is_not_finite_stops_the_stage_with_a_reason(tmp_path: Path,
     broken = job(tmp_path, cache, "supervised", "natural", optimizer="sgd", learning_rate=1e30, warmup_epochs=0)
     with pytest.raises(PretrainingError, match=r"the loss is (nan|inf) in epoch 1; lower learning_rate \(1e\+30\)"):
         run_stage(broken)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_an_encoder_that_the_last_step_broke_is_not_kept(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss of a step is that of the weights before it."""
+    real = Optimisation.step
+
+    def diverging(self: Optimisation) -> None:
+        real(self)
+        next(self._network.parameters()).data.fill_(float("inf"))
+
+    monkeypatch.setattr(Optimisation, "step", diverging)
+    with pytest.raises(PretrainingError, match=r"the encoder is no longer finite in epoch 1; lower learning_rate"):
+        run_stage(job(tmp_path, cache, "supervised", "natural", epochs=1, milestones=(1,), batch_size=10_000))
     assert not list(tmp_path.rglob("*.safetensors"))
 
 

@@ -1,6 +1,7 @@
 """What is no file of tensors is refused in words, and nothing in a file is ever run."""
 
 import argparse
+import os
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -24,6 +25,13 @@ class Bomb:
 
     def __reduce__(self) -> tuple[object, ...]:
         return (Path.touch, (self.folder / "exploded",))
+
+
+class Command:
+    """Would run a command of the system."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.system, ("true",))
 
 
 def cut(path: Path, **how: Any) -> None:
@@ -65,6 +73,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "a wrong header": ("w.safetensors", lambda path: path.write_bytes(b"\xff" * 99), "header too large"),
     "a pickled bomb": ("w.pth", lambda path: path.write_bytes(pickle.dumps(Bomb(path.parent), 2)), "Python objects"),
     "a zipped bomb": ("w.pth", zipped_bomb, "Python objects beside tensors"),
+    "a saved command": ("w.pth", lambda path: torch.save({"x": Command()}, path), r"Python objects .*\(\w+\.system\)"),
     "a whole module": ("w.pth", lambda path: torch.save(torch.nn.Linear(2, 2), path), r"Linear\), .*convert it once"),
     "a pickled number": ("w.pth", lambda path: path.write_bytes(pickle.dumps(5, 2)), "cannot be read"),
     "a pickle of Python's": (

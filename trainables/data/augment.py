@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from trainables.config import ViewConfig
-from trainables.data.colour import blur, saturate, solarise
+from trainables.data.colour import blur, grey, saturate, solarise
 from trainables.placement import to_device
 
 
@@ -28,7 +28,7 @@ class Views:
     width: Tensor
     flip: Tensor  # bool
     brightness: Tensor  # shift
-    contrast: Tensor  # factor about the sample's mean
+    contrast: Tensor  # factor about the mean of the sample's greys
     vertical_flip: Tensor  # bool
     saturation: Tensor  # factor about grey, 0 for a grey view
     blur_sigma: Tensor  # pixels, 0 for none
@@ -103,7 +103,7 @@ def view_images(images: Tensor, views: Views, size: int) -> Tensor:
     placed = views.on(images.device)
     rows, columns = (matrix.to(images.dtype) for matrix in _matrices(placed, images.shape[-2:], size))
     result = rows[:, None] @ images @ columns[:, None].transpose(-1, -2)  # (batch, channel, size, size)
-    mean = result.mean((1, 2, 3), keepdim=True)
+    mean = grey(result).mean((1, 2, 3), keepdim=True)
     contrast = placed.contrast.to(images)[:, None, None, None]
     brightness = placed.brightness.to(images)[:, None, None, None]
     result = result.sub_(mean).mul_(contrast).add_(mean).add_(brightness)  # in place: memory is what this waits for

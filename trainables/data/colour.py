@@ -15,13 +15,20 @@ LUMINANCE = (0.2989, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
 HALF_RANGE = 0.5
 
 
+def grey(images: Tensor) -> Tensor:
+    """Return the greys of three channels, which are colours, as (batch, 1, row, column), and other channels as are."""
+    if images.shape[1] != 3:
+        return images
+    weights = to_device(torch.tensor(LUMINANCE, dtype=images.dtype), images.device)[:, None, None]
+    return (images * weights).sum(1, keepdim=True)
+
+
 def saturate(images: Tensor, factors: Tensor) -> Tensor:
     """Return images moved from their greys by factors: 0 is grey, 1 the same. Only three channels are colours."""
     if images.shape[1] != 3:
         return images
-    weights = to_device(torch.tensor(LUMINANCE, dtype=images.dtype), images.device)[:, None, None]
-    grey = (images * weights).sum(1, keepdim=True)
-    return grey + (images - grey) * _per_sample(factors, images)
+    greys = grey(images)
+    return greys + (images - greys) * _per_sample(factors, images)
 
 
 def blur(images: Tensor, sigmas: Tensor, largest: float) -> Tensor:

@@ -105,7 +105,7 @@ def _flatten(content: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
 def _reason(error: Exception) -> str:
     """Say in one line why a file was not read; torch's own advice, to run what is inside, is left out."""
     text = " ".join(str(error).split())
-    if refused := re.search(r"Unsupported (?:global|class): (?:GLOBAL )?(\S+)", text):
+    if refused := re.search(r"unsupported (?:global|class):? (?:GLOBAL )?(\S+)", text, re.IGNORECASE):
         return (
             f"it holds Python objects beside tensors ({refused.group(1)}), which only running code could restore; if "
             f"you trust where it comes from, convert it once: {CONVERSION}"

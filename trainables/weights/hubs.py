@@ -58,24 +58,28 @@ def fetch_timm(name: str) -> tuple[Path, str | None]:
     config = get_pretrained_cfg(name)
     assert config is not None  # the name is in timm's own list
     repo = config.hf_hub_id or f"timm/{name}"
-    path = fetch_huggingface(repo, None, None)
+    path = fetch_huggingface(repo, None, None, asked=f"timm:{name}")
     return path, config.license or huggingface_licence(repo, None)
 
 
-def fetch_huggingface(repo: str, revision: str | None, file: str | None) -> Path:
-    """Return a repository's weights file, safetensors where there are both, in the hub's cache. Raises WeightsError."""
+def fetch_huggingface(repo: str, revision: str | None, file: str | None, asked: str | None = None) -> Path:
+    """Return a repository's weights file, safetensors where there are both, in the hub's cache.
+
+    ``asked``: the source as it was named, for messages. Raises WeightsError.
+    """
     from huggingface_hub import try_to_load_from_cache
 
+    asked = asked or f"hf:{repo}" + (f"@{revision}" if revision else "") + (f"#{file}" if file else "")
     names = (file,) if file else HUB_FILES
     for name in names:
         if isinstance(cached := try_to_load_from_cache(repo, name, revision=revision), str):
             return Path(cached)
     for name in names:
-        if path := _download_from_hub(repo, revision, name):
+        if path := _download_from_hub(repo, revision, name, asked):
             with contextlib.suppress(WeightsError):  # without its card the licence is unknown
-                _download_from_hub(repo, revision, MODEL_CARD)
+                _download_from_hub(repo, revision, MODEL_CARD, asked)
             return path
-    raise WeightsError(f"weights 'hf:{repo}' hold no {' or '.join(names)}; name the file, as in hf:{repo}#FILE")
+    raise WeightsError(f"weights '{asked}' hold no {' or '.join(names)}; name the file, as in hf:{repo}#FILE")
 
 
 def huggingface_licence(repo: str, revision: str | None) -> str | None:
@@ -89,7 +93,7 @@ def huggingface_licence(repo: str, revision: str | None) -> str | None:
     return metadata[1].strip() if metadata else None
 
 
-def _download_from_hub(repo: str, revision: str | None, name: str) -> Path | None:
+def _download_from_hub(repo: str, revision: str | None, name: str, asked: str) -> Path | None:
     """Fetch a file into the hub's cache; None if the repository has no such file."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError
@@ -100,11 +104,11 @@ def _download_from_hub(repo: str, revision: str | None, name: str) -> Path | Non
     except EntryNotFoundError:
         return None
     except Exception as error:  # of requests, httpx or httpx2, by the hub's version
-        raise WeightsError(_unreachable(f"hf:{repo}", error, url)) from error
+        raise WeightsError(_unreachable(asked, error, url)) from error
     try:
         return Path(hf_hub_download(repo, name, revision=revision))
     except Exception as error:
-        raise WeightsError(_unreachable(f"hf:{repo}", error, url)) from error
+        raise WeightsError(_unreachable(asked, error, url)) from error
 
 
 def _download(what: str, url: str, path: Path) -> None:
