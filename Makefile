@@ -40,6 +40,11 @@ test-validation: $(READY)  ## the statistics against other packages as they are 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,validation]' --constraint constraints.txt
 	$(BIN)/python -m pytest tests/analysis/test_other_software_live.py tests/trainables/test_surface_distance.py
 
+test-trackers:   ## the export to MLflow and W&B as they are now, in an environment of its own
+	test -x .venv-trackers/bin/python || $(PYTHON) -m venv .venv-trackers
+	.venv-trackers/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,mlflow,wandb]'
+	.venv-trackers/bin/python -m pytest tests/sweep/test_export.py
+
 check: $(READY)  ## format, lint, strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -54,5 +59,5 @@ lowest:          ## the tests on the lowest versions that pyproject.toml allows
 clean:           ## remove results and caches, keep the environment
 	rm -rf results .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help setup demo test test-slow test-gpu test-validation check lowest clean
+.PHONY: help setup demo test test-slow test-gpu test-validation test-trackers check lowest clean
 .DEFAULT_GOAL := help
