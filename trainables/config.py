@@ -60,7 +60,7 @@ class PhantomConfig(Section):
 class DataConfig(Section):
     """The target domain: labelled images, the unlabelled pool, what is done to them, and the split by patient."""
 
-    format: Literal["auto", "phantom", "acdc", "nnunet", "decathlon", "folder"] = "auto"
+    format: Literal["auto", "phantom", "acdc", "nnunet", "decathlon", "folder", "imagefolder", "unlabelled"] = "auto"
     root: Path | None = None  # none for the phantom
     unlabelled_root: Path | None = None  # more images of the same kind, for the pretraining pool
     cases_csv: Path | None = None  # whose image is whose: case, patient[, phase, group]; none takes root/cases.csv

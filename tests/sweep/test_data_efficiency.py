@@ -180,6 +180,24 @@ def test_what_the_command_line_cannot_mean_is_answered_with_what_to_write(
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize(
+    ("files", "setting"), [("cat/a.png dog/a.png", "natural.root="), ("p1/a.nii.gz", "data.unlabelled_root=")]
+)
+def test_images_without_masks_are_refused_as_data_root_with_the_setting_that_takes_them(
+    run: Run, files: str, setting: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Empty files: their names tell."""
+    root = tmp_path / "pictures"
+    for name in files.split():
+        (root / name).parent.mkdir(parents=True)
+        (root / name).touch()
+    assert run("data.format=auto", f"data.root={root}") == ERROR
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert f"{setting}{root}" in said
+    assert "Traceback" not in said
+    assert not list((tmp_path / "results").rglob("*.parquet"))
+
+
 def test_a_device_that_is_not_there_is_refused_once_before_data_are_read(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

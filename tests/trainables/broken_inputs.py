@@ -486,10 +486,14 @@ LAYOUTS = (
     Broken(
         *("natural images", "folder", both(move("images", "cat"), move("masks", "dog")), "data"),
         *(
-            r"no known layout \(cat, dog\)",
+            r"natural images, .* \(format imagefolder\)",
             "acdc: folders",
-            "--natural and .* natural.source=folder natural.root=.*data",
+            "give it as natural.source=folder natural.root=.*data .*, and images with masks as data.root",
         ),
+    ),
+    Broken(
+        *("masks of an unknown name", "folder", move("masks", "outlines"), "data"),
+        *(r"no known layout \(images, outlines\)", "folder: images/NAME.png and masks/NAME.png", "arrange"),
     ),
     Broken(
         *("file as root", "acdc", lambda root: (shutil.rmtree(root), root.touch()), "data"),

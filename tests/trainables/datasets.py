@@ -8,6 +8,7 @@ rows and 10 columns; slice 0 shows nothing, slice 1 six pixels of class 1, slice
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,32 @@ def write_table(root: Path, truth: Sequence[Scan]) -> Rules:
     return {}
 
 
+def write_volumes(root: Path) -> Rules:
+    """Write cines and volumes without masks, of three patients."""
+    rng = np.random.default_rng(1)
+    for name, shape in (("p90/cine", (3, 12, 10, 4)), ("p91/deep/late", (2, 12, 10)), ("p92", (2, 12, 10))):
+        save_nifti(root / f"{name}.nii.gz", rng.integers(0, 900, shape).astype(np.int16))
+    return {}
+
+
+def write_pictures(root: Path) -> Rules:
+    """Write grey pictures without masks, of two patients."""
+    for number, name in enumerate(("p90/1", "p90/2", "p90/10", "p91")):
+        save_picture(root / f"{name}.png", _noise(number, (ROWS, COLUMNS)))
+    return {}
+
+
+def write_classes(root: Path) -> Rules:
+    """Write coloured pictures in a folder for each class, one of them deeper."""
+    for number, name in enumerate(("cat/a", "cat/b", "dog/a", "dog/more/b")):
+        save_picture(root / f"{name}.png", _noise(number, (30, 40, 3)))
+    return {}
+
+
+def _noise(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 250, shape).astype(np.uint8)
+
+
 def _pictures(truth: Sequence[Scan]) -> Iterable[tuple[str, np.ndarray, np.ndarray]]:
     """Each slice with its name, (row, column[, colour]) pixels and labels."""
     for scan in truth:
@@ -224,6 +251,26 @@ def write(name: str, root: Path) -> Rules:
     layout = LAYOUTS[name]
     root.mkdir(parents=True, exist_ok=True)
     return layout.write(root, layout.truth())
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A small sample of a format, whatever its kind, and one of the images in it."""
+
+    format: str
+    write: Callable[[Path], Rules]
+    image: str
+
+
+SAMPLES = {
+    "frames": Sample("acdc", partial(write, "acdc"), "patient003/patient003_frame04.nii.gz"),
+    "cases": Sample("nnunet", partial(write, "nnunet"), "imagesTr/patient003_ED_0000.nii.gz"),
+    "tasks": Sample("decathlon", partial(write, "decathlon"), "imagesTr/patient003_ED.nii.gz"),
+    "plain": Sample("folder", partial(write, "folder"), "images/patient003_ED_9.png"),
+    "classes": Sample("imagefolder", write_classes, "dog/more/b.png"),
+    "cines": Sample("unlabelled", write_volumes, "p91/deep/late.nii.gz"),
+    "pictures": Sample("unlabelled", write_pictures, "p90/10.png"),
+}
 
 
 @dataclass(frozen=True)

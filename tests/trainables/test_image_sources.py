@@ -1,9 +1,11 @@
-"""One contract for everything that images come from: every format's reader, the unlabelled pool and natural images.
+"""One contract for all that images come from, over the registry of readers, whatever they hold.
 
-Nothing at all is refused by name; equal files are equal data wherever they lie, in whatever order they were written;
-one other value is other data; a damaged file is named, by the inspection as by the store.
+A format says what it expects, recognises its own samples alone and can be named. Nothing at all is refused by name;
+equal files are equal data wherever they lie, in whatever order they were written; one other value is other data; a
+damaged file is named, by the inspection as by the store.
 """
 
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,13 +16,14 @@ import nibabel
 import numpy as np
 import pytest
 from PIL import Image
-from trainables_datasets import LAYOUTS, Written, save_nifti, save_picture
+from trainables_datasets import SAMPLES, Sample, Written
 
 from trainables.config import DataConfig, NaturalConfig
+from trainables.data.__main__ import main
 from trainables.data.dataset import DataError, Problem
 from trainables.data.inspection import inspect
 from trainables.data.natural import inspect_natural, open_natural
-from trainables.data.readers import READERS
+from trainables.data.readers import READERS, detect_format, kind_at
 from trainables.data.slices import open_store
 
 Opened = tuple[str, np.ndarray]  # an id, and what it is the id of
@@ -28,57 +31,38 @@ Opened = tuple[str, np.ndarray]  # an id, and what it is the id of
 
 @dataclass(frozen=True)
 class Source:
-    """Written files, how they are opened and inspected, and one of the images in them."""
+    """A written sample, what its DataConfig needs, and how it is opened and inspected as its kind is in a sweep."""
 
+    sample: Sample
     root: Path
-    image: str
+    rules: dict[str, Any]
     open: Callable[[Path, Path], Opened]  # of a root and a cache
     problems: Callable[[Path], Sequence[Problem]]
 
 
-def labelled(name: str, written: dict[str, Written], work: Path) -> Source:
-    each = written[next(key for key, layout in LAYOUTS.items() if layout.format == name)]
-    config = each.config(split="paper")
-    volume = inspect(config).dataset.volumes[0]
+def as_labelled(rules: dict[str, Any], written: dict[str, Written]) -> tuple[Any, Any]:
+    def config(root: Path) -> DataConfig:
+        return DataConfig(root=root, image_size=32, split="paper", **rules)
 
     def opened(root: Path, cache: Path) -> Opened:
-        store = open_store(config.model_copy(update={"root": root}), cache)
+        store = open_store(config(root), cache)
         return store.data_id, store.images
 
-    def problems(root: Path) -> Sequence[Problem]:
-        return inspect(config.model_copy(update={"root": root})).problems
-
-    return Source(each.root, str(volume.images[0].relative_to(each.root)), opened, problems)
+    return opened, lambda root: inspect(config(root)).problems
 
 
-def pool(written: dict[str, Written], root: Path, image: str) -> Source:
+def as_pool(rules: dict[str, Any], written: dict[str, Written]) -> tuple[Any, Any]:
     def config(root: Path) -> DataConfig:
-        return written["nnunet"].config(unlabelled_root=root)
+        return written["nnunet"].config(unlabelled_root=root, **rules)
 
     def opened(root: Path, cache: Path) -> Opened:
         store = open_store(config(root), cache)
         return store.pool_id, store.images[store.rows("pool")]
 
-    return Source(root, image, opened, lambda root: inspect(config(root)).problems)
+    return opened, lambda root: inspect(config(root)).problems
 
 
-def pool_of_volumes(written: dict[str, Written], work: Path) -> Source:
-    rng = np.random.default_rng(1)
-    for name, shape in (("p90/cine", (3, 12, 10, 4)), ("p91/deep/late", (2, 12, 10)), ("p92", (2, 12, 10))):
-        save_nifti(work / f"{name}.nii.gz", rng.integers(0, 900, shape).astype(np.int16))
-    return pool(written, work, "p91/deep/late.nii.gz")
-
-
-def pool_of_pictures(written: dict[str, Written], work: Path) -> Source:
-    for number, name in enumerate(("p90/1", "p90/2", "p90/10", "p91")):
-        save_picture(work / f"{name}.png", noise(number, (12, 10)))
-    return pool(written, work, "p90/10.png")
-
-
-def natural(written: dict[str, Written], work: Path) -> Source:
-    for number, name in enumerate(("cat/a", "cat/b", "dog/a", "dog/more/b")):
-        save_picture(work / f"{name}.png", noise(number, (30, 40, 3)))
-
+def as_natural(rules: dict[str, Any], written: dict[str, Written]) -> tuple[Any, Any]:
     def opened(root: Path, cache: Path) -> Opened:
         store = open_natural(NaturalConfig(source="folder", root=root, image_size=32), cache)
         return store.data_id, store.images()
@@ -89,22 +73,65 @@ def natural(written: dict[str, Written], work: Path) -> Source:
         except DataError as error:
             return error.problems
 
-    return Source(work, "dog/more/b.png", opened, problems)
+    return opened, problems
 
 
-def noise(seed: int, shape: tuple[int, ...]) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 250, shape).astype(np.uint8)
+USES = {"labelled": as_labelled, "natural": as_natural, "unlabelled": as_pool}  # by what a reader's folders hold
 
 
-OTHERS: dict[str, Any] = {"pool": pool_of_volumes, "pool of pictures": pool_of_pictures, "natural": natural}
+def samples_of(name: str) -> list[str]:
+    found = [key for key, sample in SAMPLES.items() if sample.format == name]
+    assert found, f"tests/trainables/datasets.py has no sample of {name}: add one to SAMPLES"
+    return found
 
 
-@pytest.fixture(params=(*READERS, *OTHERS))
+@pytest.fixture(params=[f"{name}: {key}" for name in READERS for key in samples_of(name)])
 def source(request: pytest.FixtureRequest, written: dict[str, Written], tmp_path: Path) -> Source:
-    (tmp_path / "written").mkdir()
-    if request.param in READERS:
-        return labelled(request.param, written, tmp_path / "written")
-    return OTHERS[request.param](written, tmp_path / "written")
+    name, key = request.param.split(": ")
+    rules = SAMPLES[key].write(tmp_path / "written")
+    return Source(SAMPLES[key], tmp_path / "written", rules, *USES[READERS[name].KIND](rules, written))
+
+
+def test_a_sample_is_recognised_by_its_own_format_alone(source: Source) -> None:
+    takers = [name for name, reader in READERS.items() if reader.is_at(source.root)]
+    also = ["unlabelled"] if source.sample.format == "imagefolder" else []  # pictures without masks: the order decides
+    assert takers == [source.sample.format, *also]
+    assert detect_format(source.root) == source.sample.format
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_format_says_what_it_expects_and_can_be_named(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=re.escape(f"{name}: {READERS[name].LAYOUT}")):
+        detect_format(tmp_path)
+    assert kind_at(DataConfig(format=name, root=tmp_path)) == READERS[name].KIND
+
+
+def test_the_inspection_says_which_format_it_recognised(source: Source, capsys: pytest.CaptureFixture[str]) -> None:
+    rules = [f"{key}={value}" for key, value in source.rules.items()]
+    for named in ([], ["--format", source.sample.format]):
+        assert main([str(source.root), *rules, *named]) == 0
+        printed = capsys.readouterr().out
+        assert re.search(rf"│ format +│ {source.sample.format}\b", printed)
+        assert "no problems found" in printed
+
+
+@pytest.mark.parametrize("name", ["auto", "as it is"])
+@pytest.mark.parametrize("key", [key for key, each in SAMPLES.items() if READERS[each.format].KIND != "labelled"])
+def test_images_without_masks_are_refused_as_data_root_with_the_setting_that_takes_them(
+    key: str, name: str, tmp_path: Path
+) -> None:
+    root, sample = tmp_path / "written", SAMPLES[key]
+    sample.write(root)
+    settings = {"natural": f"natural.source=folder natural.root={root} (or ", "unlabelled": ""}
+    config = DataConfig(root=root, format=sample.format if name == "as it is" else "auto")
+    with pytest.raises(DataError) as error:
+        open_store(config, tmp_path / "cache")
+    (problem,) = error.value.problems
+    assert problem.where == str(root)
+    assert f"(format {sample.format})" in problem.found
+    assert "folder: images/NAME.png and masks/NAME.png" in problem.expected
+    setting = f"{settings[READERS[sample.format].KIND]}data.unlabelled_root={root}"
+    assert problem.remedy.startswith(f"give it as {setting}")
 
 
 @pytest.mark.parametrize("make", [lambda root: None, Path.mkdir], ids=["no folder", "an empty folder"])
@@ -138,7 +165,7 @@ def test_equal_files_are_equal_data_wherever_they_lie_and_whatever_lies_beside_t
 def test_one_other_value_is_other_data(source: Source, tmp_path: Path) -> None:
     root = tmp_path / "changed"
     shutil.copytree(source.root, root)
-    path = root / source.image
+    path = root / source.sample.image
     if path.suffix == ".png":
         pixels = np.array(Image.open(path))
         pixels[5, 5] += 5
@@ -154,7 +181,7 @@ def test_one_other_value_is_other_data(source: Source, tmp_path: Path) -> None:
 def test_a_damaged_image_is_named_by_the_inspection_and_by_the_store(source: Source, tmp_path: Path) -> None:
     root = tmp_path / "damaged"
     shutil.copytree(source.root, root)
-    path = root / source.image
+    path = root / source.sample.image
     path.write_bytes(path.read_bytes()[:-20])
     (problem,) = source.problems(root)
     assert problem.where == str(path)

@@ -1,5 +1,6 @@
 """The unlabelled pool: whose images they are, and what never enters."""
 
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 
@@ -9,9 +10,22 @@ from PIL import Image
 from trainables_datasets import DRAWN, PIXELS, Written, read
 
 from trainables.config import DataConfig
-from trainables.data.dataset import DataError
+from trainables.data.cases import Exclusion
+from trainables.data.dataset import DataError, Problem, Volume
+from trainables.data.pool import admitted, find_unlabelled
+from trainables.data.readers.unlabelled import read_volumes
 from trainables.data.slices import open_store
-from trainables.data.unlabelled import pool_volumes, read_unlabelled
+
+
+def read_unlabelled(
+    root: Path, num_channels: int, config: DataConfig, patients: Collection[str] = ()
+) -> tuple[Volume, ...]:
+    """List the volumes, which are all of clear patients."""
+    problems: list[Problem] = []
+    volumes = read_volumes(root, num_channels, config, patients, Exclusion(config.exclude), problems)
+    if problems:
+        raise DataError(*problems)
+    return volumes
 
 
 @pytest.fixture
@@ -234,13 +248,16 @@ def test_a_pattern_that_finds_a_name_of_two_patients_settles_nothing(tmp_path: P
 def pooled(config: DataConfig) -> list[str]:
     dataset = read(config)
     parts = {volume.patient: "train" for volume in dataset.volumes}
-    return [volume.name for volume in pool_volumes(dataset, parts, config)[0]]
+    elsewhere, problems = find_unlabelled(dataset, config)
+    assert not problems
+    return [volume.name for volume in admitted(dataset, elsewhere, parts, config)[0]]
 
 
 def test_masks_are_never_in_the_pool(written: dict[str, Written], tmp_path: Path, datasets: ModuleType) -> None:
     for folder in ("Mask", "label", "labelsTr", "labelsTs", "annotations", "segmentations"):
         datasets.save_picture(tmp_path / folder / "a.png", DRAWN)
-    datasets.save_picture(tmp_path / "a_seg.png", DRAWN)
+    for name in ("a_seg", "b/mask", "c/Label"):
+        datasets.save_picture(tmp_path / f"{name}.png", DRAWN)
     datasets.save_picture(tmp_path / "a.png", DRAWN)
     assert [each.name for each in read_unlabelled(tmp_path, 1, DataConfig())] == ["a"]
     assert pooled(written["table"].config(unlabelled_root=written["table"].root)) == []  # drawn/ is no known name

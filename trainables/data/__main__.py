@@ -1,7 +1,8 @@
 """Look at a data set: python -m trainables.data ROOT [key=value ...] [--picture FILE]
 
-Prints what was found and every problem with its file and reason. Keys are those of an experiment's data section.
-Exit codes: 0 usable, 1 something would be refused or cannot be read, 2 usage, 130 stopped by Ctrl-C.
+Prints what was found and every problem with its file and reason. Keys are those of an experiment's data section. A
+folder of natural images or of unlabelled ones is looked at as such, and named with the setting that takes it.
+Exit codes: 0 usable as what it is, 1 something would be refused or cannot be read, 2 usage, 130 stopped by Ctrl-C.
 """
 
 import argparse
@@ -39,12 +40,15 @@ def _show(options: argparse.Namespace) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
-    if options.natural:
-        return _show_natural(options.root)
     from trainables.data.inspection import inspect
     from trainables.data.inspection_tables import console, print_inspection
     from trainables.data.progress import counted
+    from trainables.data.readers import kind_at
 
+    kind = kind_at(config)
+    _warn_of_unused(options, kind)
+    if kind == "natural":
+        return _show_natural(options.root)
     with counted("decoding", console(sys.stderr)) as progress:
         found = inspect(config, None, NUM_EXAMPLES if options.picture else 0, progress)
     print_inspection(found, console(sys.stdout))
@@ -60,16 +64,30 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m trainables.data",
         description="Print what a data set holds, and everything in it that would be refused.",
-        epilog="Exit codes: 0 usable, 1 something would be refused or cannot be read, 2 usage, 130 interrupted.",
+        epilog="Natural images, and unlabelled ones, are looked at as such; a sweep takes them as natural.root and "
+        "data.unlabelled_root. Exit codes: 0 usable as what it is, 1 something would be refused or cannot be read, "
+        "2 usage, 130 interrupted.",
     )
     parser.add_argument("root", type=Path, help="the folder of the data set")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="of the data section, such as spacing_mm=1.5")
-    parser.add_argument("--format", help="acdc, nnunet, decathlon or folder (default: recognised)")
+    parser.add_argument(
+        "--format", help="acdc, nnunet, decathlon, folder, imagefolder or unlabelled (default: recognised)"
+    )
     parser.add_argument("--unlabelled", metavar="DIR", type=Path, help="more images for the pretraining pool")
     parser.add_argument("--picture", metavar="FILE", type=Path, help="write slices with outlined masks as a PNG")
     parser.add_argument("--split", metavar="FILE", type=Path, help="write the split as nnU-Net's splits_final.json")
-    parser.add_argument("--natural", action="store_true", help="ROOT holds natural images, a subfolder a class")
+    parser.add_argument("--natural", action="store_true", help="the same as --format imagefolder")
     return parser
+
+
+def _warn_of_unused(options: argparse.Namespace, kind: str) -> None:
+    """Name what was asked for of labelled images, where there are none."""
+    given = {f"--{name}": getattr(options, name) for name in ("unlabelled", "picture", "split")}
+    unused = [name for name, value in given.items() if value] if kind != "labelled" else []
+    unused += options.overrides if kind == "natural" else []
+    if unused:
+        images = f"{kind} images, as which {options.root} is looked at"
+        print(f"warning: {', '.join(unused)}: of no use for {images}", file=sys.stderr)
 
 
 def _config(options: argparse.Namespace) -> "DataConfig":
@@ -81,7 +99,10 @@ def _config(options: argparse.Namespace) -> "DataConfig":
     from trainables.data.inspection import FIRST_LOOK
 
     values: dict[str, Any] = {"root": options.root, "unlabelled_root": options.unlabelled}
-    values |= {"format": options.format} if options.format else {}
+    if options.natural and options.format not in (None, "imagefolder"):
+        raise ValueError(f"--natural and --format {options.format}: expected one of them, found both")
+    name = "imagefolder" if options.natural else options.format
+    values |= {"format": name} if name else {}
     for override in options.overrides:
         key, equals, text = override.removeprefix("data.").partition("=")
         if not equals:
@@ -129,7 +150,7 @@ def _write_files(found: "Inspection", options: argparse.Namespace) -> None:
 
 def _show_natural(root: Path) -> int:
     from trainables.data.dataset import DataError
-    from trainables.data.inspection_tables import console, print_natural, print_problems
+    from trainables.data.inspection_tables import console, next_natural, print_natural, print_problems
     from trainables.data.natural import inspect_natural
     from trainables.data.progress import counted
 
@@ -139,8 +160,11 @@ def _show_natural(root: Path) -> int:
     except DataError as error:
         print_problems(error.problems, console(sys.stdout), root)
         return REFUSED
-    print_natural(root, counts, console(sys.stdout))
-    print_problems(problems, console(sys.stdout), root)
+    out = console(sys.stdout)
+    print_natural(root, counts, out)
+    print_problems(problems, out, root)
+    if not problems:
+        out.print(f"next: {next_natural(root)}", soft_wrap=True, markup=False)
     return REFUSED if problems else USABLE
 
 

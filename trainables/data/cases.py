@@ -22,17 +22,6 @@ RASTER_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 SUFFIXES = (*NIFTI_SUFFIXES, *RASTER_SUFFIXES)
 UNKNOWN_GROUP = "unknown"
-MASK_ENDING = r"[_-](mask|masks|label|labels|seg|segmentation|gt|annotation)$"
-MASK_FOLDERS = (
-    "masks",
-    "mask",
-    "labels",
-    "label",
-    "annotations",
-    "segmentations",
-    "labelstr",
-    "labelsts",
-)  # lower case
 LAST_PART = r"([\W_]+)[^\W_]*$"  # what follows the last separator of a name
 LAST_NUMBER = r"[\W_]*[^\W\d_]*\d+$"  # a name's last number with the letters and separators before it
 
@@ -71,14 +60,14 @@ def is_image(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
 
 
-def files_below(root: Path) -> list[Path]:
+def files_below(root: Path, must_see_all: bool = True) -> list[Path]:
     """Everything below a folder, also behind links to folders; a folder that two paths lead to is listed once.
 
-    Raises DataError for a folder that cannot be listed: what lies in it would be left out unseen.
+    Raises DataError for a folder that cannot be listed, if all must be seen: what lies in it would be left out.
     """
     found: list[Path] = []
     seen: set[str] = set()
-    for folder, subfolders, names in os.walk(root, onerror=_refuse, followlinks=True):
+    for folder, subfolders, names in os.walk(root, onerror=_refuse if must_see_all else None, followlinks=True):
         if os.path.realpath(folder) in seen:
             subfolders.clear()
             continue

@@ -17,14 +17,17 @@ from trainables.data.dataset import DataError, Dataset, Problem, Volume
 from trainables.data.decoded import Prepared, Progress, VolumeFacts, for_each_volume, measure_constants, prepare
 from trainables.data.duplicates import across_parts
 from trainables.data.manifest import Manifest, Marked
+from trainables.data.pool import admitted, find_unlabelled
 from trainables.data.preprocess import Constants
-from trainables.data.readers import read_dataset
+from trainables.data.readers import kind_at, read_dataset, unlabelled
 from trainables.data.slices import locate
 from trainables.data.splits import PARTS, Part, split_patients
-from trainables.data.unlabelled import admitted, find_unlabelled
 
 FIRST_LOOK = {"longest_side": 64, "image_size": 64}
 """The sizes of the preset small: what an inspection looks at where none is given."""
+
+ALONE = {"format": "unlabelled", "unlabelled_root": None}
+"""Settings of an unlabelled folder that is looked at without labelled images."""
 
 BYTES_PER_PIXEL = {"image": 2, "mask": 1}
 
@@ -52,6 +55,11 @@ class Inspection:
     warnings: list[str] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
 
+    @property
+    def is_pool(self) -> bool:
+        """Whether a folder of unlabelled images was looked at alone."""
+        return self.dataset is not None and self.dataset.format == unlabelled.KIND
+
     @cached_property
     def decoded_bytes(self) -> int:
         """What the decoded store takes on disk, and in memory where it is all read."""
@@ -67,11 +75,16 @@ class Inspection:
 def inspect(
     config: DataConfig, cache: Path | None = None, num_examples: int = 0, progress: Progress | None = None
 ) -> Inspection:
-    """Read and decode everything, and gather what would be refused instead of raising it."""
+    """Read and decode everything, and gather what would be refused instead of raising it.
+
+    Of a folder of unlabelled images everything is looked at, though a store takes it as ``data.unlabelled_root`` alone.
+    """
     found = Inspection(config, config)
     try:
-        found.config = config = locate(config, cache)
-        found.dataset = dataset = read_dataset(config)
+        is_pool = kind_at(config) == "unlabelled"
+        found.config = config = locate(config.model_copy(update=ALONE) if is_pool else config, cache)
+        assert config.root is not None  # located
+        found.dataset = dataset = unlabelled.read(config.root, config) if is_pool else read_dataset(config)
     except DataError as error:
         found.problems += _problems(error, config)
         return found

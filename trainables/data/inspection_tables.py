@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trainables.data.dataset import Problem
+from trainables.data.dataset import Dataset, Problem
 from trainables.data.decoded import VolumeFacts
 from trainables.data.inspection import FIRST_LOOK, Inspection
 from trainables.data.splits import PARTS
@@ -33,6 +33,7 @@ def console(stream: TextIO) -> Console:
 def print_inspection(found: Inspection, out: Console) -> None:
     """Print everything."""
     if found.dataset is not None:
+        out.print(Text(f"{found.dataset.root}"), soft_wrap=True)
         out.print(_overview(found))
         if found.facts:
             out.print(_classes(found))
@@ -42,7 +43,16 @@ def print_inspection(found: Inspection, out: Console) -> None:
         out.print(Text(f"warning: {warning}"))
     print_problems(found.problems, out, found.given.root)
     if not found.problems:
-        out.print(Text(f"next: {next_command(found)}"), soft_wrap=True)
+        out.print(Text(f"next: {next_pool(found) if found.is_pool else next_command(found)}"), soft_wrap=True)
+
+
+def next_pool(found: Inspection) -> str:
+    """Say which setting takes unlabelled images, and what to do if they should have had masks."""
+    where = shlex.quote(str(found.given.root))
+    return (
+        f"pretrain on them with data.unlabelled_root={where}, beside images with masks in data.root, which takes no "
+        "folder without; no mask was found by its name: where some should be, docs/your-data.md has the layouts"
+    )
 
 
 def next_command(found: Inspection) -> str:
@@ -84,14 +94,24 @@ def print_problems(problems: Sequence[Problem], out: Console, root: Path | None 
 
 def print_natural(root: Path, counts: Mapping[str, int], out: Console) -> None:
     """Print how many images each class has."""
-    table = _pairs(f"natural images in {root}")
+    out.print(Text(f"natural images in {root}"), soft_wrap=True)
+    table = _pairs()
+    table.add_row("format", "imagefolder")
     table.add_row("classes", str(len(counts)))
-    table.add_row("images", f"{sum(counts.values())}, {min(counts.values())} to {max(counts.values())} in a class")
+    table.add_row("images", f"{sum(counts.values())}, {_range(counts.values())} in a class")
     out.print(table)
 
 
-def _pairs(title: str) -> Table:
-    table = Table(title=Text(title, no_wrap=True), title_justify="left", show_header=False, box=box.ROUNDED)
+def next_natural(root: Path) -> str:
+    """Say which settings take natural images, and how to look at them as those of patients."""
+    return (
+        f"pretrain on them with natural.source=folder natural.root={shlex.quote(str(root))}; if the subfolders are "
+        "patients and not classes, look at them with --format unlabelled"
+    )
+
+
+def _pairs() -> Table:
+    table = Table(show_header=False, box=box.ROUNDED)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     return table
@@ -100,32 +120,58 @@ def _pairs(title: str) -> Table:
 def _overview(found: Inspection) -> Table:
     dataset, facts = found.dataset, found.facts
     assert dataset is not None
-    table = _pairs(f"{dataset.root}")
+    table = _pairs()
+    for name, text in (_of_pool(found) if found.is_pool else _of_labelled(dataset, facts)).items():
+        table.add_row(name, Text(text))
+    every = found.unlabelled if found.is_pool else facts
+    for name, text in (_measured(every) if every else {}).items():
+        table.add_row(name, Text(text))
+    if facts:
+        table.add_row("decoded", f"{found.decoded_bytes / 2**20:.1f} MiB at {found.config.image_size} px, once a node")
+    return table
+
+
+def _of_pool(found: Inspection) -> dict[str, str]:
+    assert found.dataset is not None
+    volumes, facts = found.dataset.unlabelled, found.unlabelled
+    return {
+        "format": "unlabelled: a pool of images without masks",
+        "channels": _channels(found.dataset),
+        "patients": f"{len({volume.patient for volume in volumes})}, as folders and names tell them",
+        "volumes": f"{len(volumes)}, of which {len(facts)} could be used",
+        "slices": f"{sum(each.num_slices for each in facts)}, all frames of cines among them",
+    }
+
+
+def _of_labelled(dataset: Dataset, facts: Sequence[VolumeFacts]) -> dict[str, str]:
     slices, foreground = sum(each.num_slices for each in facts), sum(each.foreground_slices for each in facts)
     patients = {volume.patient for volume in dataset.volumes}
-    rows = {
+    return {
         "format": dataset.format,
-        "channels": f"{dataset.num_channels} ({', '.join(dataset.channel_names)})",
+        "channels": _channels(dataset),
         "patients": str(len(patients)),
         "volumes": f"{len(dataset.volumes)} with a mask, of which {len(facts)} could be used",
         "phases": _counted(volume.phase or "(none)" for volume in dataset.volumes),
         "groups": _counted({volume.patient: volume.group for volume in dataset.volumes}.values()),
         "slices": f"{slices}, {foreground} with foreground and {slices - foreground} without",
     }
-    if facts:
-        rows |= {
-            "slices a volume": _range(each.num_slices for each in facts),
-            "size, pixels": f"{_range(f.rows for f in facts)} rows, {_range(f.columns for f in facts)} columns",
-            "pixel, mm": _spacings(facts),
-            "image types": _counted(each.dtype for each in facts),
-            "mask types": _counted(each.mask_dtype for each in facts),
-            "intensities": f"{min(f.lowest for f in facts):g} to {max(f.highest for f in facts):g}; "
-            f"the volumes' largest {_range(f.highest for f in facts)}",
-            "decoded": f"{found.decoded_bytes / 2**20:.1f} MiB at {found.config.image_size} px, once a node",
-        }
-    for name, text in rows.items():
-        table.add_row(name, Text(text))
-    return table
+
+
+def _channels(dataset: Dataset) -> str:
+    return f"{dataset.num_channels} ({', '.join(dataset.channel_names)})"
+
+
+def _measured(facts: Sequence[VolumeFacts]) -> dict[str, str]:
+    masks = {"mask types": _counted(each.mask_dtype for each in facts)} if any(f.mask_dtype for f in facts) else {}
+    return {
+        "slices a volume": _range(each.num_slices for each in facts),
+        "size, pixels": f"{_range(f.rows for f in facts)} rows, {_range(f.columns for f in facts)} columns",
+        "pixel, mm": _spacings(facts),
+        "image types": _counted(each.dtype for each in facts),
+        **masks,
+        "intensities": f"{min(f.lowest for f in facts):g} to {max(f.highest for f in facts):g}; "
+        f"the volumes' largest {_range(f.highest for f in facts)}",
+    }
 
 
 def _counted(values: Iterable[str]) -> str:

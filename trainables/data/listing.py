@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from trainables.config import DataConfig
 from trainables.data import readers
 from trainables.data.dataset import DataError, Dataset, Volume
+from trainables.data.pool import admitted, find_unlabelled
 from trainables.data.splits import PARTS, Part, split_patients
-from trainables.data.unlabelled import admitted, find_unlabelled
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from trainables.config import RECIPE_VERSION, DataConfig, content_hash
 from trainables.data.dataset import Dataset, Problem, listed
 from trainables.data.decoded import VolumeFacts
 from trainables.data.duplicates import SharedSlices, across_parts, shared_slices
+from trainables.data.pool import leaking_patients
 from trainables.data.preprocess import Constants
 from trainables.data.splits import PARTS, Part
-from trainables.data.unlabelled import leaking_patients
 
 LOST_SHARE = 0.005
 """A crop that loses more of the foreground than this is warned about."""

@@ -1,13 +1,12 @@
 """Natural images with class labels for the generalist stages: a procedural stand-in, or a folder of real ones.
 
 In: a NaturalConfig. Out: a NaturalStore with uint8 RGB squares, memory-mapped and decoded once per node.
-The folder has one subfolder per class (torchvision's ImageFolder layout); pillow decodes it. Grey values of 16 bits are
+The folder has one subfolder per class (``readers/imagefolder.py``); pillow decodes it. Grey values of 16 bits are
 divided by 257, so that the type's range becomes that of 8 bits; wider ones have no range to go by and are refused.
 """
 
 import hashlib
 import json
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,17 +18,16 @@ from PIL import Image, ImageOps
 
 from trainables.config import RECIPE_VERSION, NaturalConfig, content_hash
 from trainables.data.cache import cache_root, opened
-from trainables.data.cases import files_below
 from trainables.data.dataset import DataError, Problem
 from trainables.data.decoded import GrowingArray, Progress, in_parallel, without_errors
 from trainables.data.procedural import render_images
 from trainables.data.raster import NOT_READABLE
+from trainables.data.readers import imagefolder
+from trainables.data.readers.imagefolder import ClassFolders
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
 DEEP = ("I;16", "I;16L", "I;16B", "I;16N")  # pillow's modes of 16 bits
 UNBOUNDED = ("I", "F")
 DECODING = 2  # of files: another version is decoded anew
-SPLITS = ("train", "val", "valid", "validation", "test")  # ImageNet's folders of class folders
 
 
 @dataclass(frozen=True)
@@ -72,8 +70,8 @@ def open_natural(
 
     Raises DataError for images that cannot be used, and where they are not those of ``expected_id``.
     """
-    listing = _list_images(config) if config.root is not None else []
-    stamps = [(DECODING, *_stamp(path)) for path, _ in listing]
+    listing = imagefolder.read(config.root, config) if config.root is not None else None
+    stamps = [(DECODING, *_stamp(path)) for path in listing.paths] if listing else []
     key = f"natural-{content_hash(config, stamps, RECIPE_VERSION)}"
     build = partial(_build, config, listing, progress)
     store = opened(cache_root(cache), key, build, NaturalStore, [config.root] if config.root else [])
@@ -91,67 +89,13 @@ def _stamp(path: Path) -> tuple[str, int, int]:
     return str(path), status.st_size if status else 0, status.st_mtime_ns if status else 0
 
 
-def _list_images(config: NaturalConfig) -> list[tuple[Path, int]]:
-    root = config.root
-    assert root is not None
-    if not root.is_dir():
-        expected = "a folder with one subfolder of images for each class"
-        raise DataError(Problem(str(root), "no folder", expected, "correct natural.root"))
-    classes = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if len(classes) < 2:
-        expected = "at least two, one for each class"
-        raise DataError(Problem(str(root), f"{len(classes)} subfolders", expected, "correct natural.root"))
-    _must_be_classes(classes, root)
-    listing, problems = [], []
-    for label, folder in enumerate(classes):
-        files = sorted(path for path in files_below(folder) if _is_image(path))
-        if not files:
-            expected = f"some in each class ({', '.join(sorted(SUFFIXES))})"
-            problems.append(Problem(str(folder), "no images", expected, "fill or remove the folder"))
-        listing += [(path, label) for path in files[: config.num_images]]
-    if problems:
-        raise DataError(*problems)
-    return listing
-
-
-def _must_be_classes(folders: list[Path], root: Path) -> None:
-    """Refuse ``ROOT/train/cat`` and ``ROOT/val/cat``, whose classes would be train and val."""
-    outer = [folder for folder in folders if _holds_only_folders(folder)]
-    if outer and all(folder.name.lower() in SPLITS for folder in folders):
-        train = next((folder for folder in outer if folder.name.lower() == "train"), outer[0])
-        found = f"the parts of a split ({', '.join(folder.name for folder in folders)}), with folders in them"
-        expected = "a folder with one subfolder of images for each class"
-        raise DataError(Problem(str(root), found, expected, f"point natural.root at {train}"))
-
-
-def holds_classes(root: Path) -> bool:
-    """Whether a folder looks like one of natural images: at least two subfolders, each with images, and none beside."""
-    inside = [path for path in root.iterdir() if not path.name.startswith(".")]
-    folders = [path for path in inside if path.is_dir()]
-    if len(folders) < 2 or any(_is_image(path) for path in inside):
-        return False
-    deeper = (
-        folders if not all(map(_holds_only_folders, folders)) else [path for each in folders for path in each.iterdir()]
-    )
-    return all(any(_is_image(path) for path in each.iterdir()) for each in deeper if each.is_dir())
-
-
-def _holds_only_folders(folder: Path) -> bool:
-    inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    return bool(inside) and all(path.is_dir() for path in inside)
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-
-
-def _build(config: NaturalConfig, listing: list[tuple[Path, int]], progress: Progress | None, folder: Path) -> None:
-    if config.source == "procedural":
+def _build(config: NaturalConfig, listing: ClassFolders | None, progress: Progress | None, folder: Path) -> None:
+    if listing is None:
         images, labels = render_images(config.num_images, config.image_size, config.seed, config.num_classes)
         np.save(folder / "images.npy", images)
     else:
-        _write_images(config, [path for path, _ in listing], folder / "images.npy", progress)
-        labels = np.array([label for _, label in listing], dtype=np.int64)
+        _write_images(config, listing.paths, folder / "images.npy", progress)
+        labels = np.array(listing.labels, dtype=np.int64)
     np.save(folder / "labels.npy", labels)
     with (folder / "images.npy").open("rb") as file:
         digest = hashlib.sha256(hashlib.file_digest(file, "sha256").digest() + labels.tobytes()).hexdigest()[:16]
@@ -200,8 +144,7 @@ def inspect_natural(root: Path, progress: Progress | None = None) -> tuple[dict[
 
     Raises DataError where no image could be looked at.
     """
-    listing = _list_images(NaturalConfig(source="folder", root=root, num_images=10**9))
-    decode = partial(_decode, size=16)
-    results = in_parallel(decode, [path for path, _ in listing], progress)
+    listing = imagefolder.read(root, NaturalConfig(source="folder", root=root, num_images=10**9))
+    results = in_parallel(partial(_decode, size=16), listing.paths, progress)
     problems = [problem for result in results if isinstance(result, DataError) for problem in result.problems]
-    return dict(Counter(path.relative_to(root).parts[0] for path, _ in listing)), problems
+    return {name: len(paths) for name, paths in listing.files.items()}, problems

@@ -96,6 +96,12 @@ class KnownPatients:
         return set()
 
 
+def begins_as_patient(name: str) -> bool:
+    """Whether a name begins with a word for a patient and a number, whoever that is: patient001, sub-07_late."""
+    first, *others = [token.group() for token in _tokens(name)] or [""]
+    return first.casefold() in PATIENT_WORDS and bool(others) and others[0].isdecimal()
+
+
 def _tokens(text: str) -> list[re.Match[str]]:
     return list(re.finditer(TOKEN, unicodedata.normalize("NFKC", text)))
 

@@ -6,12 +6,14 @@ and come with the values that are stored, where pillow spreads 1, 2 and 4 bits o
 Source of a PNG's bit depth and colour type: the IHDR chunk of W3C's PNG specification (third edition), 11.2.1.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageSequence, UnidentifiedImageError
 
+from trainables.data.cases import NIFTI_SUFFIXES
 from trainables.data.dataset import DataError, Problem
 
 LOSSY = (".jpg", ".jpeg")
@@ -33,6 +35,19 @@ def claimed_bytes(path: Path) -> int:
             return int(image.width * image.height * pages * max(1, len(image.getbands())) * value_bytes)
     except NOT_READABLE as error:
         raise DataError(_damaged(path, error)) from error
+
+
+def channel_names(paths: Iterable[Path]) -> tuple[str, ...]:
+    """Name three colours or one grey channel, as the first picture that can be read has; a volume's file is grey."""
+    for path in paths:
+        if path.name.lower().endswith(NIFTI_SUFFIXES):
+            return ("image",)
+        try:
+            number = read_raster(path).shape[1]
+        except DataError:
+            continue
+        return ("red", "green", "blue") if number == 3 else ("image",)
+    return ("image",)
 
 
 def read_raster(path: Path, is_mask: bool = False) -> Array:

@@ -8,11 +8,14 @@ always frame 1 (Info.cfg tells), and the affine claims 1 mm voxels while ``pixdi
 import os
 import re
 from pathlib import Path
+from typing import Literal
 
 from trainables.config import DataConfig
 from trainables.data.cases import UNKNOWN_GROUP, Exclusion, is_image, stem
 from trainables.data.dataset import Dataset, Piece, Problem, Volume, in_order, listed
+from trainables.data.readers import unlabelled
 
+KIND: Literal["labelled"] = "labelled"
 LAYOUT = "folders patient001, patient002, ... with Info.cfg, patient001_frame01.nii.gz and patient001_frame01_gt.nii.gz"
 CLASS_NAMES = ("right ventricle", "myocardium", "left ventricle")
 ENDINGS = (".nii.gz", ".nii")
@@ -20,8 +23,11 @@ PHASES = ("ED", "ES")
 
 
 def is_at(root: Path) -> bool:
-    """A folder with a patient's folder that has an Info.cfg or a frame."""
-    return any((folder / "Info.cfg").is_file() or any(folder.glob("*_frame*")) for folder in _patient_folders(root))
+    """A patient's folder with a frame, or with an Info.cfg where not all images are cines without a mask."""
+    folders = _patient_folders(root)
+    if any(any(folder.glob("*_frame*")) for folder in folders):
+        return True
+    return any((folder / "Info.cfg").is_file() for folder in folders) and not unlabelled.is_at(root)
 
 
 def read(root: Path, config: DataConfig) -> Dataset:

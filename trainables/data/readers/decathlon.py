@@ -5,13 +5,14 @@ Nature Communications 2022, doi 10.1038/s41467-022-30695-9, and medicaldecathlon
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from trainables.config import DataConfig
 from trainables.data.cases import Exclusion, FoundCase, is_image, stem, to_volumes
 from trainables.data.dataset import Dataset, Piece, Problem, natural_order
 from trainables.data.readers import descriptor
 
+KIND: Literal["labelled"] = "labelled"
 LAYOUT = "dataset.json with modality, labels and training: [{image, label}, ...]; imagesTr; labelsTr"
 
 

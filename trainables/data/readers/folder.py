@@ -8,6 +8,7 @@ Out: a Dataset. Classes are named by ``data.classes``, or counted from the masks
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,6 @@ from trainables.config import DataConfig
 from trainables.data import nifti, raster
 from trainables.data.cases import (
     CASES_FILE,
-    MASK_ENDING,
-    MASK_FOLDERS,
     NIFTI_SUFFIXES,
     Exclusion,
     FoundCase,
@@ -29,7 +28,9 @@ from trainables.data.cases import (
 )
 from trainables.data.dataset import DataError, Dataset, Piece, Problem, listed, natural_order
 from trainables.data.decoded import in_parallel
+from trainables.data.mask_names import MASK_ENDING, MASK_FOLDERS
 
+KIND: Literal["labelled"] = "labelled"
 LAYOUT = "images/NAME.png and masks/NAME.png (or .tif, .nii.gz), or NAME.png and NAME_mask.png, or a cases.csv"
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 
@@ -57,7 +58,7 @@ def read(root: Path, config: DataConfig) -> Dataset:
         root=root,
         class_names=names,
         label_values=values,
-        channel_names=_channel_names(cases),
+        channel_names=raster.channel_names(case.piece.images[0] for case in cases),
         volumes=to_volumes(cases, config, exclusion, root, problems),
         problems=tuple(problems),
         excluded=tuple(sorted(exclusion.found)),
@@ -212,17 +213,3 @@ def _guessed(by_value: dict[float, Path], problems: list[Problem]) -> tuple[tupl
     problems.append(Problem(where, found, "0 and one value, or 0, 1, 2, ...", remedy))
     whole = [int(value) for value in values if value > 0 and value.is_integer()][:MAX_GUESSED]
     return tuple(f"value {value}" for value in whole), (0, *whole)
-
-
-def _channel_names(cases: list[FoundCase]) -> tuple[str, ...]:
-    """Three colours or one grey channel, as the first image that can be read has."""
-    for case in cases:
-        path = case.piece.images[0]
-        if path.name.lower().endswith(NIFTI_SUFFIXES):
-            return ("image",)
-        try:
-            number = raster.read_raster(path).shape[1]
-        except DataError:
-            continue
-        return ("red", "green", "blue") if number == 3 else ("image",)
-    return ("image",)

@@ -7,13 +7,14 @@ trains on them as nnU-Net would.
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from trainables.config import DataConfig
 from trainables.data.cases import SUFFIXES, Exclusion, FoundCase, is_image, stem, to_volumes
 from trainables.data.dataset import Dataset, Piece, Problem, listed, natural_order
 from trainables.data.readers import descriptor
 
+KIND: Literal["labelled"] = "labelled"
 LAYOUT = "dataset.json with channel_names, labels and file_ending; imagesTr/CASE_0000.nii.gz; labelsTr/CASE.nii.gz"
 KEYS = ("channel_names", "labels", "file_ending", "numTraining")
 
