@@ -82,7 +82,7 @@ def test_a_broken_input_is_listed_and_refused(broken: Broken, templates: Templat
     assert len(problems) == broken.count, "\n".join(map(str, problems))
     with pytest.raises(DataError, match=re.escape(broken.where)):
         open_store(config, tmp_path / "cache")
-    assert not [path for path in tmp_path.glob("cache/*") if path.is_dir()]
+    assert not [path for path in tmp_path.glob("cache/split-*") if path.is_dir()]
 
 
 @pytest.mark.parametrize("name", ["absurd shape", "17 GB claimed", "five dimensions", "gzip bomb", "absurd PNG"])

@@ -289,8 +289,8 @@ def extent(occupied: npt.ArrayLike) -> slice:
 def _contrast_problems(volume: Volume, decoded: list[Decoded]) -> list[Problem]:
     """A channel that is one value everywhere has nothing to learn from, and no range to scale by."""
     problems = []
-    for channel in range(decoded[0].images.shape[1]):
-        values = {value for piece in decoded for value in piece.ranges[channel]}
+    for channel, ranges in enumerate(zip(*(piece.ranges for piece in decoded), strict=False)):
+        values = {value for bounds in ranges for value in bounds}
         if len(values) == 1:
             found = f"the value {values.pop():g} everywhere (channel {channel})"
             remedy = "is it empty? copy it again, or exclude the case with data.exclude"
