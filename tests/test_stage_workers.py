@@ -1,5 +1,6 @@
 """Stages on a small Ray cluster: two train at once, and one that finds no room ends and is charged nothing."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 
 from sweep.exit_codes import DONE, ERROR, SOME_FAILED
+from tests.chaos.processes import running
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -36,22 +38,25 @@ def address() -> Iterator[str]:
         cluster.shutdown()
 
 
-def run(results: Path, cache: Path, address: str, *arguments: str) -> "tuple[subprocess.Popen[str], Path]":
-    """Start the smoke preset on the cluster; return the process and its log of events."""
-    log = results.with_suffix(".jsonl")
+def started(
+    results: Path, cache: Path, address: str, *arguments: str
+) -> "contextlib.AbstractContextManager[subprocess.Popen[str]]":
+    """Start the smoke preset on the cluster."""
     program = [sys.executable, "-m", "sweep.data_efficiency", "--preset", "smoke", "--results", str(results)]
-    command = [*program, "--log-json", str(log), f"compute.cache={cache}", "compute.device=cpu", *FEW_CELLS, *arguments]
-    environment = {**os.environ, "RAY_ADDRESS": address}
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment), log
+    log = ["--log-json", str(log_of(results))]
+    command = [*program, *log, f"compute.cache={cache}", "compute.device=cpu", *FEW_CELLS, *arguments]
+    return running(command, {**os.environ, "RAY_ADDRESS": address})
 
 
-def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
-    """Wait for a run and return its exit code and what it said."""
-    try:
+def ended(results: Path, cache: Path, address: str, *arguments: str) -> tuple[int, str]:
+    """Run it to its end, and return its exit code and what it said."""
+    with started(results, cache, address, *arguments) as process:
         _, said = process.communicate(timeout=240)
-    finally:
-        process.kill()
     return process.returncode, said
+
+
+def log_of(results: Path) -> Path:
+    return results.with_suffix(".jsonl")
 
 
 def events(log: Path) -> list[dict[str, Any]]:
@@ -61,7 +66,7 @@ def events(log: Path) -> list[dict[str, Any]]:
 def test_workers_that_no_node_can_hold_are_refused_at_once(tmp_path: Path, cache: Path, address: str) -> None:
     """Two workers of three cores would find six among all nodes' eight, and no node has more than two."""
     workers = ["compute.threads=2", "compute.pretraining_workers=3", "stages.byol-domain.batch_size=12"]
-    code, said = ended(run(tmp_path / "results", cache, address, *ONE_STAGE, *workers)[0])
+    code, said = ended(tmp_path / "results", cache, address, *ONE_STAGE, *workers)
     assert code == ERROR
     expected = "a pretraining stage needs 3 workers of 2 CPU each, and the cluster (2 nodes of 2 CPU) has room for 2"
     assert expected in said
@@ -74,8 +79,9 @@ def test_a_stage_that_waits_for_a_cluster_to_grow_ends_with_what_it_wanted_and_i
 ) -> None:
     waiting = ["compute.slots=8", "compute.worker_wait_minutes=0.1", "stages.byol-domain.batch_size=30"]
     workers = ["compute.pretraining_workers=6", f"compute.min_pretraining_workers={fewest}"]
-    process, log = run(tmp_path / "results", cache, address, *ONE_STAGE, *waiting, *workers)
-    code, said = ended(process)
+    results = tmp_path / "results"
+    code, said = ended(results, cache, address, *ONE_STAGE, *waiting, *workers)
+    log = log_of(results)
     assert code == SOME_FAILED, said
     (reason,) = [event["reason"] for event in events(log) if event["event"] == "stage_ended"]
     wanted = "6 workers" if fewest == 6 else "5 to 6 workers"
@@ -88,14 +94,14 @@ def test_a_stage_that_waits_for_a_cluster_to_grow_ends_with_what_it_wanted_and_i
 def test_two_stages_train_at_once_where_there_is_room(tmp_path: Path, cache: Path, address: str) -> None:
     results = tmp_path / "results"
     stages = [f"stages.{name}.{key}" for name in STAGES for key in (f"epochs={EPOCHS}", f"milestones=[{EPOCHS}]")]
-    process, _ = run(results, cache, address, *TWO_STAGES, *stages)
     written: dict[str, list[float]] = {}  # when each stage's rows were
-    while process.poll() is None:
-        for path in (results / "pretraining").glob("*.parquet"):
-            written.setdefault(path.name, []).append(path.stat().st_mtime)
-        time.sleep(0.05)
-    code, said = ended(process)
-    assert code == DONE, said
+    with started(results, cache, address, *TWO_STAGES, *stages) as process:
+        while process.poll() is None:
+            for path in (results / "pretraining").glob("*.parquet"):
+                written.setdefault(path.name, []).append(path.stat().st_mtime)
+            time.sleep(0.05)
+        _, said = process.communicate()
+    assert process.returncode == DONE, said
     rows = pd.read_parquet(results / "pretraining")
     assert rows.groupby("stage").epoch.max().to_dict() == dict.fromkeys(STAGES, EPOCHS)
     first, second = written.values()

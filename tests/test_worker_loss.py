@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.chaos.processes import descendants, title
+from tests.chaos.processes import descendants, running, title
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -77,16 +77,13 @@ def test_a_killed_process_of_a_stage_costs_an_epoch_and_not_the_result(
 ) -> None:
     """The second one's children hold the machine's cores, and must give them back."""
     results = tmp_path / "results"
-    process = subprocess.Popen(command(results, cache), stderr=subprocess.PIPE, text=True, start_new_session=True)
-    try:
+    with running(command(results, cache)) as process:
         until(lambda: epochs_begun(results) >= 3, process)
         victims = processes_of(process.pid, part)
         assert victims
         assert epochs_begun(results) < EPOCHS
         os.kill(victims[-1], signal.SIGKILL)
         _, said = process.communicate(timeout=240)
-    finally:
-        process.kill()
     assert process.returncode == 0, said
     assert epochs(results)["epoch"].tolist() == list(range(1, EPOCHS + 1))
     assert epochs(results)["loss"].tolist() == epochs(undisturbed)["loss"].tolist()
@@ -106,18 +103,13 @@ def test_a_stage_survives_the_loss_of_a_node(undisturbed: Path, tmp_path: Path, 
         lost = cluster.add_node(num_cpus=1)
         environment = {**os.environ, "RAY_ADDRESS": cluster.address}
         elastic = [f"compute.min_pretraining_workers={goes_on_with}"]
-        process = subprocess.Popen(
-            command(results, cache, *elastic), stderr=subprocess.PIPE, text=True, env=environment
-        )
-        try:
+        with running(command(results, cache, *elastic), environment) as process:
             until(lambda: epochs_begun(results) >= 3, process)
             assert epochs_begun(results) < EPOCHS
             cluster.remove_node(lost, allow_graceful=False)
             if goes_on_with == 2:
                 cluster.add_node(num_cpus=1)
             _, said = process.communicate(timeout=300)
-        finally:
-            process.kill()
     finally:
         cluster.shutdown()
     assert process.returncode == 0, said
