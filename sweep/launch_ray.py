@@ -22,6 +22,7 @@ from typing import Any
 
 from sweep.costs.device_shares import note_share
 from sweep.costs.latest_run import note_room
+from sweep.dead_drivers import SCRATCH, give_back, note_driver
 from sweep.plan import Plan, PlannedStage
 from sweep.scoreboard import Scoreboard
 from sweep.shares import LOCAL, LaunchError, Resources, Shares, cluster_address, divide
@@ -45,7 +46,6 @@ ENVIRONMENT = {
 }
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 60.0  # in which Ray, which starts to wait a little later, ends a stage itself
-SCRATCH = ".ray-"
 FULL_BYTES = 2**16  # less is left of a disk: too little for a trial's files
 
 
@@ -53,6 +53,9 @@ def launch(plan: Plan, board: Scoreboard, compute: ComputeConfig) -> None:
     """Run everything that is missing. Raises KeyboardInterrupt after an orderly stop on Ctrl-C or SIGTERM."""
     stop = threading.Event()
     with _connected(compute) as shares, _scratch(plan) as scratch, _stopped_by_signals(stop):
+        if cluster_address(compute) != LOCAL:  # which would end with its driver
+            note_driver(scratch)
+        give_back(scratch.parent, scratch)
         board.room = shares.room
         board.occupancy.devices_per_cell = shares.gpus_per_cell or 1.0
         board.occupancy.devices_per_stage = compute.pretraining_workers  # of those to come
@@ -109,12 +112,6 @@ def present_nodes() -> list[Resources]:
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
-def remove_abandoned_scratch(results: Path) -> None:
-    """Remove what killed drivers left of Ray's own state; only for a driver that holds the results folder."""
-    for abandoned in results.glob(f"{SCRATCH}*"):
-        shutil.rmtree(abandoned, ignore_errors=True)
 
 
 def _reach(address: str) -> None:

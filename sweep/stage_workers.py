@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from sweep.dead_drivers import give_back
 from sweep.plan import PlannedStage
 from sweep.scoreboard import Scoreboard
 from sweep.shares import NoWorkersError, Resources, node_words, wanted_words, workers_that_fit
@@ -32,7 +33,9 @@ class StageWorkers:
         self._board.stage_holds_devices(self._stage, num_workers)
         if num_workers:
             self._waits_since = None
-        elif self._waits_since is None:
+            return
+        give_back(self._scratch.parent, self._scratch)  # of a driver that Ray did not call dead yet
+        if self._waits_since is None:
             self._waits_since = time.monotonic()
 
     def have_waited(self, beyond_seconds: float = 0.0) -> bool:
