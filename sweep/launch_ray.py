@@ -233,6 +233,7 @@ def _run_cells(
     packing = shares
     while board.cells_pending() and not stop.is_set():
         if not _run_packed(board, packing, compute, scratch, stop):
+            _await_cells(board, stop)
             continue
         less = packing.less_packed()
         assert less is not None  # cells that are alone already fail for good
@@ -242,6 +243,12 @@ def _run_cells(
         note_share(plan.cells[0].job.results, board.occupancy.devices_per_cell)
         note_room(plan.cells[0].job.results, board.room)
         board.packing_reduced(packing.words)
+
+
+def _await_cells(board: Scoreboard, stop: threading.Event) -> None:
+    """Wait, without a worker, until a cell can start or none will: a stage needed the room of an idle one."""
+    while board.cells_pending() and not board.cells_ready() and not stop.wait(POLL_SECONDS):
+        pass
 
 
 def _run_packed(

@@ -71,6 +71,8 @@ class CellSearcher(Searcher):
             return Searcher.FINISHED
         if not board.cells_pending() and not (self._running and not board.is_over()):  # one that runs may come back
             return Searcher.FINISHED
+        if board.idle_should_make_room():  # Tune keeps a worker for the next trial until its search has ended
+            return Searcher.FINISHED
         allowed = self._cells_allowed(board.stages_pending())
         if len(self._running) >= allowed:
             return None

@@ -47,6 +47,7 @@ class Scoreboard:
         self._waiting = sorted(plan.missing, key=self._is_suspect)  # those that have failed last
         self._stages = StageStates(plan, self._expected.epoch_seconds)
         self._running: set[str] = set()
+        self._kept_waiting: set[str] = set()  # stages, for room
         self._done = self._failed = 0
         self._failures: deque[tuple[str, str]] = deque(maxlen=LATEST_FAILURES)
         self._finished_before = plan.num_finished
@@ -93,13 +94,25 @@ class Scoreboard:
                 return
             self.occupancy.stage_ended(stage.stage_id)
             if num_devices:
+                self._kept_waiting.discard(stage.stage_id)
                 self._stages.hold(stage.stage_id)
                 self.occupancy.stage_started(stage.stage_id, num_devices)
+
+    def stage_kept_waiting(self, stage: PlannedStage) -> None:
+        """Record that a stage has asked for room for longer than a start takes: what is idle should make room."""
+        with self._lock:
+            self._kept_waiting.add(stage.stage_id)
+
+    def idle_should_make_room(self) -> bool:
+        """Whether a stage is kept waiting and no cell can start before it has trained."""
+        with self._lock:
+            return bool(self._kept_waiting) and not self._num_ready()
 
     def stage_ended(self, stage: PlannedStage, succeeded: bool, reason: str = "") -> None:
         """Record the end of a stage; what depends on a failed one is blocked."""
         with self._lock:
             self._stages.end(stage.stage_id, succeeded)
+            self._kept_waiting.discard(stage.stage_id)
             self.occupancy.stage_ended(stage.stage_id)
             if not succeeded:
                 self._failures.append((f"stage {stage.name}", reason))
@@ -109,6 +122,7 @@ class Scoreboard:
         """Record that a stage was stopped before its end; another run goes on from what it saved."""
         with self._lock:
             self._stages.stop(stage.stage_id)
+            self._kept_waiting.discard(stage.stage_id)
             self.occupancy.stage_ended(stage.stage_id)
         self._on_event("stage_stopped", _of_stage(stage))
 
@@ -208,7 +222,10 @@ class Scoreboard:
     def cells_ready(self) -> int:
         """How many cells could start now."""
         with self._lock:
-            return sum(self._stages.behind(cell.source) == DONE for cell in self._waiting)
+            return self._num_ready()
+
+    def _num_ready(self) -> int:
+        return sum(self._stages.behind(cell.source) == DONE for cell in self._waiting)
 
     def cells_running(self) -> int:
         """How many cells have started and not ended."""

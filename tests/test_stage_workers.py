@@ -14,13 +14,14 @@ import pandas as pd
 import pytest
 
 from sweep.exit_codes import DONE, ERROR, SOME_FAILED
-from tests.chaos.processes import running
+from tests.chaos.processes import descendants, running, title
+from trainables.results import finished_cells
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 ONE_STAGE = ["grid.arms=[byol-domain]", "report.reference_arm=byol-domain"]
 STAGES = ("byol-domain", "byol-natural")
-EPOCHS = 60
+EPOCHS, LONG = 60, 200
 TWO_STAGES = ["grid.arms=[byol-domain, byol-natural]", "report.reference_arm=byol-domain"]
 FEW_CELLS = ["grid.label_counts=[2]", "grid.intermediate_label_counts=null", "grid.subset_seeds=[0]"]
 
@@ -106,3 +107,33 @@ def test_two_stages_train_at_once_where_there_is_room(tmp_path: Path, cache: Pat
     assert rows.groupby("stage").epoch.max().to_dict() == dict.fromkeys(STAGES, EPOCHS)
     first, second = written.values()
     assert max(min(first), min(second)) < min(max(first), max(second))  # the spans of their epochs overlap
+
+
+def test_a_stage_that_loses_its_node_takes_the_room_of_an_idle_worker_of_cells(tmp_path: Path, cache: Path) -> None:
+    """Tune keeps the worker of the only cell for those that the stage is trained for: it has the last core."""
+    from ray.cluster_utils import Cluster
+
+    results = tmp_path / "results"
+    grid = ["grid.arms=[random, byol-domain]", "report.reference_arm=random", "compute.worker_wait_minutes=2"]
+    stage = [f"stages.byol-domain.{key}" for key in (f"epochs={LONG}", f"milestones=[{LONG}]")]
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+        with started(results, cache, cluster.address, *grid, *stage, "compute.checkpoint_share=1") as process:
+            deadline = time.monotonic() + 120
+            while not finished_cells(results) or not list(results.glob("pretraining/*.parquet")):
+                assert process.poll() is None, process.communicate()[1]
+                assert time.monotonic() < deadline, "no cell has ended, or the stage has not begun"
+                time.sleep(0.05)
+            (lost,) = [node for node in nodes if runs_a_stage(node)]
+            cluster.remove_node(lost, allow_graceful=False)
+            _, said = process.communicate(timeout=240)
+    finally:
+        cluster.shutdown()
+    assert process.returncode == DONE, said
+    assert len(finished_cells(results)) == 2
+
+
+def runs_a_stage(node: Any) -> bool:
+    raylet = node.all_processes["raylet"][0].process.pid
+    return any("RayTrainWorker" in title(pid) for pid in descendants(raylet))

@@ -286,6 +286,25 @@ def test_a_stop_ends_the_search_also_while_no_cell_can_start(plan: Plan) -> None
     assert searcher.suggest("second") == Searcher.FINISHED
 
 
+def test_the_search_ends_where_a_stage_is_kept_waiting_and_no_cell_can_start_so_that_idle_workers_go(
+    plan: Plan,
+) -> None:
+    board = Scoreboard(plan)
+    searcher = CellSearcher(board, lambda _: 99, Event(), NOTES)
+    stage = board.take_stage()
+    assert stage is not None
+    board.stage_kept_waiting(stage)
+    while board.cells_ready():
+        assert isinstance(searcher.suggest("trial"), dict)
+    board.stage_holds_devices(stage)
+    assert searcher.suggest("later") is None
+    board.stage_holds_devices(stage, 0)
+    board.stage_kept_waiting(stage)
+    assert searcher.suggest("never") == Searcher.FINISHED
+    board.stage_ended(stage, succeeded=True)
+    assert isinstance(CellSearcher(board, lambda _: 99, Event(), NOTES).suggest("next"), dict)
+
+
 def test_short_cells_go_out_several_to_a_trial_and_long_ones_alone(plan: Plan) -> None:
     searcher = CellSearcher(Scoreboard(plan), lambda _: 2, Event(), NOTES)
     assert len(searcher.suggest("first")["cells"]) == 1  # nothing is known of their length yet
