@@ -20,12 +20,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sweep.cell_workers import CellWorkers, no_room
 from sweep.costs.device_shares import note_share
 from sweep.costs.latest_run import note_room
 from sweep.dead_drivers import SCRATCH, give_back, note_driver
 from sweep.plan import Plan, PlannedStage
 from sweep.scoreboard import Scoreboard
-from sweep.shares import LOCAL, LaunchError, Resources, Shares, cluster_address, divide
+from sweep.shares import LOCAL, LaunchError, NoWorkersError, Resources, Shares, cluster_address, divide
 from sweep.stage_workers import StageWorkers, no_workers
 from trainables.config import ComputeConfig
 from trainables.failures import NO_SPACE, is_full_disk
@@ -256,16 +257,17 @@ def _run_packed(
 ) -> bool:
     """Run cells until none is left, or until one ran out of memory beside others: then return True.
 
-    Raises OSError where a disk is full, LaunchError where Ray cannot go on.
+    Raises OSError where a disk is full, LaunchError where Ray cannot go on or has no room for a cell.
     """
     from ray import tune
     from ray.exceptions import OutOfMemoryError, RayError
 
-    from sweep.ray_searcher import BrokenTrials, CellSearcher
+    from sweep.ray_searcher import CellSearcher, TrialEvents
     from trainables.ray_adapters import finetune_trial
 
     folder = Path(tempfile.mkdtemp(prefix="cells-", dir=scratch))
     searcher = CellSearcher(board, shares.room.cells_allowed, stop, folder, is_alone=shares.less_packed() is None)
+    workers = CellWorkers(board, folder, compute.worker_wait_minutes)
     tuner = tune.Tuner(
         tune.with_resources(finetune_trial, {"cpu": compute.threads, "gpu": shares.gpus_per_cell}),
         tune_config=tune.TuneConfig(
@@ -275,7 +277,7 @@ def _run_packed(
             reuse_actors=True,  # a fresh process costs as much as a small cell
         ),
         run_config=tune.RunConfig(
-            name="trials", storage_path=str(folder), verbose=0, callbacks=[BrokenTrials(searcher)]
+            name="trials", storage_path=str(folder), verbose=0, callbacks=[TrialEvents(searcher, workers)]
         ),
     )
     try:
@@ -283,6 +285,8 @@ def _run_packed(
     except Exception as error:
         if searcher.full_disk or _is_full(folder, error):
             raise searcher.full_disk or OSError(errno.ENOSPC, _last_line(error)) from error
+        if isinstance(error, NoWorkersError):
+            raise no_room(compute, present_nodes(), shares) from error
         if isinstance(error, RayError | tune.TuneError):
             raise LaunchError(f"Ray stopped the grid ({_last_line(error)}); the same command goes on") from error
         if not isinstance(error.__cause__, OutOfMemoryError):

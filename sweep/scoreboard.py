@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sweep.attempts import Attempts
@@ -46,7 +46,8 @@ class Scoreboard:
         self._attempts = Attempts(plan.max_retries, plan.failed_before)
         self._waiting = sorted(plan.missing, key=self._is_suspect)  # those that have failed last
         self._stages = StageStates(plan, self._expected.epoch_seconds)
-        self._running: set[str] = set()
+        self._running: set[str] = set()  # handed to a worker
+        self._begun: frozenset[str] | None = None  # of these, in workers; none where a worker begins what it takes
         self._kept_waiting: set[str] = set()  # stages, for room
         self._done = self._failed = 0
         self._failures: deque[tuple[str, str]] = deque(maxlen=LATEST_FAILURES)
@@ -155,6 +156,11 @@ class Scoreboard:
             self._on_event("cell_started", _of_cell(cell))
         return taken
 
+    def cells_begun(self, cell_ids: Iterable[str]) -> None:
+        """Record which cells workers run at this moment: of those that were handed out some still wait for theirs."""
+        with self._lock:
+            self._begun = frozenset(cell_ids)
+
     def cell_ended(self, cell: PlannedCell, succeeded: bool, reason: str = "") -> None:
         """Record the end of a cell; ``reason`` says why it failed, as in the failures table."""
         with self._lock:
@@ -228,7 +234,7 @@ class Scoreboard:
         return sum(self._stages.behind(cell.source) == DONE for cell in self._waiting)
 
     def cells_running(self) -> int:
-        """How many cells have started and not ended."""
+        """How many cells have been handed out and have not ended."""
         with self._lock:
             return len(self._running)
 
@@ -244,6 +250,7 @@ class Scoreboard:
             of_cells = [self._stages.behind(cell.source) for cell in self._waiting]
             running = [key for key, state in self._stages.all().items() if state == RUNNING]
             work = self._work_left()
+            begun = len(self._running if self._begun is None else self._running & self._begun)
             return Counts(
                 stages_done=states.count(DONE),
                 stages_failed=states.count(FAILED),
@@ -251,8 +258,8 @@ class Scoreboard:
                 stages_running=tuple(self._progress(key) for key in running),
                 cells_done=self._done,
                 cells_failed=self._failed,
-                cells_running=len(self._running),
-                cells_ready=of_cells.count(DONE),
+                cells_running=begun,
+                cells_ready=of_cells.count(DONE) + len(self._running) - begun,
                 cells_waiting=of_cells.count(WAITING) + of_cells.count(RUNNING),
                 cells_blocked=of_cells.count(FAILED),
                 cells_finished_before=self._finished_before,

@@ -92,6 +92,22 @@ def test_a_stage_that_waits_for_a_cluster_to_grow_ends_with_what_it_wanted_and_i
     assert "Traceback" not in said
 
 
+def test_cells_that_no_node_can_hold_end_the_run_and_the_same_results_go_on(
+    tmp_path: Path, cache: Path, address: str
+) -> None:
+    results = tmp_path / "results"
+    cells = ["grid.arms=[random]", "report.reference_arm=random", "compute.slots=2"]
+    code, said = ended(results, cache, address, *cells, "compute.threads=3", "compute.worker_wait_minutes=0.1")
+    assert code == ERROR
+    assert "error: no room for a cell of 3 CPU on one node within 0.1 minutes (compute.worker_wait_minutes)" in said
+    assert "the cluster has 2 nodes of 2 CPU; add nodes" in said
+    assert "Traceback" not in said
+    assert [event["exit_code"] for event in events(log_of(results)) if event["event"] == "run_ended"] == [ERROR]
+    assert not list(results.glob(".ray-*"))
+    code, said = ended(results, cache, address, *cells)
+    assert code == DONE, said
+
+
 def test_two_stages_train_at_once_where_there_is_room(tmp_path: Path, cache: Path, address: str) -> None:
     results = tmp_path / "results"
     stages = [f"stages.{name}.{key}" for name in STAGES for key in (f"epochs={EPOCHS}", f"milestones=[{EPOCHS}]")]

@@ -206,6 +206,17 @@ def test_a_stage_that_can_no_longer_be_watched_is_cancelled(
     assert cancelled == [("the task", True)]
 
 
+def test_a_finished_cell_counts_at_once_and_not_only_when_its_trial_has_ended(plan: Plan, broken: Broken) -> None:
+    job = next(cell.job for cell in plan.cells if cell.job.cell_id == broken.ids[1])
+    commit_made_up(job)
+    NoteTaker(broken.notes).ended(job.cell_id)
+    broken.searcher.settle_finished("trial", read_notes(broken.notes).ended)
+    assert (broken.board.counts().cells_done, broken.board.cells_running()) == (1, 3)
+    broken.searcher.trial_broke("trial", died(KILLED))
+    assert broken.board.counts().cells_done == 1
+    assert {failure["unit_id"] for failure in broken.failures} == {broken.ids[0], broken.ids[2]}
+
+
 def test_a_kill_by_the_kernel_for_want_of_memory_packs_less(broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
     kills = kernel_kills()
     monkeypatch.setattr("trainables.trial_notes.kernel_kills", lambda: kills + 1)
