@@ -14,7 +14,7 @@ from sweep.dead_drivers import MARK, remove_abandoned_scratch
 from sweep.exit_codes import DONE
 from tests.chaos.processes import running
 
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 400.0  # on a machine that others keep busy, too
 ONE_STAGE = ["grid.arms=[byol-domain]", "report.reference_arm=byol-domain", "grid.label_counts=[2]"]
 HOLDING = """
 import sys, time
@@ -94,7 +94,7 @@ def test_the_next_run_gives_back_what_a_killed_driver_left_and_nothing_of_a_livi
     mark.write_text(json.dumps({"job_id": here.get_job_id(), "node_id": here.get_node_id()}))
     command = [sys.executable, "-m", "sweep.data_efficiency", *arguments, "compute.device=cpu"]
     with running(command, environment) as process:
-        _, said = process.communicate(timeout=2 * PATIENCE_SECONDS)
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == DONE, said
     assert killed not in groups("CREATED")
     assert living.id.hex() in groups("CREATED")
