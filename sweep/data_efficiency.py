@@ -135,7 +135,7 @@ def _run(experiment: "Experiment", results: Path, options: argparse.Namespace, c
 
 def _clear_up(folder: Path, experiment: "Experiment") -> None:
     """Remove what killed runs left behind."""
-    from sweep.launch_ray import remove_abandoned_scratch
+    from sweep.dead_drivers import remove_abandoned_scratch
     from trainables.results import remove_abandoned
 
     remove_abandoned_scratch(folder)

@@ -20,11 +20,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sweep.cell_workers import CellWorkers, no_room
 from sweep.costs.device_shares import note_share
 from sweep.costs.latest_run import note_room
+from sweep.dead_drivers import SCRATCH, give_back, note_driver
 from sweep.plan import Plan, PlannedStage
 from sweep.scoreboard import Scoreboard
-from sweep.shares import LOCAL, LaunchError, Resources, Shares, cluster_address, divide
+from sweep.shares import LOCAL, LaunchError, NoWorkersError, Resources, Shares, cluster_address, divide
 from sweep.stage_workers import StageWorkers, no_workers
 from trainables.config import ComputeConfig
 from trainables.failures import NO_SPACE, is_full_disk
@@ -45,7 +47,6 @@ ENVIRONMENT = {
 }
 POLL_SECONDS = 0.5
 GRACE_SECONDS = 60.0  # in which Ray, which starts to wait a little later, ends a stage itself
-SCRATCH = ".ray-"
 FULL_BYTES = 2**16  # less is left of a disk: too little for a trial's files
 
 
@@ -53,6 +54,9 @@ def launch(plan: Plan, board: Scoreboard, compute: ComputeConfig) -> None:
     """Run everything that is missing. Raises KeyboardInterrupt after an orderly stop on Ctrl-C or SIGTERM."""
     stop = threading.Event()
     with _connected(compute) as shares, _scratch(plan) as scratch, _stopped_by_signals(stop):
+        if cluster_address(compute) != LOCAL:  # which would end with its driver
+            note_driver(scratch)
+        give_back(scratch.parent, scratch)
         board.room = shares.room
         board.occupancy.devices_per_cell = shares.gpus_per_cell or 1.0
         board.occupancy.devices_per_stage = compute.pretraining_workers  # of those to come
@@ -112,12 +116,6 @@ def present_nodes() -> list[Resources]:
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
-def remove_abandoned_scratch(results: Path) -> None:
-    """Remove what killed drivers left of Ray's own state; only for a driver that holds the results folder."""
-    for abandoned in results.glob(f"{SCRATCH}*"):
-        shutil.rmtree(abandoned, ignore_errors=True)
 
 
 def _reach(address: str) -> None:
@@ -239,6 +237,7 @@ def _run_cells(
     packing = shares
     while board.cells_pending() and not stop.is_set():
         if not _run_packed(board, packing, compute, scratch, stop):
+            _await_cells(board, stop)
             continue
         less = packing.less_packed()
         assert less is not None  # cells that are alone already fail for good
@@ -250,21 +249,28 @@ def _run_cells(
         board.packing_reduced(packing.words)
 
 
+def _await_cells(board: Scoreboard, stop: threading.Event) -> None:
+    """Wait, without a worker, until a cell can start or none will: a stage needed the room of an idle one."""
+    while board.cells_pending() and not board.cells_ready() and not stop.wait(POLL_SECONDS):
+        pass
+
+
 def _run_packed(
     board: Scoreboard, shares: Shares, compute: ComputeConfig, scratch: Path, stop: threading.Event
 ) -> bool:
     """Run cells until none is left, or until one ran out of memory beside others: then return True.
 
-    Raises OSError where a disk is full, LaunchError where Ray cannot go on.
+    Raises OSError where a disk is full, LaunchError where Ray cannot go on or has no room for a cell.
     """
     from ray import tune
     from ray.exceptions import OutOfMemoryError, RayError
 
-    from sweep.ray_searcher import BrokenTrials, CellSearcher
+    from sweep.ray_searcher import CellSearcher, TrialEvents
     from trainables.ray_adapters import finetune_trial
 
     folder = Path(tempfile.mkdtemp(prefix="cells-", dir=scratch))
     searcher = CellSearcher(board, shares.room.cells_allowed, stop, folder, is_alone=shares.less_packed() is None)
+    workers = CellWorkers(board, folder, compute.worker_wait_minutes)
     tuner = tune.Tuner(
         tune.with_resources(finetune_trial, {"cpu": compute.threads, "gpu": shares.gpus_per_cell}),
         tune_config=tune.TuneConfig(
@@ -274,7 +280,7 @@ def _run_packed(
             reuse_actors=True,  # a fresh process costs as much as a small cell
         ),
         run_config=tune.RunConfig(
-            name="trials", storage_path=str(folder), verbose=0, callbacks=[BrokenTrials(searcher)]
+            name="trials", storage_path=str(folder), verbose=0, callbacks=[TrialEvents(searcher, workers)]
         ),
     )
     try:
@@ -282,6 +288,8 @@ def _run_packed(
     except Exception as error:
         if searcher.full_disk or _is_full(folder, error):
             raise searcher.full_disk or OSError(errno.ENOSPC, _last_line(error)) from error
+        if isinstance(error, NoWorkersError):
+            raise no_room(compute, present_nodes(), shares) from error
         if isinstance(error, RayError | tune.TuneError):
             raise LaunchError(f"Ray stopped the grid ({_last_line(error)}); the same command goes on") from error
         if not isinstance(error.__cause__, OutOfMemoryError):

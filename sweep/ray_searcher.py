@@ -12,7 +12,7 @@ cells for each trial, as soon as their encoders exist.
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
+from sweep.cell_workers import CellWorkers
 from sweep.plan import PlannedCell
 from sweep.scoreboard import Scoreboard
+from sweep.shares import NoWorkersError
 from sweep.trial_errors import TrialError, explained, pids_killed_for_memory
 from trainables.failures import is_out_of_memory
 from trainables.results import clear_failure, failure_reason, is_finished, record_failure
@@ -71,6 +73,8 @@ class CellSearcher(Searcher):
             return Searcher.FINISHED
         if not board.cells_pending() and not (self._running and not board.is_over()):  # one that runs may come back
             return Searcher.FINISHED
+        if board.idle_should_make_room():  # Tune keeps a worker for the next trial until its search has ended
+            return Searcher.FINISHED
         allowed = self._cells_allowed(board.stages_pending())
         if len(self._running) >= allowed:
             return None
@@ -81,6 +85,21 @@ class CellSearcher(Searcher):
             return None
         self._running[trial_id] = cells
         return {"cells": [cell.job.model_dump(mode="json") for cell in cells], "notes": str(self._notes / trial_id)}
+
+    @property
+    def trial_ids(self) -> list[str]:
+        """The trials under way, whether or not they have workers."""
+        return list(self._running)
+
+    def settle_finished(self, trial_id: str, ended: Collection[str]) -> None:
+        """Record the finished cells of a trial under way; those that have failed are settled with the trial."""
+        cells = self._running[trial_id]
+        self._running[trial_id] = []
+        for cell in cells:
+            if cell.job.cell_id in ended and is_finished(cell.job.results, cell.job.cell_id):
+                self._board.cell_ended(cell, succeeded=True)
+            else:
+                self._running[trial_id].append(cell)
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Record how the trial's cells ended; what counts is whether their rows exist.
@@ -162,11 +181,21 @@ class CellSearcher(Searcher):
         """Nothing is restored: the next run plans what is missing."""
 
 
-class BrokenTrials(Callback):
-    """Tells the searcher what broke a trial."""
+class TrialEvents(Callback):
+    """Tells the searcher what Tune tells its callbacks alone: what broke a trial, and that time passes."""
 
-    def __init__(self, searcher: CellSearcher) -> None:
+    def __init__(self, searcher: CellSearcher, workers: CellWorkers) -> None:
         self._searcher: CellSearcher | None = searcher
+        self._workers: CellWorkers | None = workers
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
+        """Look at the workers. Raises NoWorkersError, which ends the Tuner, where none has come for too long."""
+        assert self._searcher is not None
+        assert self._workers is not None
+        for trial_id, notes in self._workers.look(self._searcher.trial_ids).items():
+            self._searcher.settle_finished(trial_id, notes.ended)
+        if self._workers.have_waited():
+            raise NoWorkersError
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Hand the error on; Tune keeps it in a file beside the trial."""
@@ -175,7 +204,7 @@ class BrokenTrials(Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing is kept, as of the searcher."""
-        return {"_searcher": None}
+        return {"_searcher": None, "_workers": None}
 
 
 def _kept_error(trial: Trial) -> BaseException:

@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sweep.attempts import Attempts
@@ -46,7 +46,9 @@ class Scoreboard:
         self._attempts = Attempts(plan.max_retries, plan.failed_before)
         self._waiting = sorted(plan.missing, key=self._is_suspect)  # those that have failed last
         self._stages = StageStates(plan, self._expected.epoch_seconds)
-        self._running: set[str] = set()
+        self._running: set[str] = set()  # handed to a worker
+        self._begun: frozenset[str] | None = None  # of these, in workers; none where a worker begins what it takes
+        self._kept_waiting: set[str] = set()  # stages, for room
         self._done = self._failed = 0
         self._failures: deque[tuple[str, str]] = deque(maxlen=LATEST_FAILURES)
         self._finished_before = plan.num_finished
@@ -93,13 +95,25 @@ class Scoreboard:
                 return
             self.occupancy.stage_ended(stage.stage_id)
             if num_devices:
+                self._kept_waiting.discard(stage.stage_id)
                 self._stages.hold(stage.stage_id)
                 self.occupancy.stage_started(stage.stage_id, num_devices)
+
+    def stage_kept_waiting(self, stage: PlannedStage) -> None:
+        """Record that a stage has asked for room for longer than a start takes: what is idle should make room."""
+        with self._lock:
+            self._kept_waiting.add(stage.stage_id)
+
+    def idle_should_make_room(self) -> bool:
+        """Whether a stage is kept waiting and no cell can start before it has trained."""
+        with self._lock:
+            return bool(self._kept_waiting) and not self._num_ready()
 
     def stage_ended(self, stage: PlannedStage, succeeded: bool, reason: str = "") -> None:
         """Record the end of a stage; what depends on a failed one is blocked."""
         with self._lock:
             self._stages.end(stage.stage_id, succeeded)
+            self._kept_waiting.discard(stage.stage_id)
             self.occupancy.stage_ended(stage.stage_id)
             if not succeeded:
                 self._failures.append((f"stage {stage.name}", reason))
@@ -109,6 +123,7 @@ class Scoreboard:
         """Record that a stage was stopped before its end; another run goes on from what it saved."""
         with self._lock:
             self._stages.stop(stage.stage_id)
+            self._kept_waiting.discard(stage.stage_id)
             self.occupancy.stage_ended(stage.stage_id)
         self._on_event("stage_stopped", _of_stage(stage))
 
@@ -140,6 +155,11 @@ class Scoreboard:
         for cell in taken:
             self._on_event("cell_started", _of_cell(cell))
         return taken
+
+    def cells_begun(self, cell_ids: Iterable[str]) -> None:
+        """Record which cells workers run at this moment: of those that were handed out some still wait for theirs."""
+        with self._lock:
+            self._begun = frozenset(cell_ids)
 
     def cell_ended(self, cell: PlannedCell, succeeded: bool, reason: str = "") -> None:
         """Record the end of a cell; ``reason`` says why it failed, as in the failures table."""
@@ -208,10 +228,13 @@ class Scoreboard:
     def cells_ready(self) -> int:
         """How many cells could start now."""
         with self._lock:
-            return sum(self._stages.behind(cell.source) == DONE for cell in self._waiting)
+            return self._num_ready()
+
+    def _num_ready(self) -> int:
+        return sum(self._stages.behind(cell.source) == DONE for cell in self._waiting)
 
     def cells_running(self) -> int:
-        """How many cells have started and not ended."""
+        """How many cells have been handed out and have not ended."""
         with self._lock:
             return len(self._running)
 
@@ -227,6 +250,7 @@ class Scoreboard:
             of_cells = [self._stages.behind(cell.source) for cell in self._waiting]
             running = [key for key, state in self._stages.all().items() if state == RUNNING]
             work = self._work_left()
+            begun = len(self._running if self._begun is None else self._running & self._begun)
             return Counts(
                 stages_done=states.count(DONE),
                 stages_failed=states.count(FAILED),
@@ -234,8 +258,8 @@ class Scoreboard:
                 stages_running=tuple(self._progress(key) for key in running),
                 cells_done=self._done,
                 cells_failed=self._failed,
-                cells_running=len(self._running),
-                cells_ready=of_cells.count(DONE),
+                cells_running=begun,
+                cells_ready=of_cells.count(DONE) + len(self._running) - begun,
                 cells_waiting=of_cells.count(WAITING) + of_cells.count(RUNNING),
                 cells_blocked=of_cells.count(FAILED),
                 cells_finished_before=self._finished_before,

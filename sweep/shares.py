@@ -22,7 +22,7 @@ class LaunchError(Exception):
 
 
 class NoWorkersError(Exception):
-    """A stage's workers have found no room for longer than a stage may wait; the message says what there is."""
+    """Workers have found no room for longer than they may wait; of a stage's the message says what there is."""
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,20 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from sweep.dead_drivers import give_back
 from sweep.plan import PlannedStage
 from sweep.scoreboard import Scoreboard
-from sweep.shares import NoWorkersError, Resources, node_words, wanted_words, workers_that_fit
+from sweep.shares import (
+    STAGE_START_SECONDS,
+    NoWorkersError,
+    Resources,
+    node_words,
+    wanted_words,
+    workers_that_fit,
+)
 from trainables.config import ComputeConfig
+
+KEPT_WAITING_SECONDS = 2 * STAGE_START_SECONDS  # without workers for longer than a start takes on busy cores
 
 
 class StageWorkers:
@@ -32,8 +42,12 @@ class StageWorkers:
         self._board.stage_holds_devices(self._stage, num_workers)
         if num_workers:
             self._waits_since = None
-        elif self._waits_since is None:
+            return
+        give_back(self._scratch.parent, self._scratch)  # of a driver that Ray did not call dead yet
+        if self._waits_since is None:
             self._waits_since = time.monotonic()
+        elif time.monotonic() - self._waits_since >= KEPT_WAITING_SECONDS:
+            self._board.stage_kept_waiting(self._stage)
 
     def have_waited(self, beyond_seconds: float = 0.0) -> bool:
         """Whether they have waited for room for as long as a stage may, and this much longer."""

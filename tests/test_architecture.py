@@ -13,7 +13,13 @@ PACKAGES = ("sweep", "trainables", "analysis")
 FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 HOMES = {
-    "ray": ("sweep/launch_ray.py", "sweep/ray_searcher.py", "sweep/trial_errors.py", "trainables/ray_adapters.py"),
+    "ray": (
+        "sweep/launch_ray.py",
+        "sweep/dead_drivers.py",
+        "sweep/ray_searcher.py",
+        "sweep/trial_errors.py",
+        "trainables/ray_adapters.py",
+    ),
     "nibabel": ("trainables/data/nifti.py",),
     "isal": ("trainables/data/nifti.py",),
     "PIL": ("trainables/data/natural.py", "trainables/data/raster.py", "trainables/data/contact_sheet.py"),

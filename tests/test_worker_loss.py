@@ -14,11 +14,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.chaos.processes import descendants, title
+from tests.chaos.processes import descendants, running, title
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 EPOCHS = 12
+PATIENCE_SECONDS = 400.0  # on a machine that others keep busy, too
 STAGE = [
     "grid.arms=[byol-domain]",
     "report.reference_arm=byol-domain",
@@ -44,7 +45,7 @@ def epochs(results: Path) -> pd.DataFrame:
     return pd.read_parquet(results / "pretraining").sort_values("epoch").reset_index(drop=True)
 
 
-def until(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 120) -> None:
+def until(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = PATIENCE_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.communicate()[1]
@@ -77,16 +78,13 @@ def test_a_killed_process_of_a_stage_costs_an_epoch_and_not_the_result(
 ) -> None:
     """The second one's children hold the machine's cores, and must give them back."""
     results = tmp_path / "results"
-    process = subprocess.Popen(command(results, cache), stderr=subprocess.PIPE, text=True, start_new_session=True)
-    try:
+    with running(command(results, cache)) as process:
         until(lambda: epochs_begun(results) >= 3, process)
         victims = processes_of(process.pid, part)
         assert victims
         assert epochs_begun(results) < EPOCHS
         os.kill(victims[-1], signal.SIGKILL)
-        _, said = process.communicate(timeout=240)
-    finally:
-        process.kill()
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, said
     assert epochs(results)["epoch"].tolist() == list(range(1, EPOCHS + 1))
     assert epochs(results)["loss"].tolist() == epochs(undisturbed)["loss"].tolist()
@@ -106,18 +104,13 @@ def test_a_stage_survives_the_loss_of_a_node(undisturbed: Path, tmp_path: Path, 
         lost = cluster.add_node(num_cpus=1)
         environment = {**os.environ, "RAY_ADDRESS": cluster.address}
         elastic = [f"compute.min_pretraining_workers={goes_on_with}"]
-        process = subprocess.Popen(
-            command(results, cache, *elastic), stderr=subprocess.PIPE, text=True, env=environment
-        )
-        try:
+        with running(command(results, cache, *elastic), environment) as process:
             until(lambda: epochs_begun(results) >= 3, process)
             assert epochs_begun(results) < EPOCHS
             cluster.remove_node(lost, allow_graceful=False)
             if goes_on_with == 2:
                 cluster.add_node(num_cpus=1)
-            _, said = process.communicate(timeout=300)
-        finally:
-            process.kill()
+            _, said = process.communicate(timeout=PATIENCE_SECONDS)
     finally:
         cluster.shutdown()
     assert process.returncode == 0, said
@@ -129,8 +122,9 @@ def test_a_stage_survives_the_loss_of_a_node(undisturbed: Path, tmp_path: Path, 
     if goes_on_with == 2:
         assert losses == pytest.approx(expected, abs=1e-6)
         return
-    # One worker rounds sums in another order than two: a difference of 1e-7 in its first epoch, which training
-    # multiplies by about five in every epoch that follows. A wrong share, schedule or momentum would show at once.
+    # One worker rounds sums in another order than two: a difference of 1e-7 in its first epoch, which training then
+    # multiplies, by 5 to 200 in the next. A wrong share, schedule or momentum would show in the steps of the first.
     alone = rows["num_workers"].tolist().index(1)
-    assert losses[: alone + 2] == pytest.approx(expected[: alone + 2], abs=1e-5)
+    assert losses[: alone + 1] == pytest.approx(expected[: alone + 1], abs=1e-6)
+    assert losses[: alone + 2] == pytest.approx(expected[: alone + 2], abs=1e-3)
     assert losses == pytest.approx(expected, abs=1e-2)

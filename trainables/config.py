@@ -290,7 +290,7 @@ class ComputeConfig(Section):
     slots: int | None = Field(None, ge=1)  # cells at once; none takes what the cluster has now
     pretraining_workers: int = Field(1, ge=1)  # processes of one pretraining stage
     min_pretraining_workers: int | None = Field(None, ge=1)  # that a stage goes on with where nodes are lost; none: all
-    worker_wait_minutes: float = Field(30.0, gt=0)  # that a stage waits for room for its workers before it fails
+    worker_wait_minutes: float = Field(30.0, gt=0)  # for room: then a stage fails, or the run ends where a cell waits
     address: str | None = None  # of a running Ray cluster; RAY_ADDRESS is the usual way
     encoders: Path | None = None  # folder of pretrained encoders that experiments share; none: in the results folder
     cache: Path | None = None  # decoded volumes, on a disk of each node; none takes the user's cache folder

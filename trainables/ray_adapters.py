@@ -4,6 +4,7 @@ In: jobs as plain dictionaries. Out: reports to Ray Train or Ray Tune; the rows 
 What trains is imported where it is called: two of a stage's three processes watch the third, and start seconds sooner.
 """
 
+import math
 import os
 import time
 from pathlib import Path
@@ -25,6 +26,7 @@ from trainables.results import is_finished, record_failure, write_text
 from trainables.trial_notes import NoteTaker
 
 START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"  # after which Ray takes its request for workers back
+REQUEST_SECONDS = 25.0  # of one for as many workers as nodes seem to hold: Ray looks at these every 20 s
 
 
 def own_mark(scratch: Path, stage_id: str) -> Path:
@@ -57,8 +59,8 @@ def train_stage(
     stage = StageJob.model_validate(job)
     release(Path(scratch), stage.stage_id)  # what an attempt that was killed held
     refusal = Path(scratch) / f"stage-{stage.stage_id}.refusal"
-    attempts = max_failures + 1
-    os.environ[START_TIMEOUT] = str(60 * stage.compute.worker_wait_minutes / attempts)  # of each; Ray passes it on
+    seconds, num_requests = requests(num_workers, 60 * stage.compute.worker_wait_minutes, max_failures)
+    os.environ[START_TIMEOUT] = str(seconds)  # Ray passes it on
     trainer = TorchTrainer(
         pretrain_worker,
         train_loop_config={"job": job, "refusal": str(refusal), "scratch": scratch},
@@ -71,7 +73,7 @@ def train_stage(
         run_config=train.RunConfig(
             name=f"stage-{stage.stage_id}",
             storage_path=scratch,
-            failure_config=train.FailureConfig(max_failures=max_failures, controller_failure_limit=max_failures),
+            failure_config=train.FailureConfig(max_failures=max_failures, controller_failure_limit=num_requests - 1),
         ),
     )
     with trained_by_one(stage.encoders, stage.stage_id):
@@ -84,6 +86,17 @@ def train_stage(
         from trainables.pretrain import PretrainingError
 
         raise PretrainingError(refusal.read_text())
+
+
+def requests(num_workers: int | tuple[int, int], wait_seconds: float, max_failures: int) -> tuple[float, int]:
+    """Return how long Ray waits for room at each request for workers, and how many requests it makes.
+
+    Of an elastic number it asks for as many as there were nodes for when it last looked, which may be lost since.
+    """
+    if isinstance(num_workers, int):
+        return wait_seconds / (max_failures + 1), max_failures + 1
+    seconds = min(REQUEST_SECONDS, wait_seconds / (max_failures + 1))
+    return seconds, math.ceil(wait_seconds / seconds)
 
 
 def release(scratch: Path, stage_id: str) -> None:

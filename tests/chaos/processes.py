@@ -1,13 +1,15 @@
 """Who can be killed: the processes below a driver or a cluster, by what they do.
 
-In: a process id. Out: ids and kinds of its descendants, told by the titles that Ray gives them.
+In: a process id. Out: ids and kinds of its descendants, told by the titles that Ray gives them; or a command, and its
+process, which does not outlive the test.
 """
 
 import contextlib
 import os
 import signal
+import subprocess
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 KINDS = {  # part of a process's title -> kind, the first that fits
@@ -18,6 +20,19 @@ KINDS = {  # part of a process's title -> kind, the first that fits
     "ray::ImplicitFunc": "trial",
     "ray::IDLE": "idle worker",
 }
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator["subprocess.Popen[str]"]:
+    """Start a program whose errors can be read; however the test ends, kill what is left of it and close its pipe."""
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            for pid in [process.pid, *descendants(process.pid)] if process.poll() is None else ():
+                kill(pid)
 
 
 def title(pid: int) -> str:

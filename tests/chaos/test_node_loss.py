@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.processes import running
 from tests.chaos.small_sweep import assert_same_numbers, command
 from trainables.results import finished_cells, read_table
 
@@ -26,8 +27,7 @@ def test_cells_survive_the_loss_of_their_node(tmp_path: Path, cache: Path) -> No
         cluster.add_node(num_cpus=1)
         lost = cluster.add_node(num_cpus=1)
         environment = {**os.environ, "RAY_ADDRESS": cluster.address}
-        process = subprocess.Popen(command(results, cache, *CELLS), stderr=subprocess.PIPE, text=True, env=environment)
-        try:
+        with running(command(results, cache, *CELLS), environment) as process:
             deadline = time.monotonic() + PATIENCE_SECONDS
             while len(finished_cells(results)) < 2:
                 assert process.poll() is None, process.communicate()[1]
@@ -37,8 +37,6 @@ def test_cells_survive_the_loss_of_their_node(tmp_path: Path, cache: Path) -> No
             cluster.remove_node(lost, allow_graceful=False)
             cluster.add_node(num_cpus=1)
             _, said = process.communicate(timeout=PATIENCE_SECONDS)
-        finally:
-            process.kill()
     finally:
         cluster.shutdown()
     assert process.returncode == 0, said

@@ -206,6 +206,17 @@ def test_a_stage_that_can_no_longer_be_watched_is_cancelled(
     assert cancelled == [("the task", True)]
 
 
+def test_a_finished_cell_counts_at_once_and_not_only_when_its_trial_has_ended(plan: Plan, broken: Broken) -> None:
+    job = next(cell.job for cell in plan.cells if cell.job.cell_id == broken.ids[1])
+    commit_made_up(job)
+    NoteTaker(broken.notes).ended(job.cell_id)
+    broken.searcher.settle_finished("trial", read_notes(broken.notes).ended)
+    assert (broken.board.counts().cells_done, broken.board.cells_running()) == (1, 3)
+    broken.searcher.trial_broke("trial", died(KILLED))
+    assert broken.board.counts().cells_done == 1
+    assert {failure["unit_id"] for failure in broken.failures} == {broken.ids[0], broken.ids[2]}
+
+
 def test_a_kill_by_the_kernel_for_want_of_memory_packs_less(broken: Broken, monkeypatch: pytest.MonkeyPatch) -> None:
     kills = kernel_kills()
     monkeypatch.setattr("trainables.trial_notes.kernel_kills", lambda: kills + 1)
@@ -284,6 +295,25 @@ def test_a_stop_ends_the_search_also_while_no_cell_can_start(plan: Plan) -> None
     assert searcher.suggest("first") is None
     stop.set()
     assert searcher.suggest("second") == Searcher.FINISHED
+
+
+def test_the_search_ends_where_a_stage_is_kept_waiting_and_no_cell_can_start_so_that_idle_workers_go(
+    plan: Plan,
+) -> None:
+    board = Scoreboard(plan)
+    searcher = CellSearcher(board, lambda _: 99, Event(), NOTES)
+    stage = board.take_stage()
+    assert stage is not None
+    board.stage_kept_waiting(stage)
+    while board.cells_ready():
+        assert isinstance(searcher.suggest("trial"), dict)
+    board.stage_holds_devices(stage)
+    assert searcher.suggest("later") is None
+    board.stage_holds_devices(stage, 0)
+    board.stage_kept_waiting(stage)
+    assert searcher.suggest("never") == Searcher.FINISHED
+    board.stage_ended(stage, succeeded=True)
+    assert isinstance(CellSearcher(board, lambda _: 99, Event(), NOTES).suggest("next"), dict)
 
 
 def test_short_cells_go_out_several_to_a_trial_and_long_ones_alone(plan: Plan) -> None:

@@ -128,6 +128,16 @@ def test_the_lock_of_another_user_may_only_be_read_and_tells_all_the_same(cache:
     assert len(prune(cache, 30)) == 3
 
 
+def test_a_store_stays_in_use_through_another_users_lock_in_a_sticky_folder(
+    cache: Path, root: Path, written: dict[str, Written], refused: list[int]
+) -> None:
+    """Where ``fs.protected_regular`` is on, Linux refuses to create what is there already and another user's."""
+    refused.append(os.O_CREAT)
+    store = open_store(written["acdc"].config(root=root, split="fractions", split_seed=0), cache)
+    assert sorted(each.is_in_use for each in list_stores(cache)) == [False, False, True]
+    del store
+
+
 def test_a_store_that_cannot_be_locked_counts_as_in_use_and_stays(
     cache: Path, refused: list[int], capsys: pytest.CaptureFixture[str]
 ) -> None:

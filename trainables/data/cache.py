@@ -64,12 +64,23 @@ def _hold(folder: Path) -> Callable[[], None]:
     """Keep a folder from being pruned; return what lets it go. Without locks or files of its own it is not kept."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(lock_of_use(folder), os.O_CREAT | os.O_RDONLY, 0o644)  # another user's may be read, too
+        handle = _opened_lock(lock_of_use(folder))
     except OSError:
         return lambda: None
     with contextlib.suppress(OSError):
         fcntl.flock(handle, fcntl.LOCK_SH)
     return lambda: os.close(handle)
+
+
+def _opened_lock(path: Path) -> int:
+    """Open a lock's file, another user's too, and create it only where it is absent.
+
+    In a sticky folder that all may write to Linux refuses O_CREAT for another user's file (``fs.protected_regular``).
+    """
+    try:
+        return os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return os.open(path, os.O_CREAT | os.O_RDONLY, 0o644)
 
 
 def lock_of_use(folder: Path) -> Path:
