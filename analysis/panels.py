@@ -32,8 +32,10 @@ def panels(count: int, columns: int, width: float, height: float, left: float = 
 
 def drawn(name: str, findings: Findings, figure: Figure) -> Drawing:
     """Lay a figure out, once and not anew for every file, and give it its words."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    engine = figure.get_layout_engine()
+    if engine:
+        engine.execute(figure)
+    figure.set_layout_engine(None)  # "none" would leave one that does nothing, for which each file is drawn twice
     text, alt = caption(name, findings)
     return Drawing(name, text, alt, figure)
 

@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.networks import rounds_and_jobs
 from trainables.data import batches
-from trainables.data.batches import Samples, finetune_batch, from_slices
+from trainables.data.batches import Samples, finetune_batches, from_slices
 from trainables.data.slice_store import SliceStore
 from trainables.data.slices import open_store
 from trainables.finetune import build_network, train_block
@@ -63,7 +63,7 @@ class Steps:
         self._network = build_network(job, samples.device, store.num_channels, store.num_classes).train()
         self._step = TrainingStep(self._network, self._config, samples.device, graphs)
         self._generator = torch.Generator().manual_seed(0)
-        self._batch = finetune_batch(samples, self._config.batch_size, self._config.views, self._generator)
+        self._batch = next(finetune_batches(samples, 1, self._config.batch_size, self._config.views, self._generator))
         for _ in range(WARMUP_STEPS + 1):
             self._step(*self._batch)
 

@@ -14,7 +14,7 @@ import time
 import torch
 
 from benchmarks.networks import rounds_and_jobs
-from trainables.data.batches import finetune_batch, from_slices
+from trainables.data.batches import finetune_batches, from_slices
 from trainables.data.slices import open_store
 from trainables.finetune import build_network
 from trainables.jobs import CellJob
@@ -52,7 +52,7 @@ class Steps:
             network = torch.compile(network)  # type: ignore[assignment]
         self._step = TrainingStep(network, job.finetune, self._device, job.compute.cuda_graphs)
         generator = torch.Generator().manual_seed(0)
-        self._batch = finetune_batch(samples, job.finetune.batch_size, job.finetune.views, generator)
+        self._batch = next(finetune_batches(samples, 1, job.finetune.batch_size, job.finetune.views, generator))
         started = time.perf_counter()
         float(self._step(*self._batch))
         self.first_seconds = time.perf_counter() - started

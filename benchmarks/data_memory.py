@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 
 from trainables.config import ComputeConfig, DataConfig, FinetuneConfig, ModelConfig, PhantomConfig, ViewConfig
-from trainables.data.batches import epoch_batches, finetune_batch, from_slices, random_view
+from trainables.data.batches import epoch_batches, finetune_batches, from_slices, random_view
 from trainables.data.phantom import write_phantom
 from trainables.data.slice_store import SliceStore
 from trainables.data.slices import open_store
@@ -113,7 +113,7 @@ def train(store: SliceStore, num_batches: int | None) -> None:
     network = Segmenter(Encoder(model, store.num_channels), model, store.num_classes)
     recipe = FinetuneConfig(steps=20, batch_size=16)
     take_step = TrainingStep(network, recipe, CPU, graphs=False)
-    finetune_batch(labelled, recipe.batch_size, recipe.views, generator)
+    next(finetune_batches(labelled, 1, recipe.batch_size, recipe.views, generator))
     train_block(recipe, network, take_step, labelled, generator, 0, num_batches or recipe.steps)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 
 from benchmarks.networks import rounds_and_jobs
-from trainables.data.batches import Samples, finetune_batch, finetune_batches
+from trainables.data.batches import Samples, finetune_batches
 from trainables.data.slices import open_store
 from trainables.finetune import build_network, load_parts
 from trainables.jobs import CellJob
@@ -60,7 +60,7 @@ class ModelStep:
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-6, fused=True)
         self.criterion = jaccard_loss()
         generator = torch.Generator().manual_seed(0)
-        images, self.masks = finetune_batch(train, job.finetune.batch_size, job.finetune.views, generator)
+        images, self.masks = next(finetune_batches(train, 1, job.finetune.batch_size, job.finetune.views, generator))
         self.images = images.contiguous(memory_format=torch.channels_last)
 
     def autocast(self) -> torch.autocast:

@@ -1,6 +1,7 @@
 """Seeds added in rounds: ready for the sweep, limited in number, and at most as wrong as one look."""
 
 import dataclasses
+import functools
 import shlex
 import shutil
 
@@ -20,6 +21,29 @@ from trainables.results import record_plan
 @pytest.fixture
 def root(noisy, tmp_path):
     return shutil.copytree(noisy, tmp_path / "results")
+
+
+@pytest.fixture(scope="module")
+def loaded(noisy):
+    return load_results(noisy)
+
+
+@pytest.fixture(scope="module")
+def steps(loaded):
+    """What is open at one look."""
+    return next_steps(find(loaded))
+
+
+@pytest.fixture
+def found_once(noisy, loaded, monkeypatch):
+    """Every look at the noisy sweep as the first one found it: a law's fit takes most of its time."""
+    findings = functools.cache(lambda confidence: find(_at(loaded, confidence)))
+    monkeypatch.setattr("analysis.next_run.load_results", lambda root: {noisy: loaded}[root])
+    monkeypatch.setattr("analysis.next_run.find", lambda results: findings(results.options.confidence))
+
+
+def _at(results, confidence):
+    return dataclasses.replace(results, options=dataclasses.replace(results.options, confidence=confidence))
 
 
 def plan_again(simulated, root, num_seeds):
@@ -55,9 +79,9 @@ def test_what_is_planned_comes_before_anything_new(root):
     assert (found.settings, found.reason) == ("", "2 planned cells are missing; run the sweep to its end first")
 
 
-def test_a_sweep_that_settles_all_it_asks_ends_the_loop(noisy, monkeypatch):
+def test_a_sweep_that_settles_all_it_asks_ends_the_loop(loaded, monkeypatch):
     monkeypatch.setattr("analysis.next_run.next_steps", lambda findings: [])
-    assert "Every question that is asked here is settled" in next_run(load_results(noisy)).reason
+    assert "Every question that is asked here is settled" in next_run(loaded).reason
 
 
 def test_a_sweep_of_one_arm_is_not_called_settled(simulated, root):
@@ -69,19 +93,18 @@ def test_a_sweep_of_one_arm_is_not_called_settled(simulated, root):
     assert "Only random has finished cells: there is nothing to compare yet" in next_run(load_results(root)).reason
 
 
-def test_a_question_that_no_seeds_settle_is_named_and_ends_the_loop(noisy, monkeypatch):
-    loaded = load_results(noisy)
-    steps = [dataclasses.replace(step, num_cells=0, seeds=None) for step in next_steps(find(loaded))]
-    monkeypatch.setattr("analysis.next_run.next_steps", lambda findings: steps)
+def test_a_question_that_no_seeds_settle_is_named_and_ends_the_loop(loaded, steps, monkeypatch):
+    hopeless = [dataclasses.replace(step, num_cells=0, seeds=None) for step in steps]
+    monkeypatch.setattr("analysis.next_run.next_steps", lambda findings: hopeless)
     found = next_run(loaded)
     assert found.settings == ""
     assert "Which is better with 4 labelled slices" in found.reason
     assert "No number of seeds" in found.reason or "Neither 50 seeds" in found.reason
 
 
-def test_label_counts_beyond_the_plateau_are_left_out_unless_they_are_asked_for(noisy, monkeypatch, capsys):
-    loaded = load_results(noisy)
-    later = [step for step in next_steps(find(loaded)) if step.num_cells and step.question.label_counts[0] > 36]
+@pytest.mark.usefixtures("found_once")
+def test_label_counts_beyond_the_plateau_are_left_out_unless_they_are_asked_for(noisy, steps, monkeypatch, capsys):
+    later = [step for step in steps if step.num_cells and step.question.label_counts[0] > 36]
     monkeypatch.setattr("analysis.next_run.plateau", lambda findings, variants: Plateau(36, 0.1, 224))
     assert main([str(noisy)]) == MORE
     said = capsys.readouterr()

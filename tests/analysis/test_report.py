@@ -140,9 +140,8 @@ def test_figures_tables_and_fits_stand_beside_the_page(report):
         assert len(pd.read_csv(folder / "tables" / f"{name}.csv")) > 0
 
 
-def test_equal_results_give_an_equal_page_and_equal_figures(small, tmp_path):
-    root = small(num_arms=3)
-    one, other = (write_report(root, tmp_path / name).page for name in ("one", "other"))
+def test_equal_results_give_an_equal_page_and_equal_figures(report, results, tmp_path):
+    one, other = report.page, write_report(results, tmp_path / "other").page
     assert one.read_text() == other.read_text()
     figures = sorted((one.parent / "figures").iterdir())
     assert len(figures) == 2 * 12
@@ -203,14 +202,6 @@ def test_a_sweep_of_one_seed_and_few_tables_still_has_a_page(small):
     assert not list((report.page.parent / "figures").glob("examples*"))
 
 
-@pytest.fixture
-def two_arms(simulated, tmp_path, monkeypatch):
-    """A sweep of two arms and seeds."""
-    arms = ("random", simulated.REFERENCE)
-    monkeypatch.setattr(simulated, "BASES", {arm: simulated.BASES[arm] for arm in arms})
-    return simulated.write_results(tmp_path / "sweep", seeds=simulated.SEEDS[:2])
-
-
 def table_of(report, name):
     return pd.read_csv(report.page.parent / "tables" / f"{name}.csv")
 
@@ -234,9 +225,10 @@ def test_the_page_has_distances_volumes_and_ejection_fractions_of_known_truth(re
     assert "hold no surface distances" not in page
 
 
-def test_results_of_an_older_version_have_a_page_that_says_what_they_lack(two_arms):
-    make_older(two_arms)
-    report = write_report(two_arms)
+def test_results_of_an_older_version_have_a_page_that_says_what_they_lack(small):
+    root = small()
+    make_older(root)
+    report = write_report(root)
     page = report.page.read_text()
     assert "These results hold no surface distances: they were written by an older version" in page
     assert "They hold no volumes: they were written by an older version." in page
@@ -247,10 +239,12 @@ def test_results_of_an_older_version_have_a_page_that_says_what_they_lack(two_ar
     assert table_of(report, "dice_by_class")["median_dice"].notna().all()
 
 
-def test_where_only_some_cells_have_distances_the_page_says_how_many(two_arms):
-    make_older(two_arms, "protocol-a-random-0-4-*")
-    report = write_report(two_arms)
-    number = len(list((two_arms / "cells").glob("protocol-a*")))
+@pytest.mark.usefixtures("undrawn")
+def test_where_only_some_cells_have_distances_the_page_says_how_many(small):
+    root = small()
+    make_older(root, "protocol-a-random-0-4-*")
+    report = write_report(root)
+    number = len(list((root / "cells").glob("protocol-a*")))
     assert f"{number - 2} of {number} finished cells have surface distances" in report.page.read_text()
     table = table_of(report, "distances")
     assert not ((table["variant"] == "random") & (table["label_count"] == 4)).any()

@@ -1,4 +1,4 @@
-"""The writers of small data sets and the corpus of broken ones as modules, and every layout on disk once a session."""
+"""The writers of small data sets as a module, and every layout on disk once a session."""
 
 import importlib.util
 import sys
@@ -20,7 +20,6 @@ def _load(name: str) -> ModuleType:
 
 
 _datasets = _load("datasets")
-_load("broken_inputs")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ from trainables.config import ViewConfig
 from trainables.data.batches import (
     Samples,
     epoch_batches,
-    finetune_batch,
     finetune_batches,
     from_natural,
     from_slices,
@@ -42,7 +41,7 @@ def test_an_epoch_takes_no_sample_twice_and_only_full_batches(num_samples: int, 
 def test_a_mask_stays_with_its_image() -> None:
     labels = np.repeat(np.arange(4, dtype=np.uint8), 64).reshape(4, 8, 8)
     samples = samples_of(labels, labels)
-    images, masks = finetune_batch(samples, 16, STILL, torch.Generator().manual_seed(0))
+    images, masks = next(finetune_batches(samples, 1, 16, STILL, torch.Generator().manual_seed(0)))
     assert images.shape == (16, 1, 8, 8)
     assert torch.allclose(images[:, 0] * 0.25 + 0.25, masks.float(), atol=1e-3)  # the fixed scaling, undone
     assert len(masks.unique()) == 4
@@ -61,7 +60,7 @@ def test_batches_made_together_are_those_made_one_after_another(
     together = list(finetune_batches(samples, 7, 4, views, generators[0]))
     assert len(together) == 7
     for images, masks in together:
-        alone = finetune_batch(samples, 4, views, generators[1])
+        alone = next(finetune_batches(samples, 1, 4, views, generators[1]))
         assert torch.allclose(images, alone[0], rtol=0, atol=0 if not recipe else 1e-5)  # a blur sums in another order
         assert torch.equal(masks, alone[1])
     assert torch.equal(*(generator.get_state() for generator in generators))
@@ -69,7 +68,7 @@ def test_batches_made_together_are_those_made_one_after_another(
 
 def test_few_labels_still_fill_a_batch() -> None:
     one = np.zeros((1, 8, 8))
-    images, _ = finetune_batch(samples_of(one, one.astype(np.uint8)), 8, STILL, torch.Generator())
+    images, _ = next(finetune_batches(samples_of(one, one.astype(np.uint8)), 1, 8, STILL, torch.Generator()))
     assert len(images) == 8
 
 
@@ -89,14 +88,14 @@ def test_a_memory_mapped_store_is_shared_by_its_parts_and_stays_as_it_is(tmp_pat
     parts = [from_slices(mapped, masks, np.array(rows), CPU) for rows in ([0, 1], [2, 3])]
     assert [part.images.data_ptr() for part in (*parts, parts[1].subset([1]))] == [mapped.ctypes.data] * 3
     samples = parts[1]
-    finetune_batch(samples, 8, ViewConfig(colour_probability=1), torch.Generator().manual_seed(0))
+    next(finetune_batches(samples, 1, 8, ViewConfig(colour_probability=1), torch.Generator().manual_seed(0)))
     assert (tmp_path / "images.npy").read_bytes() == before
 
 
 def test_brightness_is_a_share_of_the_images_range() -> None:
     grey = np.full((1, 8, 8), 0.5, np.float16)
     bright = ViewConfig(crop_scale=(1, 1), crop_ratio=(1, 1), flip_probability=0, colour_probability=1, brightness=0.2)
-    images, _ = finetune_batch(samples_of(grey, grey.astype(np.uint8)), 4096, bright, torch.Generator())
+    images, _ = next(finetune_batches(samples_of(grey, grey.astype(np.uint8)), 1, 4096, bright, torch.Generator()))
     values = images[:, 0, 0, 0] * 0.25 + 0.25  # the fixed scaling, undone
     assert abs(float(values.min()) - 0.3) < 0.01
     assert abs(float(values.max()) - 0.7) < 0.01

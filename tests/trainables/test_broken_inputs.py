@@ -16,12 +16,9 @@ import nibabel
 import numpy as np
 import pytest
 from PIL import Image
-from trainables_broken_inputs import (
-    BROKEN,
-    BY_NAME,
-    IMAGE,
-    INFO,
-    PICTURE,
+
+from tests.trainables.broken_inputs.corpus import BROKEN, BY_NAME
+from tests.trainables.broken_inputs.damages import (
     Broken,
     as_folder,
     both,
@@ -33,7 +30,7 @@ from trainables_broken_inputs import (
     set_voxels,
     write_text,
 )
-
+from tests.trainables.broken_inputs.places import IMAGE, INFO, PICTURE
 from trainables.config import DataConfig, NaturalConfig
 from trainables.data.__main__ import main
 from trainables.data.dataset import DataError, Problem

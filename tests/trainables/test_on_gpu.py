@@ -26,7 +26,7 @@ from trainables.config import (
 )
 from trainables.data import batches
 from trainables.data.augment import draw_views, view_images, view_masks
-from trainables.data.batches import Samples, finetune_batch, from_natural, from_slices, random_view
+from trainables.data.batches import Samples, finetune_batches, from_natural, from_slices, random_view
 from trainables.data.natural import open_natural
 from trainables.data.slices import open_store
 from trainables.encoder_store import encoder_path
@@ -102,7 +102,8 @@ def test_batches_do_not_depend_on_where_the_slices_lie(gpu: torch.device, monkey
     on_host = slices(gpu)
     assert (on_device.images.device.type, on_host.images.device.type) == ("cuda", "cpu")
     drawn = [
-        finetune_batch(samples, 8, ViewConfig(), torch.Generator().manual_seed(0)) for samples in (on_device, on_host)
+        next(finetune_batches(samples, 1, 8, ViewConfig(), torch.Generator().manual_seed(0)))
+        for samples in (on_device, on_host)
     ]
     for first, second in zip(*drawn, strict=True):
         assert first.device == second.device == gpu
@@ -172,10 +173,10 @@ def test_the_learning_rate_reaches_a_captured_step(gpu: torch.device) -> None:
     train_block(config, network, take_step, slices(gpu), generator, 0, WARMUP_STEPS + 1)
     before = [parameter.detach().clone() for parameter in network.parameters()]
     take_step.set_learning_rate(0.0)
-    take_step(*finetune_batch(slices(gpu), 8, config.views, generator))
+    take_step(*next(finetune_batches(slices(gpu), 1, 8, config.views, generator)))
     assert all(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
     take_step.set_learning_rate(1e-2)
-    take_step(*finetune_batch(slices(gpu), 8, config.views, generator))
+    take_step(*next(finetune_batches(slices(gpu), 1, 8, config.views, generator)))
     assert not any(torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True))
 
 

@@ -122,13 +122,6 @@ def finetune_batches(
         yield from zip(torch.split(images, batch_size), torch.split(masks, batch_size), strict=True)
 
 
-def finetune_batch(
-    samples: Samples, batch_size: int, views: ViewConfig, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Draw one batch as ``finetune_batches`` does."""
-    return next(finetune_batches(samples, 1, batch_size, views, generator))
-
-
 def random_view(
     samples: Samples,
     indices: Tensor,

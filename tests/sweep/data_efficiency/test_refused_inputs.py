@@ -1,0 +1,157 @@
+"""Every bad input is told clearly before anything is trained."""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import save_file
+
+from sweep.exit_codes import DONE, ERROR
+from tests.sweep.data_efficiency.run import Run
+from trainables.config import ModelConfig, PhantomConfig
+from trainables.data.phantom import write_phantom
+from trainables.models.encoder import Encoder
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> Path:
+    """An ACDC folder to damage."""
+    root = tmp_path / "acdc" / "training"
+    write_phantom(root, PhantomConfig(num_patients=12, num_slices=3, num_frames=2))
+    return root
+
+
+def test_an_order_that_was_drawn_on_other_data_is_refused(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run() == DONE
+    orders = f"data.label_orders={tmp_path}/results/subsets"
+    assert run(orders, "data.phantom.seed=1") == ERROR  # as many patients, phases and slices, but other images
+    assert "seed-0.json: found an order drawn on data" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("files", "setting"), [("cat/a.png dog/a.png", "natural.root="), ("p1/a.nii.gz", "data.unlabelled_root=")]
+)
+def test_images_without_masks_are_refused_as_data_root_with_the_setting_that_takes_them(
+    run: Run, files: str, setting: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Empty files: their names tell."""
+    root = tmp_path / "pictures"
+    for name in files.split():
+        (root / name).parent.mkdir(parents=True)
+        (root / name).touch()
+    assert run("data.format=auto", f"data.root={root}") == ERROR
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert f"{setting}{root}" in said
+    assert "Traceback" not in said
+    assert not list((tmp_path / "results").rglob("*.parquet"))
+
+
+def test_a_device_that_is_not_there_is_refused_once_before_data_are_read(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert run("compute.device=cuda") == ERROR
+    assert "this machine has no CUDA device; use compute.device=cpu or auto" in capsys.readouterr().err
+    assert not list((tmp_path / "results").rglob("*.parquet"))
+
+
+def remove_mask(root: Path) -> None:
+    next((root / "patient004").glob("*_gt.nii.gz")).unlink()
+
+
+def truncate_image(root: Path) -> None:
+    path = next((root / "patient004").glob("*_4d.nii.gz"))
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def remove_patients(root: Path) -> None:
+    for folder in root.iterdir():
+        folder.rename(folder.with_name(folder.name.replace("patient", "case")))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (remove_mask, r"patient004_frame\d+_gt\.nii\.gz: found no mask"),
+        (truncate_image, r"patient004_4d\.nii\.gz: found a file that cannot be read"),
+        (remove_patients, "expected folders named patient001, patient002"),
+    ],
+)
+def test_bad_data_are_refused_before_anything_is_trained(
+    run: Run,
+    training: Path,
+    damage: Callable[[Path], None],
+    message: str,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    damage(training)
+    assert run("data.format=acdc", f"data.root={training}") == ERROR
+    said = capfd.readouterr().err
+    assert re.search(message, said.replace("\n", " "))
+    assert "Traceback" not in said
+    assert not (tmp_path / "results" / "cells").exists()
+
+
+def test_a_label_count_above_the_slices_there_are_is_refused(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("grid.label_counts=[2,999]") == ERROR
+    assert (
+        "asks for 999 labelled slices, but the training split has 64 slices (8 patients, 64 slices)"
+        in capsys.readouterr().err
+    )
+
+
+def test_a_batch_that_an_objective_cannot_learn_from_is_refused_before_anything_is_trained(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    moco = ["stages.byol-domain.objective=moco", "stages.byol-domain.options={queue_size: 8}"]
+    assert run("grid.arms=[random,byol-domain]", *moco) == ERROR
+    message = "stages.byol-domain: options.queue_size: expected at least the 16 samples of a batch, found 8"
+    assert message in capsys.readouterr().err
+    assert not list((tmp_path / "results").rglob("*.parquet"))
+
+
+def test_weights_that_do_not_fit_are_refused_with_their_keys(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_file(Encoder(ModelConfig(encoder="resnet18", width=8), 1).state_dict(), tmp_path / "w.safetensors")
+    assert run(f"arms.random.weights=file:{tmp_path / 'w.safetensors'}") == ERROR
+    assert "do not fit resnet10 of width 8" in capsys.readouterr().err
+
+
+def test_a_folder_of_another_schema_version_is_refused(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run()
+    (tmp_path / "results" / "labelcurve.json").write_text('{"schema_version": 99}')
+    assert run() == ERROR
+    assert "schema version 99" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_results_folder_without_permission_is_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir(mode=0o500)
+    assert run() == ERROR
+
+
+def test_a_folder_for_encoders_that_cannot_be_written_is_refused_before_anything_runs(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert run(f"compute.encoders={tmp_path / 'file' / 'encoders'}") == ERROR
+    assert "choose another with compute.encoders" in capsys.readouterr().err
+
+
+def test_a_set_smaller_than_a_batch_is_named_before_it_becomes_one(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = ["grid.arms=[byol-domain]", "report.reference_arm=byol-domain", "stages.byol-domain.batch_size=5000"]
+    assert run(*stage, "--dry-run") == DONE
+    said = capsys.readouterr().err
+    assert re.search(
+        r"warning: stages\.byol-domain: expected at least batch_size=5000 samples, found \d+: all are one batch", said
+    )

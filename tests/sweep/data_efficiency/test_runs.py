@@ -1,0 +1,121 @@
+"""A run does what is missing: it is planned, extended, repeated, shared and stopped by the clock."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from sweep.exit_codes import DONE, OUT_OF_TIME
+from tests.sweep.data_efficiency.run import Run
+from trainables.config import ModelConfig
+from trainables.models.encoder import Encoder
+from trainables.results import read_table
+
+
+def test_a_run_finishes_and_running_again_does_nothing(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run() == DONE
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "results" / "cells").iterdir()}
+    assert run() == DONE
+    assert "nothing to do" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "results" / "cells").iterdir()} == written
+
+
+def test_more_seeds_extend_a_finished_run(run: Run, tmp_path: Path) -> None:
+    assert run() == DONE
+    assert run("grid.subset_seeds=[0,1]") == DONE
+    assert read_table(tmp_path / "results", "cells")[0].num_rows == 2
+
+
+def test_config_versions_data_manifest_and_label_order_stand_beside_the_tables(run: Run, tmp_path: Path) -> None:
+    run()
+    root = tmp_path / "results"
+    assert yaml.safe_load((root / "experiment.yaml").read_text())["finetune"]["steps"] == 6
+    assert json.loads((root / "versions.json").read_text())["torch"] == torch.__version__.split("+")[0]
+    data = json.loads((root / "data.json").read_text())
+    assert data["num_patients"] == {"train": 8, "validation": 2, "test": 2, "pool": 8}
+    order = json.loads((root / "subsets" / "seed-0.json").read_text())["order"]
+    assert len({(row["patient"], row["phase"], row["slice"]) for row in order}) == data["num_slices"]["train"]
+    (fold,) = json.loads((root / "splits_final.json").read_text())
+    assert {part: len(cases) for part, cases in fold.items()} == {"train": 16, "val": 4, "test": 4}  # ED and ES of each
+
+
+def test_a_run_on_the_orders_and_the_split_of_another_asks_for_the_same_cells(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run("data.label_draw=stratified") == DONE
+    kept = Path(shutil.copytree(tmp_path / "results", tmp_path / "kept"))
+    capsys.readouterr()
+    assert run(f"data.label_orders={kept}/subsets") == DONE
+    assert "nothing to do" in capsys.readouterr().err
+    assert run("data.split=file", f"data.split_file={kept}/splits_final.json", "data.label_draw=stratified") == DONE
+    assert "nothing to do" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_would_run_and_what_it_costs_and_writes_nothing(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--dry-run", "grid.arms=[random,byol-domain]") == DONE
+    said = capsys.readouterr().err
+    assert "3 cells: 0 finished, 3 to run, after 1 pretraining stages" in said
+    assert "forecast" in said
+    assert "3 cells of" in said
+    assert not (tmp_path / "results").exists()
+    run()
+    assert run("--dry-run", "grid.arms=[random,byol-domain]") == DONE
+    said = capsys.readouterr().err
+    assert "3 cells: 1 finished, 2 to run" in said
+    assert "median of 1 finished cells" in said
+
+
+def test_the_plan_tells_what_was_matched_of_a_weights_file(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = Encoder(ModelConfig(encoder="resnet10", width=8), 1).state_dict()
+    save_file({f"module.{key}": value for key, value in state.items()}, tmp_path / "w.safetensors")
+    source = f"file:{tmp_path / 'w.safetensors'}"
+    assert run(f"arms.random.weights={source}", "--dry-run") == DONE
+    num = len(state)
+    assert (
+        f"weights {source}: {num} of {num} encoder keys matched; layout: below module; licence: unknown"
+        in capsys.readouterr().err
+    )
+
+
+def test_an_order_that_is_written_down_again_still_says_how_it_was_drawn(run: Run, tmp_path: Path) -> None:
+    assert run("data.label_draw=stratified") == DONE
+    kept = Path(shutil.copytree(tmp_path / "results", tmp_path / "kept"))
+    assert run(f"data.label_orders={kept}/subsets") == DONE
+    again = json.loads((tmp_path / "results" / "subsets" / "seed-0.json").read_text())
+    assert again == json.loads((kept / "subsets" / "seed-0.json").read_text())
+
+
+def test_two_experiments_share_the_encoders_that_one_of_them_trained(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = (f"compute.encoders={tmp_path / 'encoders'}", "grid.arms=[random, byol-domain]")
+    assert run(*common) == DONE
+    (tmp_path / "results").rename(tmp_path / "first")
+    capsys.readouterr()
+    assert run(*common, "finetune.steps=3") == DONE
+    assert "3 to run, after 0 pretraining stages" in capsys.readouterr().err
+    first, second = (read_table(tmp_path / name, "pretraining")[0] for name in ("first", "results"))
+    assert second.num_rows == first.num_rows > 0
+    assert second == first
+
+
+def test_a_run_that_is_out_of_time_says_so_and_the_same_command_goes_on(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arms = ("grid.arms=[random, byol-domain]", "stages.byol-domain.epochs=2")
+    assert run(*arms, "--max-hours", "1e-6") == OUT_OF_TIME
+    said = capsys.readouterr().err
+    assert "out of time after 1e-06 hours; the same command goes on from here" in said
+    assert "failed" not in said.replace("failed ┃", "")
+    assert run(*arms) == DONE
+    assert read_table(tmp_path / "results", "cells")[0].num_rows == 3
