@@ -128,7 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for each in removed:
         print(f"removed: {_line(each)}")
     splits = len(list_stores(root, SPLIT))
-    print(f"{root}: {len(kept)} stores, {_size(kept)}, {splits} splits; {len(removed)} removed, {_size(removed)}")
+    there = f"{_number(kept, 'store')}, {_size(kept)}, {splits} {'split' if splits == 1 else 'splits'}"
+    print(f"{root}: {there}; {len(removed)} removed, {_size(removed)}")
     return 0
 
 
@@ -136,6 +137,10 @@ def _line(store: CachedStore) -> str:
     names = ", ".join(map(str, store.sources or ())) or ("unknown files" if store.sources is None else "no files")
     gone = " (gone)" if store.is_orphaned else ""
     return f"{store.folder.name}  {_size([store])}, {store.unused_days:.0f} days unused, from {names}{gone}"
+
+
+def _number(stores: Sequence[CachedStore], noun: str) -> str:
+    return f"{len(stores)} {noun}{'' if len(stores) == 1 else 's'}"
 
 
 def _size(stores: Sequence[CachedStore]) -> str:
