@@ -15,6 +15,7 @@ import pytest
 from trainables_datasets import Written
 
 from trainables.config import NaturalConfig
+from trainables.data.cache import built_once
 from trainables.data.natural import open_natural
 from trainables.data.slices import open_store
 from trainables.data.stores import list_stores, main, prune
@@ -111,7 +112,7 @@ def refused(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     real = os.open
 
     def opened(path: Any, how: int, *rest: Any, **named: Any) -> int:
-        if str(path).endswith(".in-use") and any(how & each == each for each in flags):
+        if str(path).endswith((".in-use", ".lock")) and any(how & each == each for each in flags):
             raise PermissionError(13, "Permission denied", str(path))
         return real(path, how, *rest, **named)
 
@@ -136,6 +137,15 @@ def test_a_store_stays_in_use_through_another_users_lock_in_a_sticky_folder(
     store = open_store(written["acdc"].config(root=root, split="fractions", split_seed=0), cache)
     assert sorted(each.is_in_use for each in list_stores(cache)) == [False, False, True]
     del store
+
+
+def test_another_users_locks_hinder_no_build(tmp_path: Path, refused: list[int]) -> None:
+    for name in ("slices-1.lock", "slices-2.lock"):
+        (tmp_path / name).touch()
+    (tmp_path / "slices-2.building-x").mkdir()  # of a killed build
+    refused.append(os.O_RDWR)
+    assert built_once(tmp_path, "slices-1", lambda folder: (folder / "a").touch()).is_dir()
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"slices-1"}
 
 
 def test_a_store_that_cannot_be_locked_counts_as_in_use_and_stays(

@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -72,15 +72,28 @@ def _hold(folder: Path) -> Callable[[], None]:
     return lambda: os.close(handle)
 
 
-def _opened_lock(path: Path) -> int:
-    """Open a lock's file, another user's too, and create it only where it is absent.
+@contextlib.contextmanager
+def locked(path: Path, how: int) -> Iterator[None]:
+    """Hold a lock's file, another user's too. Raises OSError where it cannot be opened, or is held and ``how`` says so.
 
-    In a sticky folder that all may write to Linux refuses O_CREAT for another user's file (``fs.protected_regular``).
+    It is created only where it is absent: in a sticky folder that all may write to Linux refuses O_CREAT for another
+    user's file (``fs.protected_regular``).
     """
+    handle = _opened_lock(path)
     try:
-        return os.open(path, os.O_RDONLY)
+        fcntl.flock(handle, how)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _opened_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR)
     except FileNotFoundError:
-        return os.open(path, os.O_CREAT | os.O_RDONLY, 0o644)
+        return os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+    except OSError:  # another user's, which can be locked though it may only be read
+        return os.open(path, os.O_RDONLY)
 
 
 def lock_of_use(folder: Path) -> Path:
@@ -99,8 +112,7 @@ def built_once(root: Path, key: str, build: Callable[[Path], None], sources: Seq
             os.utime(final)
         return final
     root.mkdir(parents=True, exist_ok=True)
-    with (root / f"{key}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(root / f"{key}.lock", fcntl.LOCK_EX):
         if final.is_dir():
             return final
         _remove_abandoned(root, key)
@@ -121,7 +133,8 @@ def _remove_abandoned(root: Path, held_key: str) -> None:
     """Remove what killed builds left, of whatever key: nobody holds the lock of such a key but perhaps we."""
     for abandoned in root.glob(f"*{BUILDING}*"):
         key = abandoned.name.partition(BUILDING)[0]
-        with (root / f"{key}.lock").open("w") as lock, contextlib.suppress(BlockingIOError):
-            if key != held_key:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if key == held_key:
+            shutil.rmtree(abandoned, ignore_errors=True)
+            continue
+        with contextlib.suppress(OSError), locked(root / f"{key}.lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
             shutil.rmtree(abandoned, ignore_errors=True)

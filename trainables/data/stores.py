@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.data.cache import BUILDING, ORIGIN, cache_root, lock_of_use
+from trainables.data.cache import BUILDING, ORIGIN, cache_root, lock_of_use, locked
 
 SPLIT = r"split-[0-9a-f]+"  # holds no image: which volumes of a store make up the parts
 STORE = r"(slices-[0-9a-f]+|natural|phantom)-[0-9a-f]+"
@@ -96,19 +96,9 @@ def _locked(folder: Path) -> Iterator[bool]:
     with contextlib.ExitStack() as held:
         is_free = False
         with contextlib.suppress(OSError):  # open elsewhere, or no file or lock for this user
-            handle = _opened_lock(lock_of_use(folder))
-            held.callback(os.close, handle)
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.enter_context(locked(lock_of_use(folder), fcntl.LOCK_EX | fcntl.LOCK_NB))
             is_free = True
         yield is_free
-
-
-def _opened_lock(path: Path) -> int:
-    """Open the lock's file; another user's can be locked though it may only be read."""
-    try:
-        return os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
-    except OSError:
-        return os.open(path, os.O_RDONLY)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
