@@ -134,7 +134,7 @@ def test_a_store_stays_in_use_through_another_users_lock_in_a_sticky_folder(
 ) -> None:
     """Where ``fs.protected_regular`` is on, Linux refuses to create what is there already and another user's."""
     refused.append(os.O_CREAT)
-    store = open_store(written["acdc"].config(root=root, split="fractions", split_seed=0), cache)
+    store = open_store(written["acdc"].config(root=root, image_size=48), cache)
     assert sorted(each.is_in_use for each in list_stores(cache)) == [False, False, True]
     del store
 
