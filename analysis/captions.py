@@ -35,8 +35,8 @@ CAPTIONS = {
     ),
     "paired_differences": (
         "Error over that of {reference}, the ratio of geometric means from paired seeds, with its {level} t interval "
-        "over seeds and patients. An interval that touches 1 cannot tell the two apart. The axes are logarithmic, and "
-        "panels have their own scales.",
+        "over seeds and patients. An interval that touches 1 cannot tell the two apart; those far beyond all points "
+        "are cut. The axes are logarithmic, and panels have their own scales.",
         "Ratios of error to that of the reference arm for each label count.",
     ),
     "label_equivalence": (

@@ -13,7 +13,7 @@ from analysis.findings import Findings
 from analysis.load import ExperimentResults
 from analysis.uncertainty import FEW_SEEDS
 
-FEW_PATIENTS = 5  # below, intervals of errors span a factor of three; with 2 they hold the truth too rarely
+FEW_PATIENTS = 5  # below, intervals of errors span a factor of three; with 2, of a hundred
 SHOWN = 5  # names in a list
 WEAK_DICE = 0.5  # below it most of what is outlined is wrong, and arms may rank otherwise once networks work
 
@@ -90,10 +90,10 @@ def _patients(findings: Findings) -> Iterator[str]:
     if num_seeds == 1:
         return
     if number < FEW_PATIENTS:
-        narrow = ", and hold the truth in as few as 88% of simulated sweeps instead of 95%" if number == 2 else ""
+        factor = "a hundred" if number == 2 else "three"
         yield (
-            f"Only {number} test patients: intervals of errors span a factor of three or more in simulated sweeps"
-            f"{narrow}. At least {FEW_PATIENTS} test patients, better 20, would settle more."
+            f"Only {number} test patients: intervals of errors span a factor of {factor} or more in simulated sweeps. "
+            f"At least {FEW_PATIENTS} test patients, better 20, would settle more."
         )
     elif _patients_dominate(findings):
         yield (
