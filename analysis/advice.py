@@ -15,14 +15,14 @@ FEW = 3  # steps that the page shows before the table of all
 
 def first_steps(steps: list[NextStep]) -> list[NextStep]:
     """Return the steps to show first: which arm at the fewest labels, how many labels, how many epochs."""
-    arms = [step for step in steps if step.question.unit == "error"]
-    others = [step for step in steps if step.question.unit != "error"]
+    arms = [step for step in steps if step.question.about == "arms"]
+    others = [step for step in steps if step.question.about != "arms"]
     return [*arms[:1], *others, *arms[1:]][:FEW]
 
 
 def describe(step: NextStep) -> str:
     """Say what would settle a question, and what is to be expected of it."""
-    now = f"Its interval is {_plus_minus(step, step.half_width)} with {_number(step.seeds_now, 'seed')}"
+    now = f"Its interval is {_plus_minus(step.half_width)} with {_number(step.seeds_now, 'seed')}"
     if math.isnan(step.half_width):
         now = f"With {_number(step.seeds_now, 'seed')} that can be compared there is no interval"
     else:
@@ -37,7 +37,7 @@ def describe(step: NextStep) -> str:
     if math.isnan(step.expected):
         return f"{then} would give one."
     return (
-        f"{then} are expected to bring it to {_plus_minus(step, step.expected)}, which would tell the two apart if the "
+        f"{then} are expected to bring it to {_plus_minus(step.expected)}, which would tell the two apart if the "
         "difference is what it seems, or show that it is small."
     )
 
@@ -51,12 +51,11 @@ def nothing_open(findings: Findings) -> str:
 
 def next_steps_table(findings: Findings) -> pd.DataFrame:
     """List every open question with what would settle it."""
-    columns = ["question", "half_width_of", "half_width", "seeds", "seeds_needed", "expected_half_width"]
+    columns = ["question", "half_width", "seeds", "seeds_needed", "expected_half_width"]
     columns += ["test_patients", "test_patients_needed", "new_cells", "settings"]
     rows = [
         (
             step.question.words,
-            step.question.unit,
             step.half_width,
             step.seeds_now,
             step.seeds,
@@ -77,7 +76,7 @@ def _narrow_enough(step: NextStep) -> str:
     if step.question.num_compared > 1:
         return "as narrow as asked; the difference is told alone, but not once adjusted for all that is compared."
     if step.question.is_small:
-        most = _difference(step, step.question.size + step.half_width)
+        most = _percent(step.question.size + step.half_width)
         return f"as narrow as asked; the difference seen is small, and up to {most} is not ruled out."
     return "as narrow as asked; more seeds are not expected to say more."
 
@@ -91,12 +90,14 @@ def _beyond_seeds(step: NextStep) -> str:
     return "Neither 50 seeds nor 2000 test patients alone would settle it: it may be too small a difference to matter."
 
 
-def _plus_minus(step: NextStep, half_width: float) -> str:
-    return f"±{_difference(step, half_width)}"
+def _plus_minus(half_width: float) -> str:
+    return f"±{_percent(half_width)}"
 
 
-def _difference(step: NextStep, size: float) -> str:
-    return f"{size:.3f}" if step.question.unit == "error" else f"{100 * math.expm1(size):.0f}% of the error"
+def _percent(size: float) -> str:
+    """Say a difference of log errors as a share of the error."""
+    share = 100 * math.expm1(size)
+    return f"{share:.{0 if share >= 1 else 1}f}% of the error"
 
 
 def _number(count: int, what: str) -> str:

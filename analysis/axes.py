@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, Locator, MaxNLocator, NullLocator
 
 from analysis.findings import Findings
@@ -29,7 +30,7 @@ def label_axis(panel: Axes, findings: Findings) -> None:
 def error_axis(panel: Axes) -> None:
     """Make the y axis a logarithmic one of errors."""
     panel.set_yscale("log")
-    plain_log(panel)
+    plain_log(panel.yaxis)
     panel.set_ylabel("test error (1 - Dice)")
 
 
@@ -55,11 +56,11 @@ class PlainLogLocator(Locator):
         return [float(tick) for tick in MaxNLocator(5).tick_values(vmin, vmax) if vmin <= tick <= vmax]
 
 
-def plain_log(panel: Axes) -> None:
-    """Label a logarithmic y axis with plain numbers."""
-    panel.yaxis.set_major_locator(PlainLogLocator())
-    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    panel.yaxis.set_minor_locator(NullLocator())
+def plain_log(axis: Axis) -> None:
+    """Label a logarithmic axis with plain numbers."""
+    axis.set_major_locator(PlainLogLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def share_limits(axes: list[Axes]) -> None:

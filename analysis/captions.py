@@ -30,13 +30,14 @@ CAPTIONS = {
         "grey ground, dashed and paler, the law is extrapolated beyond the most labels measured, to ten times as many: "
         "no interval there knows of a law that is not among the five: power laws with and without a floor are "
         "written out, M4 is a bent and MMF an S-shaped power law, and a floor is the error that more labels do not go "
-        "below. The dotted grey line joins the median errors of {reference} over seeds.",
+        "below. The dotted grey line joins the geometric mean errors of {reference} over seeds.",
         "Fitted laws of error and labels, one panel per arm, extrapolated to ten times the most labels.",
     ),
     "paired_differences": (
-        "Mean paired difference of error against {reference}, with its {level} t interval over seeds and patients. An "
-        "interval that touches 0 cannot tell the two apart. Panels have their own scales.",
-        "Differences of error to the reference arm for each label count.",
+        "Error over that of {reference}, the ratio of geometric means from paired seeds, with its {level} t interval "
+        "over seeds and patients. An interval that touches 1 cannot tell the two apart; those far beyond all points "
+        "are cut. The axes are logarithmic, and panels have their own scales.",
+        "Ratios of error to that of the reference arm for each label count.",
     ),
     "label_equivalence": (
         "How many labels of {reference} reach the error that another arm has with the labels on the axis "
@@ -54,8 +55,8 @@ CAPTIONS = {
     "speed_up": (
         "Steps that {reference} needs to the common target, divided by the steps of the arm: geometric mean "
         "over paired seeds with its {level} t interval; intervals far beyond all points are cut. Hollow "
-        "markers: some runs never reached the target, so the ratio is a bound; the interval is of steps cut there, and "
-        "an arrow at its end says that the interval of all steps goes on without end.",
+        "markers: some runs did not reach the target {within}, so the ratio is a bound; the interval is of steps cut "
+        "there, and an arrow at its end says that the interval of all steps goes on without end.",
         "Speed-up against the reference arm at each label count.",
     ),
     "time_to_target": (
@@ -97,6 +98,7 @@ def caption(name: str, findings: Findings, more: Mapping[str, object] | None = N
         "reference": findings.reference,
         "num_arms": len(findings.headline),
         "margin": f"{100 * findings.results.options.near_minimum:g}%",
+        "within": findings.convergence.within(),
         "level": f"{100 * findings.results.options.confidence:g}%",
         **(more or {}),
     }

@@ -13,8 +13,7 @@ from analysis.findings import Findings
 from analysis.load import ExperimentResults
 from analysis.uncertainty import FEW_SEEDS
 
-FEW_PATIENTS = 5  # below, intervals of errors span a factor of three; with 2 they hold the truth too rarely
-MANY_PATIENTS = 50  # from here on, comparisons with fewer than FEW_SEEDS seeds err more often than they should
+FEW_PATIENTS = 5  # below, intervals of errors span a factor of three; with 2, of a hundred
 SHOWN = 5  # names in a list
 WEAK_DICE = 0.5  # below it most of what is outlined is wrong, and arms may rank otherwise once networks work
 
@@ -59,12 +58,12 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _weak(findings: Findings) -> str:
-    """Say that no arm segments well with the most labels, on the median over seeds."""
-    errors = [findings.medians(variant)[-1] for variant in findings.headline]
+    """Say that no arm segments well with the most labels."""
+    errors = [findings.mean_errors(variant)[-1] for variant in findings.headline]
     if np.isnan(errors).all() or 1 - np.nanmin(errors) >= WEAK_DICE:
         return ""
     return (
-        f"With the most labels no arm reaches a test Dice of {WEAK_DICE:g} (best median {1 - np.nanmin(errors):.2f}): "
+        f"With the most labels no arm reaches a test Dice of {WEAK_DICE:g} (best mean {1 - np.nanmin(errors):.2f}): "
         "these networks do not segment well yet, and arms may rank otherwise with more training steps, a larger "
         "network or larger images."
     )
@@ -91,21 +90,16 @@ def _patients(findings: Findings) -> Iterator[str]:
     if num_seeds == 1:
         return
     if number < FEW_PATIENTS:
-        narrow = ", and hold the truth in as few as 88% of simulated sweeps instead of 95%" if number == 2 else ""
+        factor = "a hundred" if number == 2 else "three"
         yield (
-            f"Only {number} test patients: intervals of errors span a factor of three or more in simulated sweeps"
-            f"{narrow}. At least {FEW_PATIENTS} test patients, better 20, would settle more."
+            f"Only {number} test patients: intervals of errors span a factor of {factor} or more in simulated sweeps. "
+            f"At least {FEW_PATIENTS} test patients, better 20, would settle more."
         )
     elif _patients_dominate(findings):
         yield (
             f"The {number} test patients differ more than the seeds do: they set how wide the intervals of errors are, "
             "and more test patients would narrow these, more seeds hardly. Arms are compared on the same patients, so "
             "differences suffer less."
-        )
-    if number >= MANY_PATIENTS and num_seeds < FEW_SEEDS:
-        yield (
-            f"With {number} test patients and {num_seeds} seeds, 95% intervals are somewhat too narrow: in simulated "
-            "sweeps with 3 seeds, arms that do not differ were told apart in 7 to 10% instead of 5%."
         )
 
 

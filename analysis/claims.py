@@ -10,18 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.answer import CANNOT_TELL, percent
 from analysis.best_variant import best_variant
-from analysis.conclusions import epochs_study, percent
-from analysis.convergence import SpeedUp
+from analysis.epochs_study import epoch_ladder
 from analysis.falling_curve import MORE_THAN_MEASURED, describe_labels_interval
-from analysis.findings import Findings, epoch_ladder
+from analysis.findings import Findings
 from analysis.law_choice import is_falling
 from analysis.saturation import Saturation
+from analysis.speed_answer import interval_words, ratio_words, steps_words
 from analysis.uncertainty import Estimate
 
 HIERARCHICAL = "byol-natural+byol-domain"
 SUPERVISED = "supervised-natural"
-SUPPORTED, NOT_SUPPORTED, CANNOT_TELL = "supported", "not supported", "cannot tell"
+SUPPORTED, NOT_SUPPORTED = "supported", "not supported"
 NOT_TESTED = "not tested"  # the sweep lacks the arms, epochs or labels that the claim is about
 CLAIMED_SPEED_UP = 4.0
 CLAIMED_EPOCHS = 5
@@ -70,12 +71,12 @@ def _judge_speed(findings: Findings) -> tuple[str, str]:
     ratio, overall = result.ratio, findings.convergence.overall_speed_up(variant)
     if not ratio.is_known:
         return CANNOT_TELL, f"Fewer than two pairs of seeds have runs at {count} labels."
-    evidence = f"{variant}: {_ratio(result, findings)} at {count} labels; "
-    evidence += f"{_ratio(overall, findings)} over all label counts."
+    evidence = f"{variant}: {ratio_words(result, findings)} at {count} labels; "
+    evidence += f"{ratio_words(overall, findings)} over all label counts."
     if result.num_censored or result.num_reference_censored:
         evidence += (
-            f" Never reached the target at {count} labels: {result.num_censored} of its runs and "
-            f"{result.num_reference_censored} of the reference's ({result.bound})."
+            f" Not at the target {findings.convergence.within(count)} at {count} labels: {result.num_censored} of its "
+            f"runs and {result.num_reference_censored} of the reference's ({result.bound})."
         )
     if ratio.high < CLAIMED_SPEED_UP and result.bound in ("exact", "at most"):
         return NOT_SUPPORTED, f"{evidence} {_speed_words(result.uncut)}"
@@ -108,7 +109,7 @@ def _epochs(findings: Findings) -> Claim:
 
 
 def _judge_epochs(findings: Findings) -> tuple[str, str]:
-    variant, study = _headline(findings, HIERARCHICAL), epochs_study(findings, HIERARCHICAL, "steps")
+    variant, study = _headline(findings, HIERARCHICAL), findings.epochs_study(HIERARCHICAL, "steps")
     if variant is None or study is None:
         return NOT_TESTED, f"This needs finished cells of {HIERARCHICAL} at two or more numbers of epochs."
     result = study.result
@@ -118,10 +119,11 @@ def _judge_epochs(findings: Findings) -> tuple[str, str]:
     if not few or max(result.epochs) < CLAIMED_EPOCHS:
         ran = ", ".join(map(str, (number for number in epoch_ladder(findings.variants, HIERARCHICAL) if number)))
         return NOT_TESTED, f"This needs numbers of epochs below and above five; the sweep has {ran}."
-    parts = [f"with {number} {_steps(*ratios[number], findings)}" for number in few if number != result.best_epochs]
+    others = [number for number in few if number != result.best_epochs]
+    parts = [f"with {number} {steps_words(*ratios[number], findings)}" for number in others]
     evidence = f"Fewest steps with {result.best_epochs} epochs" + "".join(f"; {part}" for part in parts) + "."
     if 0 in ratios:
-        evidence += f" Without domain epochs: {_steps(*ratios[0], findings)}."
+        evidence += f" Without domain epochs: {steps_words(*ratios[0], findings)}."
         if verdicts[0] == "enough":
             return NOT_SUPPORTED, evidence + " There is no gain from domain epochs beyond the margin in this sweep."
         if not _gains(result, findings.results.options.confidence):
@@ -161,10 +163,9 @@ def _judge_few_labels(findings: Findings) -> tuple[str, str]:
     where = f"At {best.label_count} labelled {findings.results.label_unit}"
     rival = best.rival if best.variant == own else own
     evidence = f"{where} {best.variant} has the lowest mean error"
-    if best.rival == rival and best.difference.is_known:
-        gap = best.difference
-        interval = _interval(gap, findings, "+.3f")
-        evidence += f"; against {rival} {gap.value:+.3f} ({interval}, adjusted p {best.p_value:.2g})"
+    if best.rival == rival and best.ratio.is_known:
+        interval = interval_words(best.ratio, findings, ".2f")
+        evidence += f"; over that of {rival} {best.ratio.value:.2f} ({interval}, adjusted p {best.p_value:.2g})"
     if best.variant == own:
         if best.ties:
             return CANNOT_TELL, f"{evidence}. Not told apart from it: {', '.join(best.ties)}."
@@ -192,7 +193,7 @@ def _judge_near_minimal(findings: Findings) -> tuple[str, str]:
     needed = findings.near_own_minimum.get(own) if own else None
     if own is None or needed is None:
         return NOT_TESTED, f"This needs finished cells of {SUPERVISED}."
-    if not is_falling(findings.label_counts, findings.medians(own)):
+    if not is_falling(findings.label_counts, findings.mean_errors(own)):
         return (
             CANNOT_TELL,
             f"The error of {own} does not fall with labels, so there is no minimum to come near to.",
@@ -227,32 +228,3 @@ def _as_slices(
     if labels == MORE_THAN_MEASURED or labels == 0 or np.isnan(labels):
         return labels
     return float(np.exp(np.interp(np.log(labels), np.log(label_counts), np.log(slices))))
-
-
-def _ratio(result: SpeedUp, findings: Findings) -> str:
-    """Say a speed-up; runs that never reached the target leave its interval open on their side."""
-    ratio = result.ratio
-    if result.bound == "unbounded":
-        return "an unknown number of times as fast (runs of both never reached the target)"
-    interval = _interval(ratio, findings, ".2g")
-    if result.bound != "exact" and ratio.is_known:
-        end = f"from {ratio.low:.2g} upwards" if result.bound == "at least" else f"up to {ratio.high:.2g}"
-        interval = f"{percent(findings.results.options.confidence)} interval {end}"
-    return f"{f'{result.bound} ' * (result.bound != 'exact')}{ratio.value:.2g} times as fast ({interval})"
-
-
-def _steps(ratio: Estimate, bound: str, findings: Findings) -> str:
-    """Say a ratio of steps; runs that never reached the target leave its upper end, or all of it, unknown."""
-    if bound == "unbounded":
-        return "an unknown number of times the steps (too many runs never reached the target)"
-    interval = _interval(ratio, findings, ".2f")
-    if bound == "at least" and ratio.is_known:
-        interval = f"{percent(findings.results.options.confidence)} interval from {ratio.low:.2f} upwards"
-    return f"{'at least ' * (bound == 'at least')}{ratio.value:.2f} times the steps ({interval})"
-
-
-def _interval(estimate: Estimate, findings: Findings, style: str) -> str:
-    if not estimate.is_known:
-        return "no interval"
-    level = percent(findings.results.options.confidence)
-    return f"{level} interval {estimate.low:{style}} to {estimate.high:{style}}"

@@ -24,7 +24,7 @@ from analysis.load import ExperimentResults, load_results
 from analysis.readable import plain
 from analysis.selection import ReportError
 from analysis.uncertainty import Floats
-from analysis.unpaired import paired_contrast, welch_difference
+from analysis.unpaired import independent_difference, paired_contrast
 from trainables.results import ResultsError, write_text
 
 NOT_OF_NUMBERS = ("name", "compute", "report", "grid")  # sections that change which cells there are, or none of them
@@ -54,9 +54,9 @@ class Side:
     curves: Mapping[str, ErrorCurve]
     patients: tuple[str, ...]  # of the errors; empty where these are of whole cells
 
-    def errors(self, variant: str, count: int) -> Floats:
-        """Return (seed, patient) errors at a label count."""
-        return self.curves[variant].errors[:, :, self.counts.index(count)]
+    def logs(self, variant: str, count: int) -> Floats:
+        """Return (seed, patient) log errors at a label count."""
+        return self.curves[variant].logs.values[:, :, self.counts.index(count)]
 
 
 def compare(first: Path, second: Path) -> Comparison:
@@ -123,8 +123,8 @@ def _common(first: Side, second: Side) -> Iterator[tuple[str, int]]:
     for variant in first.curves:
         for count in first.counts:
             if variant in second.curves and count in second.counts:
-                both = first.errors(variant, count), second.errors(variant, count)
-                if all((~np.isnan(errors)).all(axis=1).any() for errors in both):
+                both = first.logs(variant, count), second.logs(variant, count)
+                if all((~np.isnan(logs)).all(axis=1).any() for logs in both):
                     yield variant, count
 
 
@@ -132,22 +132,23 @@ def _table(first: Side, second: Side) -> pd.DataFrame:
     rows = []
     for variant, count in _common(first, second):
         one, other, is_paired = _compared(first, second, variant, count)
-        found = (paired_contrast if is_paired else welch_difference)(one, other, first.results.options.confidence)
-        gap = found.estimate
-        means = [float(values[~np.isnan(values).any(axis=1)].mean()) for values in (one, other)]
-        interval = (gap.value, gap.low, gap.high, gap.num_seeds)
+        method = paired_contrast if is_paired else independent_difference
+        found = method(one, other, first.results.options.confidence)
+        ratio = found.estimate.exponential()
+        means = [float(np.exp(values[~np.isnan(values).any(axis=1)].mean())) for values in (one, other)]
+        interval = (ratio.value, ratio.low, ratio.high, ratio.num_seeds)
         rows.append((variant, count, *means, *interval, found.method, found.p_value))
-    columns = ["variant", "label_count", "first_error", "second_error", "difference", "low", "high", "num_seeds"]
+    columns = ["variant", "label_count", "first_error", "second_error", "ratio", "low", "high", "num_seeds"]
     table = pd.DataFrame(rows, columns=[*columns, "method", "p_value"])
     return table.assign(holm_p_value=holm(list(table["p_value"])))
 
 
 def _compared(first: Side, second: Side, variant: str, count: int) -> tuple[Floats, Floats, bool]:
-    """Return the errors (seed, patient) of both sides that a row rests on, and whether they are paired.
+    """Return the log errors (seed, patient) of both sides that a row rests on, and whether they are paired.
 
     They are where both sides have the same seeds and patients, at two seeds or more: then of these seeds alone.
     """
-    one, other = first.errors(variant, count), second.errors(variant, count)
+    one, other = first.logs(variant, count), second.logs(variant, count)
     if not are_paired(first.results, second.results) or first.patients != second.patients:
         return one, other, False
     shared = [seed for seed in first.seeds if seed in second.seeds]
@@ -170,14 +171,14 @@ def are_paired(first: ExperimentResults, second: ExperimentResults) -> bool:
 
 def _markdown(first: Side, second: Side, table: pd.DataFrame, arms: list[str]) -> str:
     paired = int((table["method"] == "paired").sum())
-    how = f"{paired} of {len(table)} differences are paired over the seeds and test patients that both share"
+    how = f"{paired} of {len(table)} ratios are paired over the seeds and test patients that both share"
     level = f"{100 * first.results.options.confidence:g}%"
     changed = [f"- `{key}`: {before} / {after}" for key, before, after in differing(first.results, second.results)]
     parts = [
         f"# {first.results.name} and {second.results.name}",
-        f"Errors are 1 - mean foreground Dice on the test patients; {_names(first, second)}. A difference is second "
-        f"minus first: below 0 the second is better. Intervals are {level} t intervals over seeds and test patients; "
-        f"{how}, the others are Welch's, of independent means.",
+        "Errors are 1 - mean foreground Dice on the test patients, geometric means over seeds; "
+        f"{_names(first, second)}. A ratio is second over first: below 1 the second is better. Intervals are {level} t "
+        f"intervals over seeds and test patients; {how}, the others are of independent means.",
         _counted(table, first.results.options.confidence),
         plain(table).markdown(),
         "## Convergence, labels needed and laws",
@@ -190,7 +191,7 @@ def _markdown(first: Side, second: Side, table: pd.DataFrame, arms: list[str]) -
 
 def _counted(table: pd.DataFrame, confidence: float) -> str:
     told = table[(table["holm_p_value"] < 1 - confidence) & table["low"].notna()]
-    lower = int((told["difference"] < 0).sum())
+    lower = int((told["ratio"] < 1).sum())
     return (
         f"Of {len(table)} comparisons the second has a lower error in {lower} and a higher one in {len(told) - lower}, "
         f"adjusted for all; {len(table) - len(told)} cannot be told apart."

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.crossed_effects import crossed_mean
+from analysis.error_curve import ErrorCurve
 from analysis.uncertainty import UNKNOWN, Estimate, Floats
 
 
 @dataclass(frozen=True)
 class PairedDifference:
     """The mean difference between two arms over the seeds that both have, with its two-sided t test.
+
+    Of log errors, as ``compare_at`` takes them, ``ratio`` is that of the arms' geometric mean errors.
 
     ``seed_error`` and ``patient_error`` are the parts of its standard error that more seeds and more test patients
     would shrink.
@@ -26,6 +29,11 @@ class PairedDifference:
     p_value: float
     seed_error: float = math.nan
     patient_error: float = math.nan
+
+    @property
+    def ratio(self) -> Estimate:
+        """Return the ratio whose logarithm the difference is: below 1 the arm is better."""
+        return self.estimate.exponential()
 
 
 def paired_difference(values: Floats, reference: Floats, confidence: float) -> PairedDifference:
@@ -45,6 +53,11 @@ def paired_difference(values: Floats, reference: Floats, confidence: float) -> P
         return PairedDifference(estimate, math.nan)
     parts = math.sqrt(float(result.from_seeds)), math.sqrt(float(result.from_patients))
     return PairedDifference(estimate, float(result.p_value()), *parts)
+
+
+def compare_at(column: int, curve: ErrorCurve, other: ErrorCurve, confidence: float) -> PairedDifference:
+    """Return the paired difference of two arms' log errors at one of the label counts; below 0 the first is better."""
+    return paired_difference(curve.logs.values[:, :, column], other.logs.values[:, :, column], confidence)
 
 
 def holm(p_values: Sequence[float]) -> Floats:

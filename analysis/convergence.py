@@ -29,7 +29,7 @@ class TimeToTarget:
 class SpeedUp:
     """How many times fewer steps an arm needs than the reference arm; above 1 is faster.
 
-    Note: a run that never reached the target counts as if it had reached it at the end of the observed
+    Note: a run that did not reach the target counts as if it had reached it at the end of the observed
     steps. Such runs in the arm make the ratio an upper bound of the true one, in the reference a lower
     bound, in both no bound at all. ``ratio`` and its interval are of steps cut at that end; ``uncut`` is of all steps.
     """

@@ -25,7 +25,7 @@ def convergence(findings: Findings) -> pd.DataFrame:
     """List steps to the target and speed-ups; label count ``all`` is the mean over label counts within each seed.
 
     ``low`` and ``high`` are of steps cut at the horizon; ``uncut_low`` and ``uncut_high`` of all steps, 0 or infinite
-    on the side that runs which never reached the target leave open.
+    on the side that runs which did not reach the target leave open.
     """
     study, rows = findings.convergence, []
     for variant in findings.variants["variant"]:
@@ -70,7 +70,7 @@ def speed_up_by_unit(findings: Findings) -> pd.DataFrame:
 
     Note: pretraining is paid once and serves every label count and seed; here each run bears it whole, as a user who
     trains a single network would. It is blank where the results hold no stage for one of the arms' chains. Seconds
-    compare arms only where all cells ran on like machines. Runs that never reached the target are cut at the horizon
+    compare arms only where all cells ran on like machines. Runs that did not reach the target are cut at the horizon
     in every unit, so the bounds of ``convergence`` hold here too: ``ratio_is``, ``uncut_low``, ``uncut_high``.
     """
     rows, study = [], findings.convergence

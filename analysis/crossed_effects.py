@@ -3,14 +3,14 @@
 In: one number per seed and patient, (..., seed, patient). Out: means, variance parts, t intervals.
 Model: value = mean + seed + patient + seed x patient, no replication: every seed is tested on the same patients. This
 is the multi-reader multi-case design of imaging studies, seeds for readers and patients for cases.
-Sources: Dorfman, Berbaum & Metz (1992); degrees of freedom after Hillis (2007) and Satterthwaite (1946).
+Sources: Dorfman, Berbaum & Metz (1992) and Hillis (2007) for the design and its variance; ``cochran_t`` for intervals.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr, stdtrit  # what stats.t calls, without its checks: tens of thousands are asked for
 
+from analysis import cochran_t
 from analysis.uncertainty import Estimate, Floats
 
 
@@ -18,6 +18,7 @@ from analysis.uncertainty import Estimate, Floats
 class CrossedMean:
     """Means with their variances; every field has the leading axes of the values.
 
+    The seed x patient rest stands with the factor that has fewer levels, mostly the seed.
     Note: ``from_patients`` of test patients that are all alike, or of a single one, is 0: the interval then speaks of
     those patients alone. Variance parts of three seeds are themselves known to a factor of about three.
     """
@@ -25,8 +26,18 @@ class CrossedMean:
     mean: Floats
     from_seeds: Floats  # the part of the mean's variance that more seeds would shrink
     from_patients: Floats  # the part that more test patients would shrink
-    degrees: Floats
     num_seeds: int
+    num_patients: int
+
+    @property
+    def parts(self) -> Floats:
+        """Return both parts of the mean's variance, (..., part)."""
+        return np.stack([self.from_seeds, self.from_patients], axis=-1)
+
+    @property
+    def degrees(self) -> Floats:
+        """Return the degrees of freedom of the parts."""
+        return np.array([self.num_seeds - 1.0, max(self.num_patients - 1.0, 1.0)])
 
     @property
     def standard_error(self) -> Floats:
@@ -35,7 +46,7 @@ class CrossedMean:
 
     def interval(self, confidence: float) -> tuple[Floats, Floats]:
         """Return the two-sided t interval; NaN with one seed."""
-        half = stdtrit(self.degrees, 0.5 + confidence / 2) * self.standard_error
+        half = cochran_t.half_width(self.parts, self.degrees, confidence)
         return self.mean - half, self.mean + half
 
     def estimate(self, confidence: float) -> Estimate:
@@ -50,47 +61,39 @@ class CrossedMean:
 
     def p_below(self, number: float) -> Floats:
         """Return the one-sided p-value of "the mean is ``number`` or more" against "it is below"."""
-        error, gap = self.standard_error, self.mean - number
-        with np.errstate(divide="ignore", invalid="ignore"):
-            p_values = stdtr(self.degrees, gap / error)
-        certain = np.where(gap == 0, 0.5, gap > 0)
-        return np.asarray(np.where(error == 0, certain, p_values), dtype=np.float64)
+        return cochran_t.p_below(np.asarray(self.mean - number), self.parts, self.degrees)
 
 
 def crossed_mean(values: Floats) -> CrossedMean:
-    """Return the mean over the last two axes, seed and patient; NaN nowhere.
-
-    The seed's mean square holds the seed x patient rest already, so the patients add only what exceeds it:
-    var(mean) = (MS_seed + max(MS_patient - MS_rest, 0)) / (seeds x patients).
-    """
+    """Return the mean over the last two axes, seed and patient; NaN nowhere."""
     num_seeds, num_patients = values.shape[-2:]
     mean = values.mean(axis=(-2, -1))
     if num_seeds < 2:
         unknown = np.full(mean.shape, np.nan)
-        return CrossedMean(mean, unknown, unknown, unknown, num_seeds)
+        return CrossedMean(mean, unknown, unknown, num_seeds, num_patients)
     by_seed, by_patient = values.mean(axis=-1), values.mean(axis=-2)
     seed_square = num_patients * by_seed.var(axis=-1, ddof=1)
     if num_patients == 1:
-        degrees = np.full(mean.shape, num_seeds - 1.0)
-        return CrossedMean(mean, seed_square / num_seeds, np.zeros(mean.shape), degrees, num_seeds)
+        return CrossedMean(mean, seed_square / num_seeds, np.zeros(mean.shape), num_seeds, num_patients)
     rest = values - by_seed[..., None] - by_patient[..., None, :] + mean[..., None, None]
     rest_square = (rest**2).sum(axis=(-2, -1)) / ((num_seeds - 1) * (num_patients - 1))
     patient_square = num_seeds * by_patient.var(axis=-1, ddof=1)
-    excess = np.maximum(patient_square - rest_square, 0.0)
-    degrees = _degrees(seed_square, patient_square, rest_square, num_seeds, num_patients)
-    size = num_seeds * num_patients
-    return CrossedMean(mean, seed_square / size, excess / size, degrees, num_seeds)
+    return from_squares(mean, seed_square, patient_square, rest_square, num_seeds, num_patients)
 
 
-def _degrees(seed: Floats, patient: Floats, rest: Floats, num_seeds: int, num_patients: int) -> Floats:
-    """Return Satterthwaite's degrees of freedom of MS_seed + max(MS_patient - MS_rest, 0), of one factor's at least.
+def from_squares(
+    mean: Floats, seed: Floats, patient: Floats, rest: Floats, num_seeds: int, num_patients: int
+) -> CrossedMean:
+    """Return a mean whose variance follows from the mean squares of seeds, patients and the rest.
 
-    Where the difference of mean squares is small against both, the formula goes towards 0 and the interval towards all
-    numbers, though no single mean square is known that badly.
+    The mean square of the factor with fewer levels holds the rest already, so the other adds only what exceeds it:
+    var(mean) = (MS_seed + max(MS_patient - MS_rest, 0)) / (seeds x patients), and with fewer patients than seeds
+    (MS_patient + max(MS_seed - MS_rest, 0)) / (seeds x patients). Both expect the same; but a difference of mean
+    squares comes out too small by chance less often in the factor of many levels.
     """
-    excess = np.maximum(patient - rest, 0.0)
-    spread = patient**2 / (num_patients - 1) + rest**2 / ((num_seeds - 1) * (num_patients - 1))
-    spread = seed**2 / (num_seeds - 1) + np.where(excess > 0, spread, 0.0)
-    degrees = np.full(np.shape(seed), num_seeds - 1.0)
-    np.divide((seed + excess) ** 2, spread, out=degrees, where=spread > 0)
-    return np.asarray(np.maximum(degrees, min(num_seeds, num_patients) - 1.0))
+    if num_patients < num_seeds:
+        seed = np.maximum(seed - rest, 0.0)
+    else:
+        patient = np.maximum(patient - rest, 0.0)
+    size = num_seeds * num_patients
+    return CrossedMean(mean, seed / size, patient / size, num_seeds, num_patients)

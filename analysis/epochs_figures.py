@@ -11,7 +11,8 @@ from matplotlib.ticker import FixedFormatter, FixedLocator
 
 from analysis.axes import error_axis, limit_errors, limit_margin, share_limits
 from analysis.drawing import Drawing, tip
-from analysis.findings import Findings, epoch_ladder
+from analysis.epochs_study import epoch_ladder
+from analysis.findings import Findings
 from analysis.mean_error import mean_error_ends
 from analysis.panels import drawn, legend, look, panels, shades, whiskers, wrap
 

@@ -1,4 +1,4 @@
-"""The median error curve over label counts, made monotone, and its inverse: how many labels reach an error.
+"""The mean error curve over label counts, made monotone, and its inverse: how many labels reach an error.
 
 In: errors of shape (..., label count) at rising label counts. Out: label counts, with codes at the edges: 0
 where even the fewest labels are better than the target, infinity where the most labels do not reach it.

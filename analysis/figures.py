@@ -10,18 +10,13 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedFormatter, FixedLocator
-from numpy.typing import NDArray
 
 from analysis.axes import (
     error_axis,
     label_axis,
     limit_errors,
     limit_mean,
-    limit_ratio,
-    plain_log,
 )
-from analysis.convergence import SpeedUp
 from analysis.distances import mean_distance
 from analysis.drawing import Drawing, arm_id, tip
 from analysis.epochs_figures import enough_epochs, pretraining_epochs
@@ -30,12 +25,12 @@ from analysis.example_figure import draw_examples
 from analysis.findings import Findings
 from analysis.law_figure import fitted_laws
 from analysis.mean_error import mean_error_ends
-from analysis.panels import FIGURE_STYLE, drawn, legend, look, panels, whiskers, wrap
+from analysis.panels import FIGURE_STYLE, drawn, legend, look, panels, whiskers
+from analysis.ratio_figure import paired_differences
+from analysis.speed_figure import speed_ups
 from analysis.time_figure import time_to_target
 from analysis.uncertainty import Floats, t_interval
 from analysis.volumes import mean_ejection_error
-
-UP, DOWN = r"$\uparrow$", r"$\downarrow$"  # ends of intervals that go on
 
 
 def draw_all(findings: Findings) -> list[Drawing]:
@@ -93,36 +88,6 @@ def _spread(errors: Floats, lows: Floats, highs: Floats, index: int) -> str:
     )
 
 
-def paired_differences(findings: Findings) -> Drawing | None:
-    """Draw the mean paired difference to the reference with its t interval, one panel per label count."""
-    items = [d for d in findings.differences if d.variant in findings.headline and d.difference.estimate.num_seeds]
-    counts = sorted({item.label_count for item in items})
-    variants = [name for name in findings.headline if name != findings.reference]
-    if not items:
-        return None
-    figure, axes = panels(len(counts), min(len(counts), 5), 1.75, 0.9 + 0.34 * len(variants), left=2.3)
-    for panel, count in zip(axes, counts, strict=False):
-        panel.axvline(0, color="0.3", lw=1)
-        for item in (item for item in items if item.label_count == count):
-            colour, marker = look(findings, item.variant)
-            estimate, row = item.difference.estimate, variants.index(item.variant)
-            gid = arm_id(item.variant)
-            panel.plot([estimate.low, estimate.high], [row, row], color=colour, lw=2, gid=gid)
-            panel.plot(estimate.value, row, marker, color=colour, ms=6, gid=gid)
-            words = f"{count} {findings.results.label_unit}, {estimate.value:+.3f}"
-            words += f" ({estimate.low:+.3f} to {estimate.high:+.3f})" if estimate.is_known else " (no interval)"
-            tip(panel, estimate.value, row, item.variant, words)
-        panel.set_title(f"{count} {findings.results.label_unit}", fontsize=9)
-        panel.set_ylim(len(variants) - 0.5, -0.5)
-        panel.yaxis.set_major_locator(FixedLocator(list(range(len(variants)))))
-        first = panel is axes[0] or len(counts) > 5
-        panel.yaxis.set_major_formatter(FixedFormatter([wrap(name) if first else "" for name in variants]))
-        panel.locator_params(axis="x", nbins=3)
-        panel.tick_params(labelsize=8)
-    figure.supxlabel(f"error - error of {findings.reference}   (left of 0: better)", fontsize=9)
-    return drawn("paired_differences", findings, figure)
-
-
 def convergence_curves(findings: Findings) -> Drawing | None:
     """Draw mean validation Dice against steps at the fewest, a middle and the most labels, with t
     intervals.
@@ -153,57 +118,6 @@ def convergence_curves(findings: Findings) -> Drawing | None:
     axes[0].set_ylabel("validation Dice")
     legend(figure, axes[0], 2)
     return drawn("convergence", findings, figure)
-
-
-def speed_ups(findings: Findings) -> Drawing | None:
-    """Draw the speed-up against the reference for every headline variant and label count."""
-    study = findings.convergence
-    variants = [name for name in findings.headline if name != findings.reference]
-    counts = list(study.targets)
-    if not variants or not counts:
-        return None
-    figure, axes = panels(1, 1, 8.2, 4.2)
-    panel = axes[0]
-    panel.axhline(1.0, color="0.3", lw=1)
-    shifts = np.geomspace(0.9, 1.1, len(variants))
-    for variant, shift in zip(variants, shifts, strict=True):
-        colour, marker = look(findings, variant)
-        results = {count: study.speed_up(variant, count) for count in counts}
-        x = np.array(counts) * shift
-        values = np.array([result.ratio.value for result in results.values()])
-        exact = np.array([result.bound == "exact" for result in results.values()])
-        low, high = (np.array([getattr(r.ratio, end) for r in results.values()]) for end in ("low", "high"))
-        panel.vlines(x, low, high, color=colour, lw=2, alpha=0.5, gid=arm_id(variant))
-        for ends, uncut, arrow in ((low, "low", DOWN), (high, "high", UP)):
-            is_open = _open_ends(list(results.values()), uncut)
-            panel.plot(x[is_open], ends[is_open], marker=arrow, color=colour, ms=9, ls="none", gid=arm_id(variant))
-        panel.plot(x, values, color=colour, lw=0.8, alpha=0.6, gid=arm_id(variant))
-        for chosen, face in ((exact, colour), (~exact, "white")):
-            panel.plot(x[chosen], values[chosen], marker, mec=colour, mfc=face, ms=6, ls="none", gid=arm_id(variant))
-        for place, (count, result) in zip(x, results.items(), strict=True):
-            ratio = result.ratio
-            words = (
-                f"{count} {findings.results.label_unit}, {ratio.value:.2f} times ({ratio.low:.2f} to {ratio.high:.2f})"
-            )
-            tip(panel, place, ratio.value, variant, f"{words}, {result.bound}")
-        panel.plot([], [], marker, color=colour, ms=6, label=variant)
-    drawn_arrows = {line.get_marker() for line in panel.lines if np.size(line.get_xdata())}
-    for arrow, whose in ((DOWN, "the arm"), (UP, "the reference")):
-        if arrow in drawn_arrows:
-            words = f"open end: runs of {whose} never reached the target"
-            panel.plot([], [], marker=arrow, color="0.4", ms=9, ls="none", label=words)
-    label_axis(panel, findings)
-    panel.set_yscale("log")
-    plain_log(panel)
-    limit_ratio(panel, findings)
-    panel.set_ylabel(f"times as fast as\n{findings.reference}")
-    legend(figure, panel, 2)
-    return drawn("speed_up", findings, figure)
-
-
-def _open_ends(results: list[SpeedUp], end: str) -> NDArray[np.bool_]:
-    """Return which intervals have no such end, since runs that never reached the target hide how far they go."""
-    return np.array([result.ratio.is_known and getattr(result.uncut, end) in (0.0, np.inf) for result in results])
 
 
 def distances_and_ejection(findings: Findings) -> Drawing | None:

@@ -10,12 +10,12 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.best_change import BestAt, BestChange, best_arms, best_changes
 from analysis.bootstrap import BOOTSTRAP_SEED, TwoLevelDraws, two_level_draws
-from analysis.comparison import PairedDifference, holm, paired_difference
+from analysis.comparison import PairedDifference, compare_at, holm
 from analysis.distances import patient_distances
+from analysis.epochs_study import EpochsStudy, study_epochs
 from analysis.error_curve import CellErrors, ErrorCurve, cell_errors, error_curves
 from analysis.labels_needed import (
     Crossing,
@@ -30,7 +30,6 @@ from analysis.labels_needed import (
 from analysis.law_fit import LawFit, Refusal, fit_law
 from analysis.load import ExperimentResults
 from analysis.options import ReportOptions
-from analysis.saturation import Saturation, saturation
 from analysis.time_to_target import (
     ConvergenceStudy,
     Run,
@@ -39,7 +38,7 @@ from analysis.time_to_target import (
     study_convergence,
     targets_of_reference,
 )
-from analysis.uncertainty import Floats, complete_counts, median_over_seeds
+from analysis.uncertainty import Floats
 from analysis.volumes import case_volumes, ejection_fractions
 
 TARGET_SHARES = (0.90, 0.95, 0.98, 0.99)  # of the reference's final validation Dice, beside the configured one
@@ -48,24 +47,12 @@ MARGINS = (0.05, 0.10, 0.25)  # of the error at most labels, beside the configur
 
 @dataclass(frozen=True)
 class Difference:
-    """Error of a variant minus error of the reference at one label count; below 0 the variant is better."""
+    """Log error of a variant minus that of the reference at one label count; below 0 the variant is better."""
 
     variant: str
     label_count: int
     difference: PairedDifference
     adjusted_p_value: float  # Holm, over all comparisons of the table
-
-
-@dataclass(frozen=True)
-class EpochsStudy:
-    """What pretraining epochs bring to one arm; ``label_count`` None is the geometric mean over all label
-    counts.
-    """
-
-    arm: str
-    measure: str  # error | steps
-    label_count: int | None
-    result: Saturation
 
 
 @dataclass(frozen=True)
@@ -130,9 +117,16 @@ class Findings:
         """Return the labels that come near the reference's error at most labels, by the configured margin."""
         return self.near_reference[self.results.options.near_minimum]
 
-    def medians(self, variant: str) -> Floats:
-        """Return the median error at each label count, NaN where no cell has finished."""
-        return median_over_seeds(self.errors[variant])
+    def mean_errors(self, variant: str) -> Floats:
+        """Return the geometric mean error at each label count, NaN where no cell has finished."""
+        return np.asarray(np.exp(self.curves[variant].logs.mean()))
+
+    def epochs_study(self, arm: str, measure: str, label_count: int | None = None) -> EpochsStudy | None:
+        """Return the study of one arm's epochs, over all label counts unless one is given."""
+        for study in self.epochs:
+            if (study.arm, study.measure, study.label_count) == (arm, measure, label_count):
+                return study
+        return None
 
     def labels_at(self, label_count: float) -> str:
         """Say a label count in both units: the medians over cells of labelled slices and patients."""
@@ -197,7 +191,7 @@ def find(results: ExperimentResults) -> Findings:
         runs=runs,
         convergence=convergence,
         convergence_by_share=studies,
-        epochs=_study_epochs(variants, curves, label_counts, convergence, results),
+        epochs=study_epochs(variants, curves, label_counts, convergence, options),
     )
 
 
@@ -238,75 +232,6 @@ def _differences(
     for name, curve in curves.items():
         for index, label_count in enumerate(label_counts):
             if name != reference:
-                pair = curve.errors[:, :, index], curves[reference].errors[:, :, index]
-                found.append((name, int(label_count), paired_difference(*pair, confidence)))
+                found.append((name, int(label_count), compare_at(index, curve, curves[reference], confidence)))
     adjusted = holm([pairs.p_value for _, _, pairs in found])
     return [Difference(*item, float(p_value)) for item, p_value in zip(found, adjusted, strict=True)]
-
-
-def _study_epochs(
-    variants: pd.DataFrame,
-    curves: Mapping[str, ErrorCurve],
-    label_counts: Floats,
-    convergence: ConvergenceStudy,
-    results: ExperimentResults,
-) -> list[EpochsStudy]:
-    studies = []
-    options = results.options
-    for arm in variants.loc[variants["pretraining_epochs"] > 0, "arm"].unique():
-        ladder = epoch_ladder(variants, str(arm))
-        names = list(ladder.values())
-        steps, is_cut = _steps_by_epochs(convergence, names, label_counts)
-        measured = {  # logs, (seed, patient, label count, epochs)
-            "error": (np.stack([curves[name].logs.values for name in names], axis=-1), np.zeros_like(is_cut)),
-            "steps": (np.log(steps)[:, None], is_cut),
-        }
-        for measure, (logs, cut) in measured.items():
-            whole = None, over_labels(logs), cut[:, averaged_counts(logs)].any(axis=1)
-            slabs = np.moveaxis(logs, 2, 0), np.moveaxis(cut, 1, 0)
-            for count, slab, own in [*zip(map(int, label_counts), *slabs, strict=True), whole]:
-                result = saturation(list(ladder), slab, options.near_minimum, options.confidence, own)
-                if result:
-                    studies.append(EpochsStudy(str(arm), measure, count, result))
-    return studies
-
-
-def _steps_by_epochs(
-    convergence: ConvergenceStudy, variants: list[str], label_counts: Floats
-) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return steps to the target and whether they are cut there, (seed, label count, epochs).
-
-    Steps are NaN for a seed that never got there: runs that all ended at the horizon would look equal, though nothing
-    is known of how they compare. They are cut all the same.
-    """
-    counts = [int(count) for count in label_counts]
-    steps = np.array([[convergence.steps(name, count) for name in variants] for count in counts])
-    reached = np.array([[convergence.is_reached(name, count) for name in variants] for count in counts])
-    known = np.where(reached.any(axis=1, keepdims=True), steps, np.nan)  # (label count, epochs, seed)
-    is_cut = ~reached & ~np.isnan(steps)
-    return np.asarray(known.transpose(2, 0, 1), dtype=np.float64), np.asarray(is_cut.transpose(2, 0, 1))
-
-
-def over_labels(logs: Floats) -> Floats:
-    """Return means over the label counts that are complete for every number of epochs: (seed, patient, epochs)."""
-    known = averaged_counts(logs)
-    if not known.any():
-        return np.full((*logs.shape[:2], logs.shape[3]), np.nan)
-    return np.asarray(logs[:, :, known].mean(axis=2))
-
-
-def averaged_counts(logs: Floats) -> NDArray[np.bool_]:
-    """Return which label counts these means are over, from (seed, patient, label count, epochs)."""
-    return complete_counts(np.asarray(~np.isnan(logs).any(axis=(1, 3)), dtype=np.bool_))
-
-
-def epoch_ladder(variants: pd.DataFrame, arm: str) -> dict[int, str]:
-    """Return an arm's variants by epochs, with the arm it starts from (at its longest) as 0 epochs where
-    there is one.
-    """
-    own = variants[variants["arm"] == arm].sort_values("pretraining_epochs")
-    ladder = dict(zip(own["pretraining_epochs"].astype(int), own["variant"].astype(str), strict=True))
-    base = variants[variants["arm"] == own["base_arm"].iloc[0]].sort_values("pretraining_epochs")
-    if 0 in ladder or base.empty or base["arm"].iloc[0] == arm:
-        return ladder
-    return {0: str(base["variant"].iloc[-1]), **ladder}

@@ -2,19 +2,18 @@
 
 In: a contrast (seed, patient), whose mean is in question. Out: its half-width now, and what to expect of another number
 of seeds or patients.
-Formula: the mean's variance is a/n + b/p with n seeds and p patients (a: the seed's variance and its interaction with
-patients averaged over them; b: the patient's variance), so the half-width is t(f) * sqrt(a/n + b/p), with
-f = (a/n + b/p)^2 / ((a/n)^2 / (n - 1) + (b/p)^2 / (p - 1)) after Satterthwaite. a and b are estimated from the cells
-that are there.
-Sources: Hillis, Obuchowski & Berbaum (2011), sizing of multi-reader multi-case studies; ``crossed_effects``.
+Formula: the mean's variance is a/n + b/p with n seeds and p patients (a: the seed's variance, b: the patient's; their
+interaction, averaged over the other, is in that of which there are fewer), so the half-width is
+(t(n - 1) a/n + t(p - 1) b/p) / sqrt(a/n + b/p). a and b are estimated from the cells that are there.
+Sources: Hillis, Obuchowski & Berbaum (2011), sizing of multi-reader multi-case studies; ``cochran_t``.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
+from analysis.cochran_t import half_width
 from analysis.crossed_effects import crossed_mean
 from analysis.uncertainty import Floats
 
@@ -31,7 +30,7 @@ class Spread:
     """
 
     mean: float
-    seed_variance: float  # a: of one seed's mean over these patients
+    seed_variance: float  # a: of one seed's mean, over these patients where seeds are fewer
     patient_variance: float  # b: of one patient's mean
     num_seeds: int
     num_patients: int
@@ -54,13 +53,10 @@ class Spread:
 
     def _half_widths(self, num_seeds: Whole, num_patients: Whole, confidence: float) -> Floats:
         """Return the half-widths of many numbers at once; one patient has no variance part of its own."""
-        seeds, patients = self.seed_variance / num_seeds, self.patient_variance / num_patients
-        is_crossed = num_patients > 1
-        of_patients = np.where(is_crossed, patients**2 / np.maximum(num_patients - 1, 1), 0.0)
-        parts = seeds**2 / (num_seeds - 1) + of_patients
-        least = np.minimum(num_seeds, np.where(is_crossed, num_patients, num_seeds)) - 1.0
-        degrees = np.divide((seeds + patients) ** 2, parts, out=least + 0.0 * parts, where=parts > 0)
-        return np.asarray(stats.t.ppf(0.5 + confidence / 2, np.maximum(degrees, least)) * np.sqrt(seeds + patients))
+        numbers = np.stack(np.broadcast_arrays(num_seeds, num_patients), axis=-1)
+        parts = np.array([self.seed_variance, self.patient_variance]) / numbers
+        parts[..., 1] *= numbers[..., 1] > 1
+        return half_width(parts, np.maximum(numbers - 1.0, 1.0), confidence)
 
 
 def _first(numbers: Whole, is_enough: npt.NDArray[np.bool_]) -> int | None:

@@ -68,7 +68,7 @@ def laws(findings: Findings) -> pd.DataFrame:
     rows = []
     for variant, fit in findings.laws.items():
         row: dict[str, object] = {"variant": variant}
-        row["spearman"] = falls_with_labels(findings.label_counts, findings.medians(variant))
+        row["spearman"] = falls_with_labels(findings.label_counts, findings.mean_errors(variant))
         if isinstance(fit, LawFit):
             row |= _law_columns(fit, findings.results.options.confidence)
         else:
@@ -141,7 +141,7 @@ def crossings(findings: Findings) -> pd.DataFrame:
 
 
 def uncertainty(findings: Findings) -> pd.DataFrame:
-    """List what seeds and test patients add to the standard error of each difference from the reference.
+    """List what seeds and test patients add to the standard error of each log ratio to the reference.
 
     Note: the larger part says whether more seeds or more test patients would narrow the interval.
     """

@@ -95,7 +95,7 @@ def standard_error_over_seeds(logs: LogCurve) -> float:
 
 
 def falls_with_labels(label_counts: Floats, medians: Floats) -> float:
-    """Return Spearman's correlation of median error and label count; -1 falls at every step, NaN below 3 counts.
+    """Return Spearman's correlation of mean error and label count; -1 falls at every step, NaN below 3 counts.
 
     Note: it is about order alone. At 5 label counts even -0.9 can be chance, and it says nothing on the size of the
     fall.
@@ -107,7 +107,7 @@ def falls_with_labels(label_counts: Floats, medians: Floats) -> float:
 
 
 def is_falling(label_counts: Floats, medians: Floats) -> bool:
-    """Return whether the median error falls with labels: Spearman <= -0.5, or lower at the last of two."""
+    """Return whether the mean error falls with labels: Spearman <= -0.5, or lower at the last of two."""
     known = medians[~np.isnan(medians)]
     if len(known) < 3:
         return len(known) == 2 and bool(known[1] < known[0])

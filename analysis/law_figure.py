@@ -25,7 +25,8 @@ def fitted_laws(findings: Findings) -> Drawing | None:
     counts, furthest = findings.label_counts, findings.label_counts[-1]
     if any(isinstance(findings.laws[variant], LawFit) for variant in findings.headline):
         furthest = EXTRAPOLATION * counts[-1]
-    reference, known = findings.medians(findings.reference), ~np.isnan(findings.medians(findings.reference))
+    reference = findings.mean_errors(findings.reference)
+    known = ~np.isnan(reference)
     for panel, variant in zip(axes, findings.headline, strict=True):
         colour, marker = look(findings, variant)
         panel.plot(counts[known], reference[known], color="0.55", lw=1, ls=":")

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from analysis.advice import describe, first_steps, nothing_open
+from analysis.answer import Answer
 from analysis.claims import Claim
-from analysis.conclusions import Answer
 from analysis.design import design_rows, flattened, gap_words, settings_text
 from analysis.distance_tables import gaps
 from analysis.drawing import Drawing

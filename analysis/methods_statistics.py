@@ -4,7 +4,7 @@ sources.
 In: Findings. Out: sentences, and the works that they cite.
 """
 
-from analysis.conclusions import percent
+from analysis.answer import percent
 from analysis.findings import Findings
 from analysis.law_fit import LawFit
 from analysis.laws import FAMILIES
@@ -12,8 +12,7 @@ from analysis.laws import FAMILIES
 CROSSED = (
     "Dorfman, Berbaum & Metz (1992) Receiver operating characteristic rating analysis. "
     "Investigative Radiology 27:723-731",
-    "Hillis (2007) A comparison of denominator degrees of freedom methods for multiple observer ROC analysis. "
-    "Statistics in Medicine 26:596-619",
+    "Cochran (1964) Approximate significance levels of the Behrens-Fisher test. Biometrics 20:191-195",
     "Holm (1979) A simple sequentially rejective multiple test procedure. Scandinavian Journal of Statistics 6:65-70",
     "Fieller (1954) Some problems in interval estimation. Journal of the Royal Statistical Society B 16:175-185",
     "Owen (2007) The pigeonhole bootstrap. Annals of Applied Statistics 1:386-411",
@@ -55,11 +54,11 @@ def _errors(findings: Findings) -> str:
     level, margin, patients = percent(options.confidence), percent(options.near_minimum), findings.num_patients
     crossed = f"seeds and {patients} test patients, both random and crossed" if patients > 1 else "seeds"
     return (
-        "Error is 1 - mean foreground Dice, averaged over structures and phases, then over test patients. Arms were "
-        f"compared with {findings.reference} by paired differences with {level} t intervals over {crossed} (Dorfman, "
-        "Berbaum & Metz 1992; Hillis 2007), p-values adjusted by Holm's method (1979). Mean errors are geometric means "
-        f"over seeds with t intervals of their logarithms. The labels needed to come within {margin} of the error at "
-        "the most labels have intervals from the inverted test (Fieller 1954). Medians have percentile intervals of "
+        "Error is 1 - mean foreground Dice, averaged over structures and phases, then over test patients. Arms have "
+        f"geometric means over seeds and were compared with {findings.reference} by paired differences of logarithms, "
+        f"with {level} t intervals over {crossed} (Dorfman, Berbaum & Metz 1992; Cochran 1964), p-values adjusted by "
+        f"Holm's method (1979). The labels needed to come within {margin} of the error at the most labels have "
+        "intervals from the inverted test (Fieller 1954). Medians have percentile intervals of "
         f"{options.bootstrap_resamples} resamples of seeds and of patients, each drawn independently (Owen 2007). "
         "How likely one run of an arm beats one of another is the share of all pairs of runs (Agarwal et al. 2021)."
     )
@@ -81,10 +80,10 @@ def _convergence(findings: Findings) -> str:
     options = findings.results.options
     return (
         f"A run had converged at the first validation from which {options.hold_evaluations} in a row reached "
-        f"{options.target_words(findings.reference)}. Runs that never did were censored at their last step (Kaplan & "
-        "Meier 1958) and mean steps restricted to the steps that all runs have (Royston & Parmar 2013). Speed-ups are "
-        f"geometric means over seeds of paired ratios of steps, with {percent(options.confidence)} t intervals; with "
-        "censored runs they are bounds."
+        f"{options.target_words(findings.reference)}. Runs that did not {findings.convergence.within()} were censored "
+        "(Kaplan & Meier 1958) and mean steps restricted to the steps that all runs have (Royston & Parmar 2013). "
+        "Speed-ups are geometric means over seeds of paired ratios of steps, with "
+        f"{percent(options.confidence)} t intervals; with censored runs they are bounds."
     )
 
 

@@ -76,7 +76,7 @@ def _beyond_plateau(findings: Findings, steps: Sequence[NextStep]) -> dict[int, 
     """Return the positions of steps that ask which arm is better beyond the plateau of both, each with its plateau."""
     passed = {}
     for number, step in enumerate(steps):
-        found = plateau(findings, step.question.variants) if step.question.unit == "error" else None
+        found = plateau(findings, step.question.variants) if step.question.about == "arms" else None
         if found and found.is_passed_by(step.question.label_counts):
             passed[number] = found
     return passed

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.best_variant import best_variant
-from analysis.findings import EpochsStudy, Findings, averaged_counts, epoch_ladder, over_labels
+from analysis.epochs_study import EpochsStudy, averaged_counts, epoch_ladder, over_labels
+from analysis.findings import Findings
 from analysis.half_width import Spread, spread
 from analysis.open_question import MoreSeeds, OpenQuestion, is_waiting, more_seeds, planned_seeds
 from analysis.uncertainty import FEW_SEEDS, Floats
@@ -49,16 +50,15 @@ def _best(findings: Findings) -> Iterator[OpenQuestion]:
     """Ask which of the best and its rival is better, at each label count where they are not told apart."""
     for column, count in enumerate(map(int, findings.label_counts)):
         best = best_variant(findings, count)
-        if best is None or (best.difference.is_known and best.rival not in best.ties):
+        if best is None or (best.ratio.is_known and best.rival not in best.ties):
             continue
-        contrast = _errors(findings, best.variant, column) - _errors(findings, best.rival, column)
-        reference = _mean(_errors(findings, findings.reference, column))
-        margin = findings.results.options.near_minimum * reference
+        contrast = _logs(findings, best.variant, column) - _logs(findings, best.rival, column)
+        margin = float(np.log1p(findings.results.options.near_minimum))
         goal = max(abs(_mean(contrast)), margin)
         words = f"Which is better with {count} labelled {findings.results.label_unit}, {best.variant} or {best.rival}?"
         num_compared = _num_compared(findings, column) if goal > margin else 1
         pair = (best.variant, best.rival)
-        yield OpenQuestion(words, "error", contrast, goal, pair, (count,), num_compared=num_compared)
+        yield OpenQuestion(words, "arms", contrast, goal, pair, (count,), num_compared=num_compared)
 
 
 def _num_compared(findings: Findings, column: int) -> int:
@@ -73,11 +73,11 @@ def _labels(findings: Findings) -> Iterator[OpenQuestion]:
     if best is None or needed is None or needed.count.verdict != "cannot tell":
         return
     margin, most = findings.results.options.near_minimum, int(findings.label_counts[-1])
-    arm, reference = (findings.curves[name].logs.values[:, :, -1] for name in (best.variant, findings.reference))
+    arm, reference = (_logs(findings, name, -1) for name in (best.variant, findings.reference))
     contrast = arm - reference - np.log1p(margin)
     words = f"Does {best.variant} come within {100 * margin:g}% of {findings.reference}'s error with {most} labels?"
     variants = (best.variant, findings.reference)
-    yield OpenQuestion(words, "log error", contrast, max(abs(_mean(contrast)), np.log1p(margin)), variants, (most,))
+    yield OpenQuestion(words, "labels", contrast, max(abs(_mean(contrast)), np.log1p(margin)), variants, (most,))
 
 
 def _epochs(findings: Findings) -> Iterator[OpenQuestion]:
@@ -106,7 +106,7 @@ def _epochs_question(findings: Findings, study: EpochsStudy, epochs: int) -> Ope
     counts = tuple(int(findings.label_counts[index]) for index in known)
     goal = abs(margin - _mean(contrast)) or margin
     variants, num_compared = (ladder[epochs], ladder[rival]), len(study.result.epochs) - 1
-    return OpenQuestion(words, "log error", contrast, goal, variants, counts, True, num_compared)
+    return OpenQuestion(words, "epochs", contrast, goal, variants, counts, True, num_compared)
 
 
 def _step(findings: Findings, question: OpenQuestion) -> NextStep:
@@ -137,8 +137,8 @@ def _seeds_for(now: Spread, question: OpenQuestion, level: float) -> int | None:
     return now.seeds_for(question.goal, 1 - (1 - level) / question.num_compared)
 
 
-def _errors(findings: Findings, variant: str, column: int) -> Floats:
-    return findings.curves[variant].errors[:, :, column]
+def _logs(findings: Findings, variant: str, column: int) -> Floats:
+    return findings.curves[variant].logs.values[:, :, column]
 
 
 def _mean(contrast: Floats) -> float:

@@ -20,10 +20,10 @@ Point = tuple[str, int]  # an arm and its pretraining epochs
 
 @dataclass(frozen=True)
 class OpenQuestion:
-    """A contrast (seed, patient) whose interval does not decide, and the cells that it rests on."""
+    """A contrast of log errors (seed, patient) whose interval does not decide, and the cells that it rests on."""
 
     words: str
-    unit: str  # of the contrast: error | log error
+    about: str  # arms | labels | epochs
     contrast: Floats
     goal: float  # the half-width that settles it
     variants: tuple[str, ...]  # that the contrast is of

@@ -12,8 +12,8 @@ import jinja2
 import pandas as pd
 
 from analysis.advice import describe, first_steps, nothing_open
+from analysis.answer import Answer, percent
 from analysis.claims import Claim
-from analysis.conclusions import Answer, percent
 from analysis.design import design_rows, flattened, gap_words, settings_text
 from analysis.distance_tables import gaps
 from analysis.drawing import Drawing

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.answer import Answer
 from analysis.claims import check_claims
-from analysis.conclusions import Answer, conclude
+from analysis.conclusions import conclude
 from analysis.figures import draw_all
 from analysis.findings import Findings, find
 from analysis.load import load_results, write_fits

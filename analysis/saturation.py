@@ -1,7 +1,7 @@
 """How many pretraining epochs are enough: the smallest number that is shown to be no worse than any other by a margin.
 
 In: the log of one positive measure (error, or steps to the target) per seed, patient and number of epochs, and which
-steps are cut since the run never reached the target. Out: each number of epochs with a test of whether it is
+steps are cut since the run did not reach the target. Out: each number of epochs with a test of whether it is
 enough, and its ratio to the lowest mean.
 Method: a number e of K is enough if it is less than the margin worse than every other number, mu_e - mu_f < log(1 + m)
 for all f. The hypothesis to be rejected is that some f is better by the margin or more. It is a union, so its p-value
@@ -51,7 +51,7 @@ def saturation(
 ) -> Saturation | None:
     """Compare numbers of epochs on (seed, patient, epochs) logs; None with fewer than two that have values.
 
-    ``is_cut``, (seed, epochs), marks values that are lower bounds: steps of runs that never reached the target.
+    ``is_cut``, (seed, epochs), marks values that are lower bounds: steps of runs that did not reach the target.
     """
     known = [index for index in range(len(epochs)) if not np.isnan(logs[:, 0, index]).all()]
     if len(known) < 2:

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis import convergence_tables, distance_tables, label_tables, score_tables
 from analysis.advice import next_steps_table
 from analysis.arm_cost import arm_costs, cost_table
-from analysis.comparison import holm, paired_difference
+from analysis.comparison import compare_at, holm
 from analysis.design import encoders
 from analysis.findings import Findings
 from analysis.load import LOST
@@ -60,14 +60,14 @@ def all_tables(findings: Findings) -> dict[str, pd.DataFrame]:
 
 
 def differences(findings: Findings) -> pd.DataFrame:
-    """List paired differences of error against the reference; below 0 the variant is better.
+    """List ratios of error to the reference's, of geometric means over paired seeds; below 1 the variant is better.
 
     ``probability_better`` is that of one run against one of the reference; see ``robust_scores``.
     """
     columns = [
         "variant",
         "label_count",
-        "mean_difference",
+        "ratio",
         "low",
         "high",
         "num_pairs",
@@ -77,7 +77,7 @@ def differences(findings: Findings) -> pd.DataFrame:
     ]
     rows = []
     for item in findings.differences:
-        estimate = item.difference.estimate
+        estimate = item.difference.ratio
         if estimate.num_seeds == 0:  # not every number of epochs is run at every label count
             continue
         rows.append(
@@ -103,25 +103,23 @@ def _probability_better(findings: Findings, variant: str, other: str, label_coun
 
 
 def pairs(findings: Findings) -> pd.DataFrame:
-    """List the paired difference of error of every arm against every other, below 0 the variant is better.
+    """List the ratio of error of every arm to every other's, below 1 the variant is better.
 
     Note: each pair stands there in both directions and is counted once by Holm's adjustment.
     """
     level, found = findings.results.options.confidence, []
     for variant, other in itertools.combinations(findings.headline, 2):
-        both = findings.curves[variant].errors, findings.curves[other].errors
+        both = findings.curves[variant], findings.curves[other]
         for column, count in enumerate(map(int, findings.label_counts)):
-            found.append(
-                (variant, other, count, paired_difference(both[0][:, :, column], both[1][:, :, column], level))
-            )
+            found.append((variant, other, count, compare_at(column, *both, level)))
     found = [item for item in found if item[3].estimate.num_seeds]
     rows = []
     for (one, two, count, pair), adjusted in zip(found, holm([item[3].p_value for item in found]), strict=True):
-        gap, tail = pair.estimate, (pair.estimate.num_seeds, pair.p_value, adjusted)
+        ratio, tail = pair.ratio, (pair.estimate.num_seeds, pair.p_value, adjusted)
         better = _probability_better(findings, one, two, count)
-        rows.append((one, two, count, gap.value, gap.low, gap.high, *tail, better))
-        rows.append((two, one, count, -gap.value, -gap.high, -gap.low, *tail, 1 - better))
-    columns = ["variant", "against", "label_count", "mean_difference", "low", "high", "num_pairs", "p_value"]
+        rows.append((one, two, count, ratio.value, ratio.low, ratio.high, *tail, better))
+        rows.append((two, one, count, 1 / ratio.value, 1 / ratio.high, 1 / ratio.low, *tail, 1 - better))
+    columns = ["variant", "against", "label_count", "ratio", "low", "high", "num_pairs", "p_value"]
     return pd.DataFrame(rows, columns=[*columns, "holm_p_value", "probability_better"])
 
 
@@ -129,7 +127,7 @@ def pretraining_epochs(findings: Findings) -> pd.DataFrame:
     """List whether each number of pretraining epochs is enough, and its ratio to the lowest mean (above 1 is worse).
 
     Note: ``p_value`` is of "some other number is better by the margin or more"; ratios play no part in the verdict.
-    Runs that never reached the target make a ratio of steps a bound, which ``ratio_is`` says.
+    Runs that did not reach the target make a ratio of steps a bound, which ``ratio_is`` says.
     """
     rows = []
     for study in findings.epochs:

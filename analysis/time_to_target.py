@@ -57,6 +57,14 @@ class ConvergenceStudy:
         runs = [time for time in self.times.get((variant, label_count), []) if time]
         return sum(not run.is_reached for run in runs), len(runs)
 
+    def within(self, label_count: int | None = None) -> str:
+        """Say up to which step runs are compared, at one label count or at all of them: the shortest run's last."""
+        horizons = self.horizons if label_count is None else {label_count: self.horizons[label_count]}
+        steps = sorted({horizons[count] for count in self.targets if count in horizons})
+        if not steps:
+            return "within the steps that all runs have"
+        return f"within {steps[0]:.0f} steps" if len(steps) == 1 else f"within {steps[0]:.0f} to {steps[-1]:.0f} steps"
+
     def speed_up(self, variant: str, label_count: int) -> SpeedUp:
         """Return the speed-up against the reference at one label count."""
         empty: Times = [None] * len(self.seeds)

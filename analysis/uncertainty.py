@@ -1,6 +1,6 @@
 """Estimates with intervals where the unit of replication is the seed, never the slice or the epoch.
 
-In: one number per seed, or a seed x label-count matrix. Out: estimates, medians. Source: Student (1908) t interval.
+In: one number per seed, or a seed x label-count matrix. Out: estimates. Source: Student (1908) t interval.
 """
 
 import math
@@ -57,18 +57,6 @@ def t_interval(values: Floats, confidence: float) -> Estimate:
         return Estimate(mean, math.nan, math.nan, 1)
     half = float(stdtrit(count - 1, 0.5 + confidence / 2)) * float(values.std(ddof=1)) / math.sqrt(count)
     return Estimate(mean, mean - half, mean + half, count)
-
-
-def median_over_seeds(errors: Floats) -> Floats:
-    """Return the median over the second to last axis, leaving NaN out: (..., seed, label count) -> (...,
-    label count).
-    """
-    ordered = np.sort(errors, axis=-2)  # NaN sorts last
-    count = np.sum(~np.isnan(ordered), axis=-2)
-    low = np.take_along_axis(ordered, np.maximum((count - 1) // 2, 0)[..., None, :], axis=-2)
-    high = np.take_along_axis(ordered, np.maximum(count // 2, 0).clip(max=errors.shape[-2] - 1)[..., None, :], axis=-2)
-    median: Floats = np.where(count > 0, (low + high)[..., 0, :] / 2, np.nan)
-    return median
 
 
 def complete_counts(known: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -4,9 +4,10 @@ paired comparison of arms that do not differ is called different in at most 6% o
     python -m benchmarks.coverage --output docs/coverage.csv --jobs 2
 
 Each experiment draws one sweep from a known law: seeds, test patients and their interplay with the arm vary, cells are
-missing. Beside the report's method stand the ones that were tried and left. Rates of 500 experiments are known to about
-two points, of 2,000 to one. The simulation is in ``simulated_sweep.py``, what is counted of laws in
-``coverage_of_laws.py``, of epochs, changes of the best arm and other test sets in ``coverage_of_choices.py``.
+missing. Beside the report's method stand the ones that were tried and left (``intervals_left.py``). Rates of 500
+experiments are known to about two points, of 2,000 to one. The simulation is in ``simulated_sweep.py``, what is counted
+of laws in ``coverage_of_laws.py``, of epochs, changes of the best arm and other test sets in
+``coverage_of_choices.py``.
 """
 
 import argparse
@@ -16,18 +17,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from analysis.bootstrap import TwoLevelDraws, percentile_interval, two_level_draws
-from analysis.comparison import paired_difference
+from analysis.bootstrap import TwoLevelDraws, percentile_interval, resampled_medians, two_level_draws
+from analysis.comparison import compare_at, paired_difference
 from analysis.convergence import speed_up
 from analysis.crossed_effects import crossed_mean
 from analysis.error_curve import ErrorCurve
 from analysis.falling_curve import falling, labels_at
 from analysis.labels_needed import label_equivalence, labels_for_error, labels_near_full
 from analysis.uncertainty import Floats, t_interval
-from benchmarks.coverage_of_choices import CHOICES, choice_checks
+from benchmarks.coverage_of_choices import CHOICES, SATTERTHWAITE, choice_checks
 from benchmarks.coverage_of_laws import CONFIDENCE, Check, law_checks, refusal_checks
+from benchmarks.intervals_left import bca_interval, pulls_on_median, satterthwaite_interval
 from benchmarks.simulated_sweep import NO_LAWS, RACES, SETTINGS, Race, Setting, simulate_curves, simulate_race
 
 RESAMPLES = 500
@@ -105,8 +106,7 @@ def sweep_checks(setting: Setting, num_seeds: int, generator: np.random.Generato
     draws = two_level_draws(num_seeds, reference.errors.shape[1], RESAMPLES, generator)
     yield from _error_checks(setting, reference, draws)
     yield from _comparison_checks(reference, twin)
-    if np.isinf(setting.tails):
-        yield from _true_difference_checks(setting, reference, arm)
+    yield from _true_ratio_checks(setting, reference, arm)
     yield from _label_checks(setting, reference, arm, draws)
     if setting.has_law and with_law:
         yield from law_checks(setting, reference)
@@ -135,27 +135,40 @@ def _error_checks(setting: Setting, curve: ErrorCurve, draws: TwoLevelDraws) -> 
     resampled = _resampled_means(curve, draws)[:, PLACE]
     ends = np.exp(percentile_interval(resampled, CONFIDENCE))
     yield Check("error at a label count", "left: two-level bootstrap, percentile", truth, *ends)
-    ends = np.exp(bca_interval(resampled, logs[present].mean(axis=1)))
+    by_seed = logs[present].mean(axis=1)
+    ends = np.exp(bca_interval(resampled, by_seed.mean(), by_seed - by_seed.mean(), CONFIDENCE))
     yield Check("error at a label count", "left: two-level bootstrap, BCa", truth, *ends)
+    yield from _median_checks(truth, curve, draws)
+
+
+def _median_checks(truth: float, curve: ErrorCurve, draws: TwoLevelDraws) -> Iterator[Check]:
+    """The median over seeds, of skewed errors at few labels: the interval that has no t interval to be taken from."""
+    name, medians = "median error at a label count", resampled_medians(curve.errors, draws)[:, PLACE]
+    yield Check(name, "report: two-level bootstrap, percentile", truth, *percentile_interval(medians, CONFIDENCE))
+    by_seed = curve.by_seed[:, PLACE][~np.isnan(curve.by_seed[:, PLACE])]
+    ends = bca_interval(medians, float(np.median(by_seed)), pulls_on_median(by_seed), CONFIDENCE)
+    yield Check(name, "left: two-level bootstrap, BCa", truth, *ends)
 
 
 def _comparison_checks(reference: ErrorCurve, twin: ErrorCurve) -> Iterator[Check]:
-    """Arms that do not differ but in chance: one minus the coverage of 0 is the rate of false alarms."""
-    arms = [curve.errors[:, :, PLACE] for curve in (twin, reference)]
-    found = paired_difference(*arms, CONFIDENCE).estimate
+    """Arms that do not differ but in chance: one minus the coverage of 1 is the rate of false alarms."""
+    found = compare_at(PLACE, twin, reference, CONFIDENCE).ratio
     if found.is_known:
-        yield Check("difference of equal arms", "report: crossed t", 0.0, found.low, found.high)
-        alone = paired_difference(*(arm.mean(axis=1) for arm in arms), CONFIDENCE).estimate
-        yield Check("difference of equal arms", "left: t over seeds alone", 0.0, alone.low, alone.high)
+        yield Check("ratio of equal arms", "report: crossed t", 1.0, found.low, found.high)
+        logs = [curve.logs.values[:, :, PLACE] for curve in (twin, reference)]
+        alone = paired_difference(*(each.mean(axis=1) for each in logs), CONFIDENCE).ratio
+        yield Check("ratio of equal arms", "left: t over seeds alone", 1.0, alone.low, alone.high)
+        low, high = satterthwaite_interval(logs[0] - logs[1], CONFIDENCE)
+        yield Check("ratio of equal arms", SATTERTHWAITE, 1.0, np.exp(low), np.exp(high))
 
 
-def _true_difference_checks(setting: Setting, reference: ErrorCurve, arm: ErrorCurve) -> Iterator[Check]:
-    """An arm that is better: how often the interval holds by how much, in error."""
+def _true_ratio_checks(setting: Setting, reference: ErrorCurve, arm: ErrorCurve) -> Iterator[Check]:
+    """An arm that is better: how often the interval holds by how much."""
     count = reference.label_counts[PLACE]
-    found = paired_difference(*(curve.errors[:, :, PLACE] for curve in (arm, reference)), CONFIDENCE).estimate
+    found = compare_at(PLACE, arm, reference, CONFIDENCE).ratio
     if found.is_known:
-        truth = setting.mean_error(FACTOR * count, count) - setting.mean_error(count, count)
-        yield Check("difference of unequal arms", "report: crossed t", truth, found.low, found.high)
+        truth = setting.error(FACTOR * count) / setting.error(count)
+        yield Check("ratio of unequal arms", "report: crossed t", truth, found.low, found.high)
 
 
 def _label_checks(setting: Setting, reference: ErrorCurve, arm: ErrorCurve, draws: TwoLevelDraws) -> Iterator[Check]:
@@ -189,18 +202,6 @@ def _resampled_means(curve: ErrorCurve, draws: TwoLevelDraws) -> Floats:
     weights = draws.seeds[:, :, None] * ~np.isnan(logs)
     totals = weights.sum(axis=1)
     return np.divide(np.nansum(weights * logs, axis=1), totals, out=np.full(totals.shape, np.nan), where=totals > 0)
-
-
-def bca_interval(draws: Floats, by_seed: Floats) -> tuple[float, float]:
-    """Return the bias-corrected and accelerated interval of a mean over seeds (Efron 1987)."""
-    draws = draws[~np.isnan(draws)]
-    below = float(np.clip((draws < by_seed.mean()).mean() + (draws == by_seed.mean()).mean() / 2, 0.01, 0.99))
-    pulls = by_seed - by_seed.mean()
-    acceleration = float((pulls**3).sum() / (6 * (pulls**2).sum() ** 1.5))
-    bias, ends = stats.norm.ppf(below), stats.norm.ppf([0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2])
-    shares = stats.norm.cdf(bias + (bias + ends) / (1 - acceleration * (bias + ends)))
-    low, high = np.quantile(draws, shares)
-    return float(low), float(high)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-LEVEL, AIM, LOWEST = 0.95, (0.92, 0.98), 0.86
+LEVEL, AIM, LOWEST = 0.95, (0.92, 0.98), 0.83
 PANELS = {  # quantity: the panel's title
     "error at a label count": "error at a label count",
-    "difference of unequal arms": "difference of unequal arms",
-    "difference of equal arms": "difference of equal arms",
+    "median error at a label count": "median error",
+    "ratio of unequal arms": "ratio of unequal arms",
+    "ratio of equal arms": "ratio of equal arms",
     "labels for an error": "labels for an error",
     "labels within 25% of the full error": "labels within 25 % of full error",
     "label equivalence": "label equivalence",
@@ -81,7 +82,7 @@ def fingerprint(rates: pd.DataFrame) -> str:
 
 def draw(rates: pd.DataFrame, path: Path) -> None:
     """Draw one panel a quantity and write them."""
-    figure, axes = plt.subplots(3, 5, figsize=(14, 8.2), sharex=True, sharey=True)
+    figure, axes = plt.subplots(4, 4, figsize=(12, 10.4), sharex=True, sharey=True)
     seeds = sorted(rates["num_seeds"].unique())
     for axis, (quantity, title) in zip(axes.flat, PANELS.items(), strict=True):
         draw_panel(axis, rates[rates["quantity"] == quantity], seeds)

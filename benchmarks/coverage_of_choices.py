@@ -11,18 +11,20 @@ import numpy as np
 
 from analysis.best_change import best_arms, best_changes
 from analysis.bootstrap import two_level_draws
-from analysis.comparison import holm, paired_difference
+from analysis.comparison import compare_at, holm
 from analysis.crossed_effects import crossed_mean
 from analysis.error_curve import LogCurve
 from analysis.labels_needed import crossings, equivalence_curve
 from analysis.saturation import saturation
 from analysis.uncertainty import Floats
 from benchmarks.coverage_of_laws import CONFIDENCE, Check
+from benchmarks.intervals_left import satterthwaite_interval
 from benchmarks.simulated_sweep import NUM_PATIENTS, PATIENT_BY_ARM, REST, SETTINGS, TRAINING, Setting, simulate_curves
 
 EPOCH_MARGIN = 0.10
 EDGE = float(np.log1p(EPOCH_MARGIN))
 RESAMPLES = 100
+SATTERTHWAITE = "left: crossed t after Satterthwaite"
 FACTOR = 2.0
 PLACE = 1
 
@@ -128,9 +130,11 @@ def _test_set_checks(test: TestSet, num_seeds: int, generator: np.random.Generat
         low, high = crossed_mean(logs).interval(CONFIDENCE)
         truth = setting.error(one.label_counts[PLACE])
         yield Check("error at a label count", "report: crossed t", truth, float(np.exp(low)), float(np.exp(high)))
-    found = paired_difference(*(curve.errors[:, :, PLACE] for curve in (twin, one)), CONFIDENCE).estimate
+    found = compare_at(PLACE, twin, one, CONFIDENCE).ratio
     if found.is_known:
-        yield Check("difference of equal arms", "report: crossed t", 0.0, found.low, found.high)
+        yield Check("ratio of equal arms", "report: crossed t", 1.0, found.low, found.high)
+        low, high = satterthwaite_interval(twin.logs.values[:, :, PLACE] - one.logs.values[:, :, PLACE], CONFIDENCE)
+        yield Check("ratio of equal arms", SATTERTHWAITE, 1.0, float(np.exp(low)), float(np.exp(high)))
 
 
 def _rival_checks(rivals: Rivals, num_seeds: int, generator: np.random.Generator) -> Iterator[Check]:

@@ -49,11 +49,6 @@ class Setting:
         root = brentq(lambda place: self.error(float(np.exp(place))) - error, 0.0, 20.0)
         return float(np.exp(root))
 
-    def mean_error(self, labels: float, drawn: float) -> float:
-        """Return the mean error over seeds of normal logs; ``drawn`` is the count whose subsets are drawn."""
-        spread = self.seed**2 + TRAINING**2 + self.subset**2 * drawn**-0.5
-        return self.error(labels) * float(np.exp(spread / 2))
-
     @property
     def transition(self) -> float:
         """Return the labels at which the true error is twice the floor."""

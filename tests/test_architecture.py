@@ -37,6 +37,7 @@ HOMES = {
     "matplotlib": (
         "analysis/figures.py",
         "analysis/epochs_figures.py",
+        "analysis/ratio_figure.py",
         "analysis/equivalence_figure.py",
         "analysis/law_figure.py",
         "analysis/time_figure.py",

@@ -1,10 +1,12 @@
 """The crossed mean against plain loops, scipy and closed forms, and how its parts answer to the data."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.crossed_effects import crossed_mean
+from analysis.crossed_effects import crossed_mean, from_squares
 
 
 def effects(num_seeds=6, num_patients=9, seed=1.0, patient=1.0, rest=0.3):
@@ -28,24 +30,54 @@ def mean_squares(values):
     return of_seeds, of_patients, left / ((seeds - 1) * (patients - 1))
 
 
-def test_variance_and_degrees_of_freedom_follow_the_analysis_of_variance():
+def test_variance_parts_follow_the_analysis_of_variance_and_weight_their_t_quantiles():
     values = effects()
     of_seeds, of_patients, rest = mean_squares(values)
     found = crossed_mean(values)
     assert found.from_seeds == pytest.approx(of_seeds / 54)
     assert found.from_patients == pytest.approx((of_patients - rest) / 54)
-    spread = of_seeds**2 / 5 + of_patients**2 / 8 + rest**2 / 40
-    assert found.degrees == pytest.approx((of_seeds + of_patients - rest) ** 2 / spread)
+    parts = of_seeds, of_patients - rest
+    quantile = (parts[0] * stats.t.ppf(0.975, 5) + parts[1] * stats.t.ppf(0.975, 8)) / sum(parts)
+    low, high = found.interval(0.95)
+    assert (high - low) / 2 == pytest.approx(quantile * math.sqrt(sum(parts) / 54))
 
 
-def test_mean_squares_that_nearly_cancel_leave_the_degrees_of_freedom_of_one_factor():
-    rest = np.array([[1.0, -1, 0, 0], [-1, 1, 0, 0], [0, 0, 1, -1], [0, 0, -1, 1], [0, 0, 0, 0]])
-    values = 0.01 * np.arange(5)[:, None] + np.array([0.4, -0.4, 0.4, -0.4]) + rest
-    of_seeds, of_patients, left = mean_squares(values)
-    spread = of_seeds**2 / 4 + of_patients**2 / 3 + left**2 / 12
-    assert of_patients > left
-    assert (of_seeds + of_patients - left) ** 2 / spread < 0.5  # the formula alone
-    assert crossed_mean(values).degrees == 3
+def test_where_patients_are_fewer_than_seeds_the_interaction_stands_with_them():
+    values = effects(num_seeds=9, num_patients=6)
+    of_seeds, of_patients, rest = mean_squares(values)
+    found = crossed_mean(values)
+    assert found.from_patients == pytest.approx(of_patients / 54)
+    assert found.from_seeds == pytest.approx((of_seeds - rest) / 54)
+
+
+def test_seeds_and_patients_change_places_with_the_table():
+    values = effects(num_seeds=4, num_patients=9)
+    one, other = crossed_mean(values), crossed_mean(values.T)
+    assert one.interval(0.95) == pytest.approx(other.interval(0.95))
+    assert one.p_value() == pytest.approx(other.p_value())
+
+
+@pytest.mark.parametrize("shape", [(3, 50), (6, 9), (10, 3)])
+def test_a_p_value_is_one_minus_the_confidence_whose_interval_ends_at_zero(shape):
+    found = crossed_mean(0.8 + effects(*shape))
+    low, high = found.interval(1 - found.p_value())
+    assert min(abs(low), abs(high)) == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("num_seeds", "num_patients"), [(3, 50), (3, 10), (10, 3), (5, 20)])
+@pytest.mark.parametrize(("seed", "patient", "rest"), [(0.3, 1.0, 1.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.1)])
+def test_a_true_mean_is_missed_in_at_most_six_percent_whichever_factor_varies(
+    num_seeds, num_patients, seed, patient, rest
+):
+    """Mean squares of normal values are chi-square; 20,000 draws: the rate is known to a third of a point."""
+    generator, size = np.random.default_rng(1), 20_000
+    counts = np.array([num_seeds - 1, num_patients - 1, (num_seeds - 1) * (num_patients - 1)])
+    of_seeds, of_patients = rest**2 + num_patients * seed**2, rest**2 + num_seeds * patient**2
+    squares = np.array([of_seeds, of_patients, rest**2]) * generator.chisquare(counts, size=(size, 3)) / counts
+    spread = np.sqrt((of_seeds + of_patients - rest**2) / (num_seeds * num_patients))
+    found = from_squares(spread * generator.normal(size=size), *squares.T, num_seeds, num_patients)
+    low, high = found.interval(0.95)
+    assert 0.02 < np.mean((low > 0) | (high < 0)) < 0.06
 
 
 @pytest.mark.parametrize(("patient", "rest"), [(1.0, 1.0), (0.3, 1.0), (0.0, 1.0)])

@@ -89,7 +89,7 @@ def test_a_law_goes_on_to_ten_times_the_most_labels_on_ground_that_says_extrapol
     most = findings.label_counts[-1]
     assert "extrapolated beyond the most labels measured" in drawing.caption
     assert "M4 is a bent and MMF an S-shaped power law" in drawing.caption  # of the names in the panels
-    assert "The dotted grey line joins the median errors of supervised-natural over seeds." in drawing.caption
+    assert "The dotted grey line joins the geometric mean errors of supervised-natural over seeds." in drawing.caption
     for panel, variant in zip(drawing.figure.axes, findings.headline, strict=True):
         assert panel.get_xlim()[1] == 10 * most
         assert "extrapolated" in [text.get_text() for text in panel.texts]

@@ -114,7 +114,7 @@ def test_seeds_planned_at_another_label_count_are_not_taken_for_seeds_of_a_quest
     planned = pd.concat([findings.results.planned, more])
     results = dataclasses.replace(findings.results, planned=planned)
     steps = [step for step in next_steps(dataclasses.replace(findings, results=results)) if step.num_cells]
-    elsewhere = [step for step in steps if step.question.unit == "error" and step.question.label_counts != (4,)]
+    elsewhere = [step for step in steps if step.question.about == "arms" and step.question.label_counts != (4,)]
     assert elsewhere
     for step in elsewhere:
         assert f"grid.subset_seeds=[{','.join(map(str, range(step.seeds)))}]" in step.settings
@@ -207,13 +207,13 @@ def test_a_difference_told_alone_but_not_after_adjusting_is_given_more_seeds(few
 
 def test_an_interval_as_narrow_as_asked_is_said_to_be_that(few_intermediate):
     """Means of -0.002 and 3 % with intervals of 0.004 and 2 % to each side reach -0.006 and 1.03 x 1.02."""
-    question = OpenQuestion("Which?", "error", np.array([[-0.001], [-0.002], [-0.003]]), 0.02, ("a", "b"), (4,))
+    question = OpenQuestion("Which?", "arms", np.array([[-0.001], [-0.002], [-0.003]]), 0.02, ("a", "b"), (4,))
     step = NextStep(question, 0.004, 3, 3, 0.004, 1, None, "", 0)
     assert describe(step) == (
-        "Its interval is ±0.004 with 3 seeds, as narrow as asked; the difference seen is small, and up to 0.006 is not "
-        "ruled out."
+        "Its interval is ±0.4% of the error with 3 seeds, as narrow as asked; the difference seen is small, and up to "
+        "0.6% of the error is not ruled out."
     )
-    question = OpenQuestion("Which?", "log error", np.full((3, 1), np.log(1.03)), np.log(1.1), ("a", "b"), (4,))
+    question = OpenQuestion("Which?", "labels", np.full((3, 1), np.log(1.03)), np.log(1.1), ("a", "b"), (4,))
     step = NextStep(question, float(np.log(1.02)), 3, 3, 0.004, 1, None, "", 0)
     assert describe(step).endswith("the difference seen is small, and up to 5% of the error is not ruled out.")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.uncertainty import Estimate, complete_counts, median_over_seeds, t_interval
+from analysis.uncertainty import Estimate, complete_counts, t_interval
 
 
 def test_t_interval_agrees_with_scipy():
@@ -26,13 +26,6 @@ def test_more_seeds_give_a_narrower_interval():
     pattern = np.array([-1.0, 1.0])
     widths = [(e := t_interval(np.tile(pattern, copies), 0.95)).high - e.low for copies in (1, 2, 5)]
     assert widths == sorted(widths, reverse=True)
-
-
-def test_median_over_seeds_agrees_with_numpy_where_values_are_missing():
-    errors = np.random.default_rng(0).random((3, 5, 4))
-    errors[0, 2, 1] = errors[1, :4, 0] = errors[2, 1, 3] = np.nan
-    np.testing.assert_allclose(median_over_seeds(errors), np.nanmedian(errors, axis=-2))
-    assert np.isnan(median_over_seeds(np.full((3, 1), np.nan))).all()
 
 
 def test_an_interval_that_touches_a_number_does_not_exclude_it():

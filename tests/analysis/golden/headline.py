@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import stats
+from scipy.optimize import brentq
 
 REFERENCE, SHARE, HOLD, MARGIN, LEVEL = "supervised-natural", 0.95, 2, 0.10, 0.95
 Point = tuple[str, int]  # variant, label count
@@ -84,8 +85,9 @@ def error_row(key: Point, seeds: dict[int, Any]) -> dict[str, Any]:
 
 
 def difference_row(key: Point, own: dict[int, Any], other: dict[int, Any]) -> dict[str, Any]:
-    """Return the paired difference with its crossed t interval, by the mean squares of a two-way table."""
-    table = np.array([own[seed] - other[seed] for seed in sorted(own) if seed in other])
+    """Return the ratio of geometric means over paired seeds, its interval from the mean squares of a two-way table."""
+    table = np.array([log_errors(own[seed]) - log_errors(other[seed]) for seed in sorted(own) if seed in other])
+    assert table.shape[0] <= table.shape[1], "with fewer patients than seeds the interaction stands with these"
     seeds, patients = table.shape
     mean, by_seed, by_patient = table.mean(), table.mean(axis=1), table.mean(axis=0)
     seed_square = patients * sum((by_seed - mean) ** 2) / (seeds - 1)
@@ -94,17 +96,26 @@ def difference_row(key: Point, own: dict[int, Any], other: dict[int, Any]) -> di
     rest = sum((table[i, j] - by_seed[i] - by_patient[j] + mean) ** 2 for i, j in cells)
     rest_square = rest / ((seeds - 1) * (patients - 1))
     excess = max(patient_square - rest_square, 0.0)
-    below = seed_square**2 / (seeds - 1)
-    if excess > 0:
-        below += patient_square**2 / (patients - 1) + rest_square**2 / ((seeds - 1) * (patients - 1))
-    degrees = max((seed_square + excess) ** 2 / below, min(seeds, patients) - 1)
-    error = ((seed_square + excess) / (seeds * patients)) ** 0.5
-    low, high = stats.t.interval(LEVEL, degrees, loc=mean, scale=error)
+    parts = np.array([seed_square, excess]) / (seeds * patients)
+    half = half_width(parts, (seeds - 1, patients - 1), LEVEL)
+    low, high = np.exp([mean - half, mean + half])
+    p_value = float(
+        brentq(lambda p: half_width(parts, (seeds - 1, patients - 1), 1 - p) - abs(mean), 1e-12, 1.0, xtol=1e-15)
+    )
     pairs = [(x.mean(), y.mean()) for x in own.values() for y in other.values()]
     better = sum(1.0 if x < y else 0.5 if x == y else 0.0 for x, y in pairs) / len(pairs)
-    head = {"variant": key[0], "label_count": key[1], "num_pairs": seeds, "mean_difference": float(mean)}
-    p_value = 2 * float(stats.t.sf(abs(mean) / error, degrees))
+    head = {"variant": key[0], "label_count": key[1], "num_pairs": seeds, "ratio": float(np.exp(mean))}
     return head | {"low": float(low), "high": float(high), "p_value": p_value, "probability_better": better}
+
+
+def log_errors(errors: Any) -> Any:
+    """Return each test patient's part of the log of a run's mean error, to first order: their mean is that log."""
+    return np.log(errors.mean()) + errors / errors.mean() - 1
+
+
+def half_width(parts: Any, degrees: tuple[int, int], level: float) -> float:
+    """Return the half-width of an interval whose t quantile is the mean of the parts', weighted by the parts."""
+    return float((parts * stats.t.ppf((1 + level) / 2, degrees)).sum() / parts.sum() ** 0.5)
 
 
 def with_holm(differences: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,0 +1,97 @@
+"""What pretraining epochs bring to each arm of a sweep: its ladder of epochs, and the study of every rung.
+
+In: variants, ErrorCurves, steps to the target. Out: EpochsStudy, one for each arm, measure and label count.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.error_curve import ErrorCurve
+from analysis.options import ReportOptions
+from analysis.saturation import Saturation, saturation
+from analysis.time_to_target import ConvergenceStudy
+from analysis.uncertainty import Floats, complete_counts
+
+
+@dataclass(frozen=True)
+class EpochsStudy:
+    """What pretraining epochs bring to one arm; ``label_count`` None is the geometric mean over all label
+    counts.
+    """
+
+    arm: str
+    measure: str  # error | steps
+    label_count: int | None
+    result: Saturation
+
+
+def study_epochs(
+    variants: pd.DataFrame,
+    curves: Mapping[str, ErrorCurve],
+    label_counts: Floats,
+    convergence: ConvergenceStudy,
+    options: ReportOptions,
+) -> list[EpochsStudy]:
+    """Study each arm's numbers of pretraining epochs, in error and in steps, at each label count and over all."""
+    studies = []
+    for arm in variants.loc[variants["pretraining_epochs"] > 0, "arm"].unique():
+        ladder = epoch_ladder(variants, str(arm))
+        names = list(ladder.values())
+        steps, is_cut = _steps_by_epochs(convergence, names, label_counts)
+        measured = {  # logs, (seed, patient, label count, epochs)
+            "error": (np.stack([curves[name].logs.values for name in names], axis=-1), np.zeros_like(is_cut)),
+            "steps": (np.log(steps)[:, None], is_cut),
+        }
+        for measure, (logs, cut) in measured.items():
+            whole = None, over_labels(logs), cut[:, averaged_counts(logs)].any(axis=1)
+            slabs = np.moveaxis(logs, 2, 0), np.moveaxis(cut, 1, 0)
+            for count, slab, own in [*zip(map(int, label_counts), *slabs, strict=True), whole]:
+                result = saturation(list(ladder), slab, options.near_minimum, options.confidence, own)
+                if result:
+                    studies.append(EpochsStudy(str(arm), measure, count, result))
+    return studies
+
+
+def _steps_by_epochs(
+    convergence: ConvergenceStudy, variants: list[str], label_counts: Floats
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return steps to the target and whether they are cut there, (seed, label count, epochs).
+
+    Steps are NaN for a seed that did not get there: runs that all ended at the horizon would look equal, though nothing
+    is known of how they compare. They are cut all the same.
+    """
+    counts = [int(count) for count in label_counts]
+    steps = np.array([[convergence.steps(name, count) for name in variants] for count in counts])
+    reached = np.array([[convergence.is_reached(name, count) for name in variants] for count in counts])
+    known = np.where(reached.any(axis=1, keepdims=True), steps, np.nan)  # (label count, epochs, seed)
+    is_cut = ~reached & ~np.isnan(steps)
+    return np.asarray(known.transpose(2, 0, 1), dtype=np.float64), np.asarray(is_cut.transpose(2, 0, 1))
+
+
+def over_labels(logs: Floats) -> Floats:
+    """Return means over the label counts that are complete for every number of epochs: (seed, patient, epochs)."""
+    known = averaged_counts(logs)
+    if not known.any():
+        return np.full((*logs.shape[:2], logs.shape[3]), np.nan)
+    return np.asarray(logs[:, :, known].mean(axis=2))
+
+
+def averaged_counts(logs: Floats) -> NDArray[np.bool_]:
+    """Return which label counts these means are over, from (seed, patient, label count, epochs)."""
+    return complete_counts(np.asarray(~np.isnan(logs).any(axis=(1, 3)), dtype=np.bool_))
+
+
+def epoch_ladder(variants: pd.DataFrame, arm: str) -> dict[int, str]:
+    """Return an arm's variants by epochs, with the arm it starts from (at its longest) as 0 epochs where
+    there is one.
+    """
+    own = variants[variants["arm"] == arm].sort_values("pretraining_epochs")
+    ladder = dict(zip(own["pretraining_epochs"].astype(int), own["variant"].astype(str), strict=True))
+    base = variants[variants["arm"] == own["base_arm"].iloc[0]].sort_values("pretraining_epochs")
+    if 0 in ladder or base.empty or base["arm"].iloc[0] == arm:
+        return ladder
+    return {0: str(base["variant"].iloc[-1]), **ladder}
