@@ -53,7 +53,7 @@ def median_intervals(errors: Floats, draws: TwoLevelDraws, confidence: float) ->
     """Return the percentile interval of the median over seeds of the mean over patients, at each label count.
 
     In: (seed, patient, label count) errors, NaN where missing. A label count with one seed has no interval.
-    Note: too narrow below ten seeds; bias correction and acceleration (BCa) make it no better (docs/validation.md).
+    Note: too narrow below five seeds; bias correction and acceleration (BCa) make it no better (docs/validation.md).
     """
     medians = resampled_medians(errors, draws)
     replicated = (~np.isnan(errors[:, 0])).sum(axis=0) > 1
