@@ -40,13 +40,13 @@ def launch(plan: Plan, board: Scoreboard) -> None:
 def _train(stage: PlannedStage, board: Scoreboard, max_retries: int) -> None:
     """Train a stage; after an error go on from its last saved epoch, as often as ``max_retries`` says."""
 
-    def stop_when_over(_: dict[str, Any]) -> None:
+    def stop_when_over(_: dict[str, Any] | None = None) -> None:
         if board.is_over():
             raise _OutOfTimeError
 
     for retries_left in reversed(range(max_retries + 1)):
         try:
-            with trained_by_one(stage.job.encoders, stage.job.stage_id):
+            with trained_by_one(stage.job.encoders, stage.job.stage_id, stop_when_over):
                 if retries_left == max_retries:
                     board.stage_holds_devices(stage)
                 run_stage(stage.job, report=stop_when_over)

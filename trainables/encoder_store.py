@@ -7,14 +7,17 @@ so that an experiment that did not train a stage knows its losses and its cost.
 
 import fcntl
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from trainables.results import Row, num_rows, replacing, write_rows
 
 EPOCHS = "epochs.parquet"  # the most that were trained: what experiments take over
 ANEW = "epochs-anew.parquet"  # where that is more than the training under way has behind it
+POLL_SECONDS = 0.5  # between two looks at another's lock
 
 
 def encoder_path(encoders: Path, stage_id: str, epoch: int) -> Path:
@@ -73,10 +76,23 @@ def _copy(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def trained_by_one(encoders: Path, stage_id: str) -> Iterator[None]:
-    """Wait until no other process trains this stage; keep others waiting until the body ends or this process dies."""
+def trained_by_one(encoders: Path, stage_id: str, look: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Wait until no other process trains this stage; keep others waiting until the body ends or this process dies.
+
+    ``look`` is called again and again while another trains, and ends the wait by raising.
+    """
     folder = encoders / stage_id
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        while not _is_taken(lock):
+            look()
+            time.sleep(POLL_SECONDS)
         yield
+
+
+def _is_taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

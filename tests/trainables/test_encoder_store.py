@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from trainables.encoder_store import (
     EPOCHS,
     adopt_epochs,
@@ -95,3 +97,20 @@ def test_one_process_trains_a_stage_while_others_wait_and_a_killed_one_lets_go(t
     second.kill()
     with trained_by_one(tmp_path, "another stage"):
         pass
+
+
+def test_who_waits_for_anothers_training_can_give_up(tmp_path: Path) -> None:
+    class OutOfTimeError(Exception):
+        pass
+
+    looks = []
+
+    def look() -> None:
+        looks.append(1)
+        if len(looks) == 2:
+            raise OutOfTimeError
+
+    with trained_by_one(tmp_path, "stage"), pytest.raises(OutOfTimeError), trained_by_one(tmp_path, "stage", look):
+        raise AssertionError("two hold the lock")
+    with trained_by_one(tmp_path, "stage", look):
+        assert len(looks) == 2  # nobody was waited for
