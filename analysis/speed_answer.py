@@ -61,7 +61,7 @@ def _why_no_speed(result: SpeedUp, findings: Findings) -> str:
         return known_as
     whose = [(result.num_censored, "of its runs"), (result.num_reference_censored, "of the reference's runs")]
     cut = " and ".join(f"{count} {name}" for count, name in whose if count)
-    return f"{known_as} where all are cut there, but {cut} {NOT_REACHED} {findings.convergence.within()}"
+    return f"{known_as} with every run cut at its last step, but {cut} {NOT_REACHED} {findings.convergence.within()}"
 
 
 def _censoring(result: SpeedUp, findings: Findings) -> str:

@@ -171,7 +171,7 @@ SLOWER, FASTER = Estimate(0.5, 0.4, 0.6, 5), Estimate(2.0, 1.6, 2.5, 5)
             0,
             3,
             "cannot tell",
-            f"cut there, but 3 of the reference's runs {MISSED}",
+            f"cut at its last step, but 3 of the reference's runs {MISSED}",
         ),
         (
             SLOWER,
