@@ -1,6 +1,7 @@
 """Splits of one data set share its decoded volumes, and none sees what another may."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,9 +108,12 @@ def test_a_pool_is_decoded_without_held_out_patients_first_and_whole_for_all_oth
     assert num_decoded() == 12 * 2 + 8  # the cines of training patients
     second = opened(split="fractions", split_seed=1)
     assert num_decoded() == 12 * 3
+    small = next(folder for folder in second.decoded.folder.parent.glob("slices-*/") if folder != second.decoded.folder)
+    os.utime(small, (0, 0))
     third = opened(split="fractions", split_seed=2)
     assert num_decoded() == 0
     assert opened().decoded.folder == second.decoded.folder == third.decoded.folder  # in memory once
+    assert small.stat().st_mtime == 0  # nobody uses the first any more, so it may be pruned
     for store, seed in ((second, 1), (third, 2)):
         alone = opened(f"alone-{seed}", split="fractions", split_seed=seed)
         assert store.summary == alone.summary

@@ -48,16 +48,18 @@ def opened(
 def opened_if_there(folder: Path, kind: Callable[[Path], Opened]) -> Opened | None:
     """Return ``kind(folder)`` of a finished folder, in use until that object is gone; None where it was removed."""
     release = _hold(folder)
-    try:
-        os.utime(folder)
-    except FileNotFoundError:
+    if not folder.is_dir():
         release()
         return None
-    except OSError:  # another's, or on a disk that is only read
-        pass
     found = kind(folder)
     weakref.finalize(found, release)
     return found
+
+
+def mark_used(folder: Path) -> None:
+    """Note in a folder's time that it is used now; another user's, or one that is only read, stays as it is."""
+    with contextlib.suppress(OSError):
+        os.utime(folder)
 
 
 def _hold(folder: Path) -> Callable[[], None]:
@@ -108,8 +110,7 @@ def built_once(root: Path, key: str, build: Callable[[Path], None], sources: Seq
     """
     final = root / key
     if final.is_dir():
-        with contextlib.suppress(OSError):  # another's, or on a disk that is only read
-            os.utime(final)
+        mark_used(final)
         return final
     root.mkdir(parents=True, exist_ok=True)
     with locked(root / f"{key}.lock", fcntl.LOCK_EX):

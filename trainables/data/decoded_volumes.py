@@ -3,7 +3,7 @@
 In: the volumes that a split wants, and all that there are. Out: a folder with ``images.npy``, ``masks.npy`` and
 ``fingerprints.npy`` (``decoded.py``), the rows of each volume and the facts found in it. It is named after everything
 that changes a pixel, and after the volumes in it: whatever has the wanted ones among its own serves, so another seed,
-fold or exclusion decodes nothing.
+fold or exclusion mostly decodes nothing (``Recipe.open``).
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.config import DataConfig, content_hash
-from trainables.data.cache import BUILDING, opened, opened_if_there
+from trainables.data.cache import BUILDING, mark_used, opened, opened_if_there
 from trainables.data.dataset import DataError, Dataset, Volume
 from trainables.data.decoded import Progress, VolumeFacts, write_decoded
 from trainables.data.preprocess import Constants
@@ -117,7 +117,10 @@ def find_decoded(root: Path, identity: str, wanted: Collection[str]) -> DecodedV
     """Return the largest finished folder that holds these volumes, if any: the one that most splits share."""
     found = (opened_if_there(folder, DecodedVolumes) for folder in _folders(root, identity))
     fitting = [each for each in found if each is not None and each.bounds.keys() >= set(wanted)]
-    return max(fitting, key=lambda each: (len(each.bounds), each.folder), default=None)
+    chosen = max(fitting, key=lambda each: (len(each.bounds), each.folder), default=None)
+    if chosen:
+        mark_used(chosen.folder)  # and no other: what it has made superfluous grows old
+    return chosen
 
 
 def _folders(root: Path, identity: str) -> list[Path]:
