@@ -1,7 +1,7 @@
 """Which of the cells that were handed to Ray run now, and how long none has found room.
 
-In: the trials under way, and the workers' notes on them. Out: to the scoreboard, the cells that run; LaunchError once
-cells have waited for too long while nothing of this run runs.
+In: the trials under way, and the workers' notes on them. Out: to the scoreboard, the cells that run; whether cells
+have waited for too long while nothing of this run runs.
 """
 
 import time

@@ -3,7 +3,7 @@
 In: the volumes that a split wants, and all that there are. Out: a folder with ``images.npy``, ``masks.npy`` and
 ``fingerprints.npy`` (``decoded.py``), the rows of each volume and the facts found in it. It is named after everything
 that changes a pixel, and after the volumes in it: whatever has the wanted ones among its own serves, so another seed,
-fold or exclusion mostly decodes nothing (``Recipe.open``).
+fold or exclusion mostly decodes nothing (``Decoding.open``).
 """
 
 import contextlib
@@ -78,7 +78,7 @@ def volume_key(volume: Volume) -> str:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Decoding:
     """What is decoded and how. ``identity`` hashes all of it that changes a pixel, but for the volumes."""
 
     identity: str

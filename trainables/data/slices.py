@@ -18,7 +18,7 @@ from trainables.data.cache import built_once, cache_root, opened
 from trainables.data.cases import files_below, is_image, tabled_files
 from trainables.data.dataset import DataError, Volume
 from trainables.data.decoded import Progress, measure_constants
-from trainables.data.decoded_volumes import DecodedVolumes, Recipe, find_decoded, volume_key
+from trainables.data.decoded_volumes import DecodedVolumes, Decoding, find_decoded, volume_key
 from trainables.data.listing import Listing, list_volumes
 from trainables.data.manifest import Manifest, Marked
 from trainables.data.phantom import write_phantom
@@ -86,11 +86,11 @@ class _Asked:
         inputs = (self.given_root, data.unlabelled_root, data.cases_csv, data.split_file)
         return [path for path in inputs if path is not None]
 
-    def _decoding(self, listing: Listing) -> Recipe:
+    def _decoding(self, listing: Listing) -> Decoding:
         constants = measure_constants(listing.of_part("train"), listing.dataset, self.config, self.progress)
         identity = content_hash(self._recipe(CHANGES_NO_PIXEL), self._content, constants)
         sources = [path for path in self._sources if path != self.config.split_file]
-        return Recipe(identity, listing.dataset, self.config, constants, sources, self.progress)
+        return Decoding(identity, listing.dataset, self.config, constants, sources, self.progress)
 
     def _write_split(self, folder: Path) -> None:
         listing = list_volumes(self.config)
