@@ -126,5 +126,5 @@ def test_a_stage_survives_the_loss_of_a_node(undisturbed: Path, tmp_path: Path, 
     # multiplies, by 5 to 200 in the next. A wrong share, schedule or momentum would show in the steps of the first.
     alone = rows["num_workers"].tolist().index(1)
     assert losses[: alone + 1] == pytest.approx(expected[: alone + 1], abs=1e-6)
-    assert losses[: alone + 2] == pytest.approx(expected[: alone + 2], abs=1e-3)
+    assert losses[: alone + 2] == pytest.approx(expected[: alone + 2], abs=1e-4)
     assert losses == pytest.approx(expected, abs=1e-2)
