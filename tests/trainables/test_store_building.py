@@ -95,19 +95,22 @@ def stores_in(cache: Path) -> list[str]:
 
 
 PROCESS = """
-import sys, time
+import sys, threading, time
 from pathlib import Path
 import trainables.data.decoded as decoded
 from trainables.config import DataConfig
 from trainables.data.slices import open_store
 
 root, cache, notes, name, hangs_at = map(Path, sys.argv[1:])
-real = decoded.decode_volume
+real, counting, begun = decoded.decode_volume, threading.Lock(), []
 
 def noted(volume, *arguments):
-    with (notes / "decoded").open("a") as file:
-        file.write(f"{volume.name}\\n")
-    if len((notes / "decoded").read_text().splitlines()) == int(str(hangs_at)):
+    with counting:  # volumes are decoded in several threads
+        begun.append(volume.name)
+        number = len(begun)
+        with (notes / "decoded").open("a") as file:
+            file.write(f"{volume.name}\\n")
+    if number == int(str(hangs_at)):
         (notes / "hangs").touch()
         time.sleep(600)
     time.sleep(0.005)
@@ -203,6 +206,25 @@ def test_a_full_disk_leaves_no_store(opened: Open, tmp_path: Path, monkeypatch: 
         opened()
     assert stores_in(tmp_path / "cache") == []
     monkeypatch.undo()
+    assert len(opened().rows("train")) == 8 * 2 * SLICES
+
+
+def test_a_disk_that_fails_while_volumes_are_decoded_leaves_no_store(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, synced = os.fsync, []
+
+    def failing(handle: int) -> None:
+        synced.append(handle)
+        if len(synced) == 1:  # the system tells a failed write once
+            raise OSError(errno.EIO, "Input/output error")
+        real(handle)
+
+    monkeypatch.setattr("trainables.data.decoded.SYNC_BYTES", 10_000)
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        opened()
+    assert stores_in(tmp_path / "cache") == []
     assert len(opened().rows("train")) == 8 * 2 * SLICES
 
 

@@ -35,7 +35,7 @@ from trainables.data.preprocess import (
 MEMORY_BYTES = 2**29
 """What the files in the making may take at once, as their headers claim; a larger file is decoded alone."""
 
-SYNC_BYTES = 2**26  # written before the disk is waited for
+SYNC_BYTES = 2**24  # written before the disk is told to write it
 AHEAD = 8  # items a thread that may be started before the first of them is taken
 ALIKE = 0.01  # relative difference of spacings that count as one
 SPARSE = 101  # of so many pixels one is looked at first: a prime, so that they do not line up
@@ -235,6 +235,8 @@ class GrowingArray:
         self._file: BinaryIO = path.open("wb")
         self._row_shape, self._dtype, self._rows = row_shape, np.dtype(dtype), 0
         self._unsynced_bytes = 0
+        self._thread = ThreadPoolExecutor(1)
+        self._sync: Future[None] | None = None
         self._write_header()
 
     def append(self, rows: npt.NDArray[np.generic]) -> None:
@@ -243,16 +245,28 @@ class GrowingArray:
         self._file.write(content)
         self._rows += len(rows)
         self._unsynced_bytes += content.nbytes
-        if self._unsynced_bytes > SYNC_BYTES:  # the disk writes while the next volumes are decoded, not after the last
-            os.fsync(self._file.fileno())
-            self._unsynced_bytes = 0
+        if self._unsynced_bytes > SYNC_BYTES and (self._sync is None or self._sync.done()):
+            self._start_sync()
+
+    def _start_sync(self) -> None:
+        """Let the disk write while the next volumes are decoded; who feeds their threads does not wait for it."""
+        self._raise_sync_error()
+        self._file.flush()
+        self._sync = self._thread.submit(os.fsync, self._file.fileno())
+        self._unsynced_bytes = 0
+
+    def _raise_sync_error(self) -> None:
+        """Wait for the last sync. The system tells a failed write once, so a later sync would not tell it again."""
+        if self._sync:
+            self._sync.result()
 
     def __enter__(self) -> "GrowingArray":
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        with self._file:
+        with self._file, self._thread:
             if error is None:
+                self._raise_sync_error()
                 self._file.seek(0)
                 self._write_header()
                 self._file.flush()
