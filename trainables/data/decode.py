@@ -22,6 +22,7 @@ from trainables.data.dataset import DataError, Dataset, Piece, Problem, Volume
 Array = npt.NDArray[np.generic]
 MAX_SHOWN = 5
 LARGEST = 1e30
+ALIKE = 1e-3  # of affines that count as one, relative to the number and to the largest in them
 
 
 @dataclass(frozen=True)
@@ -234,8 +235,8 @@ def _must_lie_alike(other: _File, image: _File, what: str) -> None:
         raise DataError(Problem(str(other.path), f"a {what} of shape {other.shape}", expected, remedy))
     if other.affine is None or image.affine is None:
         return
-    largest = float(np.abs(image.affine).max())
-    if not np.allclose(other.affine, image.affine, rtol=1e-3, atol=1e-3 * max(largest, 1.0)):
+    sizes_mm = np.abs(image.affine)
+    if not (np.abs(other.affine - image.affine) <= ALIKE * (sizes_mm + max(float(sizes_mm.max()), 1.0))).all():
         found, expected = f"an affine of {_place(other.affine)}", f"that of {image.path.name}: {_place(image.affine)}"
         remedy = f"resample the {what} onto its image's grid, or copy the image's affine if they do match"
         raise DataError(Problem(str(other.path), found, expected, remedy))

@@ -171,8 +171,8 @@ def fingerprints(images: npt.NDArray[np.generic]) -> npt.NDArray[np.uint64]:
     They tell slices apart that differ by chance, not those that somebody made to agree.
     """
     size = xxhash.xxh3_64_intdigest(str(images.shape[1:]).encode())
-    slices = (np.ascontiguousarray(as_whole_numbers(each)).data for each in images)
-    return np.array([xxhash.xxh3_64_intdigest(each, size) for each in slices], np.uint64)
+    slices = images if images.dtype == np.int16 else (as_whole_numbers(each) for each in images)
+    return np.array([xxhash.xxh3_64_intdigest(np.ascontiguousarray(each).data, size) for each in slices], np.uint64)
 
 
 def is_flat(images: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:

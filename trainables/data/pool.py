@@ -6,7 +6,7 @@ not enter either.
 """
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,8 +58,10 @@ def admitted(
     return kept, warnings
 
 
-def _without_labelled(elsewhere: Iterable[Volume], dataset: Dataset) -> tuple[Volume, ...]:
+def _without_labelled(elsewhere: Sequence[Volume], dataset: Dataset) -> tuple[Volume, ...]:
     """Leave out masks of labelled cases, and volumes with an image that the data set has already."""
+    if not elsewhere:
+        return ()
     masks = {piece.mask.resolve() for volume in dataset.volumes for piece in volume.pieces if piece.mask}
     own = {path.resolve() for volume in (*dataset.volumes, *dataset.unlabelled) for path in volume.images}
     kept = []
