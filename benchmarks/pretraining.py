@@ -4,7 +4,8 @@
 
 loop       a whole BYOL stage (views, schedule, measures, rows, checkpoints) reaches 0.95 of the bare step's speed
 precision  bf16 is 1.5 times as fast as fp32, on a processor that has instructions for it
-workers    two workers on two cores train 1.8 times as many samples a second as one
+workers    two workers on two cores train 1.8 times as many samples a second as one; the bound is two stages that share
+           nothing
 lightly    a stage is faster than lightly's own example on the same images, one core each
 peak       a step reaches 65 % of what a large matrix product reaches, in floating-point operations a second
 
@@ -115,11 +116,19 @@ def by_turns(runs: Sequence[Callable[[], object]], rounds: int) -> list[float]:
 
 
 def measure_workers(folder: Path, rounds: int, threads: int) -> None:
-    """Train the same stage in one worker and in two by turns."""
-    rates = [[pretraining_workers.rate(SMALL, folder, number, threads) for number in (1, 2)] for _ in range(rounds)]
-    one, two = (statistics.median(each) for each in zip(*rates, strict=True))
-    ratios = ", ".join(f"{second / first:.2f}" for first, second in rates)
-    print(f"workers: {SMALL}: one {one:.1f} samples/s, two {two:.1f}, ratios of rounds {ratios}")
+    """Train by turns: a stage in one worker, the same in two, and two stages of half its batch that share nothing."""
+    measures = (
+        partial(pretraining_workers.rate, num_workers=1),
+        partial(pretraining_workers.rate, num_workers=2),
+        partial(pretraining_workers.rate_apart, num_stages=2),
+    )
+    rates = [[measure(SMALL, folder, threads=threads) for measure in measures] for _ in range(rounds)]
+    one, two, apart = (statistics.median(each) for each in zip(*rates, strict=True))
+    of_one, of_bound = (", ".join(f"{each[1] / each[other]:.2f}" for each in rates) for other in (0, 2))
+    print(
+        f"workers: {SMALL}: one {one:.1f} samples/s, two {two:.1f}, two that share nothing {apart:.1f}; "
+        f"two over one {of_one}, over those that share nothing {of_bound}"
+    )
 
 
 def measure_lightly(folder: Path, rounds: int, threads: int) -> None:

@@ -114,7 +114,9 @@ def wrap(network: nn.Module, worker: Worker) -> nn.Module:
         return network
     if worker.device.type == "cuda":
         return DistributedDataParallel(network, device_ids=[worker.device.index])
-    return DistributedDataParallel(network)
+    wrapped = DistributedDataParallel(network)
+    wrapped.broadcast_buffers = False  # synchronised norms hold equal ones; torch 2.14 warns of the argument
+    return wrapped
 
 
 @contextlib.contextmanager

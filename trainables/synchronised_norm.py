@@ -24,9 +24,7 @@ class _NormaliseOverSiblings(torch.autograd.Function):
     def forward(ctx: Any, values: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Any:
         """Return the normalised values, and mean and biased variance of each channel."""
         mine = torch.stack(torch.ops.aten.batch_norm_update_stats(values, None, None, 0.0))
-        everyones = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
-        dist.all_gather(everyones, mine)
-        means, variances = torch.stack(everyones).unbind(1)  # (process, channel)
+        means, variances = _of_all_siblings(mine).unbind(1)  # (process, channel)
         mean = means.mean(0)
         variance = (variances + (means - mean) ** 2).mean(0)
         ctx.save_for_backward(values, weight, mean, variance)
@@ -41,8 +39,7 @@ class _NormaliseOverSiblings(torch.autograd.Function):
         as_if_constant, for_weight, for_bias = torch.ops.aten.native_batch_norm_backward(
             gradients[0], values, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
         )
-        sums = torch.stack([for_weight, for_bias])
-        dist.all_reduce(sums)
+        sums = _of_all_siblings(torch.stack([for_weight, for_bias])).sum(0)
         along, constant = sums / (dist.get_world_size() * values.numel() // values.shape[1])
         precision = torch.rsqrt(variance + ctx.eps)
         scale = precision if weight is None else precision * weight
@@ -51,6 +48,16 @@ class _NormaliseOverSiblings(torch.autograd.Function):
         shape = [1, -1] + [1] * (values.dim() - 2)
         for_values = as_if_constant.addcmul_(values, slope.view(shape)).add_(offset.view(shape))
         return for_values, None if weight is None else for_weight, for_bias if ctx.has_bias else None, None
+
+
+def _of_all_siblings(mine: Tensor) -> Tensor:
+    """Return small tensors of all processes as (process, ...).
+
+    Sums are made of these, too: gloo's all-reduce is a chain of messages, and takes longer than its gathering.
+    """
+    everyones = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+    dist.all_gather(everyones, mine)
+    return torch.stack(everyones)
 
 
 class SynchronisedNorm(_BatchNorm):

@@ -60,7 +60,8 @@ def _trained(name: str, worker: Worker, share: slice) -> Measured:
         optimizer.step()
         objective.after_step(step, 10)
     state = {key: value for key, value in objective.state_dict().items() if key in keys}
-    return {"losses": losses, "gradients": gradients, "state": state}
+    buffers = dict(objective.trained.named_buffers())
+    return {"losses": losses, "gradients": gradients, "state": state, "buffers": buffers}
 
 
 def _views(objective: Objective, stage: StageConfig, step: int, share: slice) -> list[Tensor]:
@@ -85,6 +86,13 @@ def _normed(worker: Worker, share: slice) -> Measured:
     assert network[0].weight.grad is not None
     result["weight_gradient"] = mean_over_siblings(network[0].weight.grad, worker) * worker.world_size
     result["evaluated"] = network.eval()(inputs).detach()
+    network.float().train()
+    last = inputs[share].float().contiguous(memory_format=torch.channels_last).requires_grad_()
+    output = network(last)
+    output.sum().backward()
+    assert last.grad is not None
+    result["channels_last"] = [each.is_contiguous(memory_format=torch.channels_last) for each in (output, last.grad)]
+    result["half"] = network(inputs[share].bfloat16()).detach()
     return result
 
 
@@ -182,6 +190,24 @@ def test_two_workers_end_with_the_weights_statistics_copies_queues_and_centres_o
         assert ours.keys() <= state.keys()
         for key, value in ours.items():
             assert torch.allclose(state[key], value, rtol=1e-6, atol=1e-10), key
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_buffers_that_no_worker_sends_to_the_other_are_the_same_to_the_bit(name: str, pair: list[Measured]) -> None:
+    first, second = (worker[name]["buffers"] for worker in pair)
+    assert first.keys() == second.keys()
+    for key, value in first.items():
+        assert torch.equal(value, second[key]), key
+
+
+def test_a_synchronised_norm_keeps_the_layout_that_convolutions_are_fastest_in(pair: list[Measured]) -> None:
+    assert pair[0]["norm"]["channels_last"] == [True, True]  # output and gradient
+
+
+def test_a_synchronised_norm_of_bfloat16_is_torchs_up_to_its_rounding(pair: list[Measured], alone: Measured) -> None:
+    for rank, worker in enumerate(pair):
+        assert worker["norm"]["half"].dtype == torch.bfloat16
+        assert torch.allclose(worker["norm"]["half"], alone["norm"]["half"][rank::2], rtol=2**-7, atol=2**-7)
 
 
 def test_a_stage_of_two_workers_keeps_the_encoder_of_one(pair: list[Measured], alone: Measured) -> None:
