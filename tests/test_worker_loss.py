@@ -31,7 +31,7 @@ STAGE = [
 STAGE += [f"stages.byol-domain.epochs={EPOCHS}", f"stages.byol-domain.milestones=[{EPOCHS}]"]
 STAGE += ["stages.byol-domain.optimizer=sgd", "stages.byol-domain.learning_rate=0.01"]  # Adam would blow up rounding
 STAGE += ["compute.pretraining_workers=2", "compute.max_retries=3"]
-ALONE_SECONDS = 120.0  # of a stage on one worker: Ray looks for more room a minute after it has started one
+ALONE_SECONDS = 90.0  # of a stage on one worker: Ray looks for more room a minute after it has started one
 LARGE = ["model.width=32", "stages.byol-domain.batch_size=64"]  # so that two workers compute more than they exchange
 
 
