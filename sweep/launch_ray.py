@@ -8,6 +8,7 @@ finished is what the results folder holds.
 
 import contextlib
 import errno
+import functools
 import logging
 import os
 import shutil
@@ -26,7 +27,16 @@ from sweep.costs.latest_run import note_room
 from sweep.dead_drivers import SCRATCH, give_back, note_driver
 from sweep.plan import Plan, PlannedStage
 from sweep.scoreboard import Scoreboard
-from sweep.shares import LOCAL, LaunchError, NoWorkersError, Resources, Shares, cluster_address, divide
+from sweep.shares import (
+    LOCAL,
+    LaunchError,
+    NoWorkersError,
+    Resources,
+    Shares,
+    cells_beside_waiting,
+    cluster_address,
+    divide,
+)
 from sweep.stage_workers import StageWorkers, no_workers
 from trainables.config import ComputeConfig
 from trainables.failures import NO_SPACE, is_full_disk
@@ -269,7 +279,8 @@ def _run_packed(
     from trainables.ray_adapters import finetune_trial
 
     folder = Path(tempfile.mkdtemp(prefix="cells-", dir=scratch))
-    searcher = CellSearcher(board, shares.room.cells_allowed, stop, folder, is_alone=shares.less_packed() is None)
+    allowed = functools.partial(_cells_allowed, board, shares, compute)
+    searcher = CellSearcher(board, allowed, stop, folder, is_alone=shares.less_packed() is None)
     workers = CellWorkers(board, folder, compute.worker_wait_minutes)
     tuner = tune.Tuner(
         tune.with_resources(finetune_trial, {"cpu": compute.threads, "gpu": shares.gpus_per_cell}),
@@ -298,6 +309,13 @@ def _run_packed(
     if searcher.full_disk:
         raise searcher.full_disk
     return searcher.is_out_of_memory and not stop.is_set()
+
+
+def _cells_allowed(board: Scoreboard, shares: Shares, compute: ComputeConfig, stages_pending: int) -> int:
+    """Return how many cells may run: as the cluster was divided, less where a stage waits since nodes were lost."""
+    if board.is_stage_kept_waiting():
+        return cells_beside_waiting(compute, present_nodes(), shares, stages_pending)
+    return shares.room.cells_allowed(stages_pending)
 
 
 def _is_full(folder: Path, error: Exception) -> bool:

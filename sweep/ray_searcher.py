@@ -1,16 +1,12 @@
 """How Ray Tune gets its trials: batches of cells from our grid instead of samples from a search space.
 
-A trial must last longer than a worker process takes to start. Tune gives a finished trial's worker to the next
-waiting trial and cancels the worker that was starting for it, so with shorter trials new workers never come up
-(measured: cells of 3.5 s ran one after another on two free cores). Short cells therefore go out several to a trial;
-each is committed alone. Tune itself repeats no trial: of one that broke, the cell that was running has failed, and the
-others are handed out again.
+Short cells go out several to a trial; each is committed alone. Tune itself repeats no trial: of one that broke, the
+cell that was running has failed, and the others are handed out again.
 
 In: a Scoreboard, how many cells may run beside the stages still to come, and a folder for the workers' notes. Out:
 cells for each trial, as soon as their encoders exist.
 """
 
-import math
 import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -27,12 +23,10 @@ from sweep.plan import PlannedCell
 from sweep.scoreboard import Scoreboard
 from sweep.shares import NoWorkersError
 from sweep.trial_errors import TrialError, explained, pids_killed_for_memory
+from sweep.trial_sizes import TrialSizes
 from trainables.failures import is_out_of_memory
 from trainables.results import clear_failure, failure_reason, is_finished, record_failure
 from trainables.trial_notes import Notes, read_notes
-
-TRIAL_SECONDS = 20.0
-"""How long a trial should last: several times what a worker with torch takes to start (4 to 10 s)."""
 
 
 class CellSearcher(Searcher):
@@ -60,7 +54,8 @@ class CellSearcher(Searcher):
         self._cells_allowed = cells_allowed
         self._notes = notes
         self._running: dict[str, list[PlannedCell]] = {}
-        self._cell_seconds = TRIAL_SECONDS
+        self._sizes = TrialSizes()
+        self._has_idle_worker = False
 
     def set_search_properties(self, metric: Any, mode: Any, config: Any, **spec: Any) -> bool:
         """Accept that there is no metric to search by."""
@@ -77,14 +72,26 @@ class CellSearcher(Searcher):
             return Searcher.FINISHED
         allowed = self._cells_allowed(board.stages_pending())
         if len(self._running) >= allowed:
-            return None
-        fair_share = math.ceil(board.cells_ready() / allowed)
-        wanted = min(math.ceil(TRIAL_SECONDS / self._cell_seconds), fair_share)
-        cells = board.take_cells(wanted, trial_id)
+            return Searcher.FINISHED if self._last_should_make_room(allowed) else None
+        cells = board.take_cells(self._sizes.next_size(board.cells_ready(), allowed), trial_id)
         if not cells:
+            self._sizes.workers_may_have_gone()
             return None
         self._running[trial_id] = cells
+        self._has_idle_worker = False
         return {"cells": [cell.job.model_dump(mode="json") for cell in cells], "notes": str(self._notes / trial_id)}
+
+    def _last_should_make_room(self, allowed: int) -> bool:
+        """Whether the last workers of cells must go at once to make room for a stage that is kept waiting.
+
+        Of several that run, each that ends goes but for one that Tune keeps; waiting for the second costs less than to
+        start all anew. Of the last one, no second follows.
+        """
+        if not self._board.is_stage_kept_waiting():
+            return False
+        self._sizes.workers_may_have_gone()
+        num_running = len(self._running)
+        return num_running <= 1 and (num_running > allowed or self._has_idle_worker)
 
     @property
     def trial_ids(self) -> list[str]:
@@ -109,7 +116,9 @@ class CellSearcher(Searcher):
         if error:
             return
         if result and result.get("cell_seconds"):
-            self._cell_seconds = max(float(result["cell_seconds"]), 0.01)
+            notes = read_notes(self._notes / trial_id)
+            self._sizes.trial_ended(float(result["cell_seconds"]), notes.host, notes.pid)
+        self._has_idle_worker = True
         for cell in self._running.pop(trial_id, []):
             self._settle(cell)
         (self._notes / trial_id).unlink(missing_ok=True)
@@ -137,6 +146,7 @@ class CellSearcher(Searcher):
 
     def _broke(self, trial_id: str, notes: Notes, found: TrialError | None) -> None:
         """Settle cells that had ended, give back those that never ran, and record ``found`` of the one between."""
+        self._sizes.workers_may_have_gone()
         left: list[PlannedCell] = []
         for cell in self._running.pop(trial_id, []):
             if cell.job.cell_id in notes.ended or is_finished(cell.job.results, cell.job.cell_id):

@@ -100,14 +100,18 @@ class Scoreboard:
                 self.occupancy.stage_started(stage.stage_id, num_devices)
 
     def stage_kept_waiting(self, stage: PlannedStage) -> None:
-        """Record that a stage has asked for room for longer than a start takes: what is idle should make room."""
+        """Record that a stage has asked for room for longer than a start takes: cells should make room."""
         with self._lock:
             self._kept_waiting.add(stage.stage_id)
 
+    def is_stage_kept_waiting(self) -> bool:
+        """Whether a stage has asked for room for longer than a start takes."""
+        with self._lock:
+            return bool(self._kept_waiting)
+
     def idle_should_make_room(self) -> bool:
         """Whether a stage is kept waiting and no cell can start before it has trained."""
-        with self._lock:
-            return bool(self._kept_waiting) and not self._num_ready()
+        return self.is_stage_kept_waiting() and not self.cells_ready()
 
     def stage_ended(self, stage: PlannedStage, succeeded: bool, reason: str = "") -> None:
         """Record the end of a stage; what depends on a failed one is blocked."""

@@ -104,6 +104,22 @@ def workers_that_fit(compute: ComputeConfig, nodes: Sequence[Resources], gpus_pe
     return sum(_fitting(node, compute.threads, gpus_per_worker or None) for node in nodes)
 
 
+def cells_beside_waiting(
+    compute: ComputeConfig, nodes: Sequence[Resources], shares: Shares, stages_pending: int
+) -> int:
+    """Return how many cells may run while a stage is kept waiting: what the nodes that are left hold beside stages.
+
+    As many as ever where the stage would find no room even so, or waits for a cluster to grow beyond its cells.
+    """
+    usual = shares.room.cells_allowed(stages_pending)
+    fewest = compute.min_pretraining_workers or compute.pretraining_workers
+    if workers_that_fit(compute, nodes, shares.gpus_per_worker) < fewest:
+        return usual
+    packing = _packing(shares.gpus_per_cell) if shares.gpus_per_cell else None
+    left = replace(shares, slots=sum(_fitting(node, compute.threads, packing) for node in nodes))
+    return min(usual, left.room.cells_allowed(stages_pending))
+
+
 def wanted_words(compute: ComputeConfig, gpus_per_worker: int) -> str:
     """Say what the workers of a stage take, for people."""
     fewest, most = compute.min_pretraining_workers or compute.pretraining_workers, compute.pretraining_workers

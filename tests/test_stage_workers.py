@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 ONE_STAGE = ["grid.arms=[byol-domain]", "report.reference_arm=byol-domain"]
 STAGES = ("byol-domain", "byol-natural")
 EPOCHS, LONG = 60, 200
+NUM_SEEDS, STEPS = 16, 400  # cells of some seconds, together of more than a minute on one core
 PATIENCE_SECONDS = 400.0  # on a machine that others keep busy, too
 TWO_STAGES = ["grid.arms=[byol-domain, byol-natural]", "report.reference_arm=byol-domain"]
 FEW_CELLS = ["grid.label_counts=[2]", "grid.intermediate_label_counts=null", "grid.subset_seeds=[0]"]
@@ -62,7 +63,15 @@ def log_of(results: Path) -> Path:
 
 
 def events(log: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in log.read_text().splitlines()]
+    whole, _, _ = log.read_text().rpartition("\n")
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def number_of(results: Path, event: str) -> int:
+    """How many units a run that goes on has told of, all of which succeeded."""
+    told = [each for each in events(log_of(results)) if each["event"] == event]
+    assert all(each["succeeded"] for each in told), told
+    return len(told)
 
 
 def test_workers_that_no_node_can_hold_are_refused_at_once(tmp_path: Path, cache: Path, address: str) -> None:
@@ -128,27 +137,54 @@ def test_two_stages_train_at_once_where_there_is_room(tmp_path: Path, cache: Pat
 
 def test_a_stage_that_loses_its_node_takes_the_room_of_an_idle_worker_of_cells(tmp_path: Path, cache: Path) -> None:
     """Tune keeps the worker of the only cell for those that the stage is trained for: it has the last core."""
+    results = tmp_path / "results"
+    with without_the_stages_node(results, cache) as process:
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == DONE, said
+    assert len(finished_cells(results)) == 2
+
+
+def test_a_stage_that_loses_its_node_does_not_wait_for_all_cells_that_are_ready(tmp_path: Path, cache: Path) -> None:
+    """They have the last core, and enough to do there for longer than a stage waits before it takes their room."""
+    results = tmp_path / "results"
+    cells = [
+        f"grid.subset_seeds={list(range(NUM_SEEDS))}",
+        f"finetune.steps={STEPS}",
+        f"finetune.evaluate_every={STEPS}",
+    ]
+    with without_the_stages_node(results, cache, *cells) as process:
+        wait_until(process, lambda: number_of(results, "stage_ended") == 1)
+        num_ended = number_of(results, "cell_ended")
+        assert num_ended < NUM_SEEDS  # of those that could start without the stage
+        wait_until(process, lambda: number_of(results, "cell_ended") > num_ended)
+
+
+def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def without_the_stages_node(results: Path, cache: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a stage and cells on a node each, and lose the stage's, which nothing replaces, once a cell has ended."""
     from ray.cluster_utils import Cluster
 
-    results = tmp_path / "results"
     grid = ["grid.arms=[random, byol-domain]", "report.reference_arm=random", "compute.worker_wait_minutes=2"]
     stage = [f"stages.byol-domain.{key}" for key in (f"epochs={LONG}", f"milestones=[{LONG}]")]
+    settings = [*grid, *stage, "compute.checkpoint_share=1", *arguments]
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
         nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
-        with started(results, cache, cluster.address, *grid, *stage, "compute.checkpoint_share=1") as process:
-            deadline = time.monotonic() + PATIENCE_SECONDS
-            while not finished_cells(results) or not list(results.glob("pretraining/*.parquet")):
-                assert process.poll() is None, process.communicate()[1]
-                assert time.monotonic() < deadline, "no cell has ended, or the stage has not begun"
-                time.sleep(0.05)
+        with started(results, cache, cluster.address, *settings) as process:
+            wait_until(process, lambda: bool(finished_cells(results)) and any(results.glob("pretraining/*.parquet")))
             (lost,) = [node for node in nodes if runs_a_stage(node)]
             cluster.remove_node(lost, allow_graceful=False)
-            _, said = process.communicate(timeout=PATIENCE_SECONDS)
+            yield process
     finally:
         cluster.shutdown()
-    assert process.returncode == DONE, said
-    assert len(finished_cells(results)) == 2
 
 
 def runs_a_stage(node: Any) -> bool:

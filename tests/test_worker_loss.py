@@ -1,6 +1,8 @@
 """A stage whose worker or node dies goes on from its last epoch, and ends with the encoder of an undisturbed run."""
 
 import io
+import itertools
+import math
 import os
 import signal
 import subprocess
@@ -29,6 +31,8 @@ STAGE = [
 STAGE += [f"stages.byol-domain.epochs={EPOCHS}", f"stages.byol-domain.milestones=[{EPOCHS}]"]
 STAGE += ["stages.byol-domain.optimizer=sgd", "stages.byol-domain.learning_rate=0.01"]  # Adam would blow up rounding
 STAGE += ["compute.pretraining_workers=2", "compute.max_retries=3"]
+ALONE_SECONDS = 90.0  # of a stage on one worker: Ray looks for more room a minute after it has started one
+LARGE = ["model.width=32", "stages.byol-domain.batch_size=64"]  # so that two workers compute more than they exchange
 
 
 def command(results: Path, cache: Path, *arguments: str) -> list[str]:
@@ -53,9 +57,20 @@ def until(condition: Callable[[], bool], process: subprocess.Popen[str], seconds
         time.sleep(0.05)
 
 
-def epochs_begun(results: Path) -> int:
+def rows_so_far(results: Path) -> pd.DataFrame:
     (path, *_) = [*results.glob("pretraining/*.parquet"), None]
-    return 0 if path is None else len(pd.read_parquet(io.BytesIO(path.read_bytes())))  # it is replaced meanwhile
+    return (
+        pd.DataFrame() if path is None else pd.read_parquet(io.BytesIO(path.read_bytes()))
+    )  # it is replaced meanwhile
+
+
+def epochs_begun(results: Path) -> int:
+    return len(rows_so_far(results))
+
+
+def latest_num_workers(results: Path) -> int:
+    rows = rows_so_far(results)
+    return 0 if rows.empty else int(rows.sort_values("epoch")["num_workers"].iloc[-1])
 
 
 def processes_of(driver: int, part: str) -> list[int]:
@@ -128,3 +143,38 @@ def test_a_stage_survives_the_loss_of_a_node(undisturbed: Path, tmp_path: Path, 
     assert losses[: alone + 1] == pytest.approx(expected[: alone + 1], abs=1e-6)
     assert losses[: alone + 2] == pytest.approx(expected[: alone + 2], abs=1e-4)
     assert losses == pytest.approx(expected, abs=1e-2)
+
+
+def num_epochs_alone(results: Path, cache: Path, seconds: float) -> int:
+    """How many epochs take one worker so long on this machine, by the fastest of a few."""
+    alone = command(results, cache, "--launcher", "serial", "compute.pretraining_workers=1", *LARGE)
+    subprocess.run(alone, check=True, capture_output=True)
+    return math.ceil(seconds / epochs(results)["seconds"].min())
+
+
+def test_a_stage_that_goes_on_with_fewer_workers_grows_back_once_a_node_comes(tmp_path: Path, cache: Path) -> None:
+    from ray.cluster_utils import Cluster
+
+    results = tmp_path / "results"
+    last = num_epochs_alone(tmp_path / "alone", cache, ALONE_SECONDS)
+    settings = [f"stages.byol-domain.epochs={last}", f"stages.byol-domain.milestones=[{last}]"]
+    settings += ["compute.min_pretraining_workers=1", *LARGE]
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1)
+        lost = cluster.add_node(num_cpus=1)
+        environment = {**os.environ, "RAY_ADDRESS": cluster.address}
+        with running(command(results, cache, *settings), environment) as process:
+            until(lambda: epochs_begun(results) >= 3, process)
+            cluster.remove_node(lost, allow_graceful=False)
+            until(lambda: latest_num_workers(results) == 1, process)
+            cluster.add_node(num_cpus=1)
+            until(lambda: latest_num_workers(results) == 2, process)
+            _, said = process.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        cluster.shutdown()
+    assert process.returncode == 0, said
+    rows = epochs(results)
+    assert rows["epoch"].tolist() == list(range(1, last + 1))
+    assert [num_workers for num_workers, _ in itertools.groupby(rows["num_workers"])] == [2, 1, 2]
+    assert list(results.glob(f"encoders/*/epoch-{last:04d}.safetensors"))

@@ -76,6 +76,17 @@ def noisy(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def many_seeds(simulated: ModuleType, shared: Path) -> Findings:
+    """The findings of a simulated sweep of six seeds without anything missing."""
+
+    def build(root: Path) -> None:
+        seeds = tuple((seed, seed + 100) for seed in range(6))
+        simulated.write_results(root, seeds=seeds, left_out=0, failed=0)
+
+    return find(load_results(built_once(shared, "many-seeds", build)))
+
+
+@pytest.fixture(scope="session")
 def findings(results: Path) -> Findings:
     """The findings of the simulated sweep."""
     return find(load_results(results))

@@ -1,12 +1,10 @@
 """A simulated sweep with known truth: the findings recover it, and the conclusions stay within it."""
 
 import dataclasses
-import math
 import re
 from dataclasses import replace
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 
 from analysis.answer import CANNOT_TELL
@@ -15,25 +13,14 @@ from analysis.best_variant import best_variant
 from analysis.caveats import caveats
 from analysis.claims import NOT_SUPPORTED, SUPPORTED, check_claims
 from analysis.conclusions import conclude, gain_over_random
-from analysis.convergence import SpeedUp
 from analysis.distances import mean_distance
 from analysis.epochs_study import epoch_ladder
 from analysis.error_curve import ErrorCurve
-from analysis.figures import distances_and_ejection, draw_all
+from analysis.figures import distances_and_ejection
 from analysis.findings import find
 from analysis.load import load_results
-from analysis.speed_figure import DOWN, UP, speed_ups
 from analysis.tables import all_tables
-from analysis.uncertainty import Estimate
 from analysis.volumes import mean_ejection_error
-from trainables.results import write_rows
-
-
-@pytest.fixture(scope="module")
-def many_seeds(simulated, tmp_path_factory):
-    seeds = tuple((seed, seed + 100) for seed in range(6))
-    root = tmp_path_factory.mktemp("many") / "results"
-    return find(load_results(simulated.write_results(root, seeds=seeds, left_out=0, failed=0)))
 
 
 def test_the_headline_has_every_arm_at_its_longest_pretraining(findings):
@@ -59,49 +46,10 @@ def test_intervals_cover_the_true_ratio_to_the_reference(many_seeds, simulated):
     assert np.mean(covered) >= 0.8
 
 
-def test_the_true_ratio_of_speeds_is_found(many_seeds, simulated):
-    # Curves are equal up to their time scale: the ratio of scales, up to the evaluation interval.
-    found = many_seeds.convergence.speed_up("byol-natural+byol-domain, 12 epochs", 224).ratio
-    truth = simulated.SPEED[simulated.REFERENCE] / simulated.SPEED[simulated.HIERARCHICAL]
-    assert found.value == pytest.approx(truth, rel=0.25)
-
-
 def test_the_reference_is_worth_its_own_labels_and_one_times_as_fast(findings):
     for item in findings.equivalences[findings.reference]:
         assert item.worth.labels == pytest.approx(item.label_count)
     assert findings.convergence.overall_speed_up(findings.reference).ratio.value == pytest.approx(1.0)
-
-
-def test_runs_that_never_reach_the_target_are_counted(findings):
-    assert findings.convergence.num_censored("random", 4) == (3, 3)
-    assert findings.convergence.restricted_mean("random", 4) == pytest.approx(400.0)
-
-
-def test_runs_that_never_reach_the_target_say_nothing_on_epochs(findings):
-    studied = {(study.arm, study.label_count) for study in findings.epochs if study.measure == "steps"}
-    assert ("byol-domain", 4) not in studied  # at 4 labels none of its runs gets to the reference's target
-    assert ("byol-natural+byol-domain", 4) in studied
-
-
-def test_a_number_of_epochs_with_a_run_that_never_reached_the_target_is_never_enough_and_its_ratio_is_a_bound(
-    many_seeds,
-):
-    seen, convergence = 0, many_seeds.convergence
-    for study in (each for each in many_seeds.epochs if each.measure == "steps" and each.label_count):
-        ladder = epoch_ladder(many_seeds.variants, study.arm)
-        for epochs, verdict, bound in zip(study.result.epochs, study.result.verdicts, study.result.bounds, strict=True):
-            if convergence.num_censored(ladder[epochs], study.label_count)[0]:
-                seen += 1
-                assert verdict != "enough"
-                assert bound != "exact" or epochs == study.result.best_epochs  # which is 1 by definition
-    assert seen > 5
-
-
-def test_a_claim_on_steps_tells_a_ratio_with_runs_that_never_arrived_as_a_bound(many_seeds):
-    assert sum(many_seeds.convergence.num_censored("byol-natural", count)[0] for count in (4, 12, 36)) > 0
-    (claim,) = (each for each in check_claims(many_seeds) if each.name == "Pretraining epochs")
-    words = r"Without domain epochs: at least \d\.\d\d times the steps \(95% interval from \d\.\d\d upwards\)"
-    assert re.search(words, claim.evidence)
 
 
 def test_zero_epochs_is_the_arm_it_starts_from(findings):
@@ -149,103 +97,6 @@ def test_arms_that_do_not_differ_cannot_be_told_apart(simulated, tmp_path, monke
     assert verdicts["Few labels"] == CANNOT_TELL
     assert verdicts["Convergence speed"] != SUPPORTED
     assert verdicts["Pretraining epochs"] != SUPPORTED
-
-
-MISSED = "did not reach the target within 400 steps"  # the budget of every run
-SLOWER, FASTER = Estimate(0.5, 0.4, 0.6, 5), Estimate(2.0, 1.6, 2.5, 5)
-
-
-@pytest.mark.parametrize(
-    ("ratio", "censored", "reference_censored", "short", "words"),
-    [
-        (SLOWER, 0, 0, "2.0 times slower", "interval 1.7 to 2.5)"),
-        (
-            SLOWER,
-            2,
-            0,
-            "at least 2.0 times slower",
-            f"(95% interval from 1.7 upwards; 2 of its runs {MISSED}, so the factor is a lower bound",
-        ),
-        (
-            SLOWER,
-            0,
-            3,
-            "cannot tell",
-            f"cut at its last step, but 3 of the reference's runs {MISSED}",
-        ),
-        (
-            SLOWER,
-            2,
-            3,
-            "cannot tell",
-            f"2 of its runs and 3 of the reference's runs {MISSED}",
-        ),
-        (
-            FASTER,
-            0,
-            3,
-            "at least 2.0 times faster",
-            f"(95% interval from 1.6 upwards; 3 of the reference's runs {MISSED}, so the factor is a",
-        ),
-        (FASTER, 2, 0, "cannot tell", f"but 2 of its runs {MISSED}"),
-        (Estimate(1.1, 0.8, 1.5, 5), 0, 0, "cannot tell", "(ratio 1.1, 95% interval 0.8 to 1.5)"),
-        (Estimate(2.0, math.nan, math.nan, 1), 1, 0, "cannot tell", "(no interval)"),
-    ],
-)
-def test_an_arm_is_called_faster_or_slower_only_where_runs_that_never_reached_the_target_cannot_turn_it(
-    findings, monkeypatch, ratio, censored, reference_censored, short, words
-):
-    """The true steps of a run that never reached the target are unknown and more than were seen."""
-    said = SpeedUp(ratio, censored, reference_censored)
-    monkeypatch.setattr(type(findings.convergence), "overall_speed_up", lambda *_: said)
-    (point,) = (each for each in conclude(findings).points if each.question == "Does fine-tuning converge faster?")
-    assert short in point.short
-    assert words in point.sentence
-
-
-@pytest.mark.parametrize(
-    ("ratio", "censored", "reference_censored", "evidence"),
-    [
-        (FASTER, 2, 0, ("at most 2 times as fast (95% interval up to 2.5)", "whether there is any difference cannot")),
-        (FASTER, 0, 2, ("at least 2 times as fast (95% interval from 1.6 upwards)", "the factor is too uncertain")),
-        (SLOWER, 2, 0, ("at most 0.5 times as fast (95% interval up to 0.6)", "it is slower")),
-        (SLOWER, 0, 2, ("at least 0.5 times as fast", "That there is no difference is not ruled out.")),
-        (FASTER, 1, 1, ("an unknown number of times as fast", "That there is no difference is not ruled out.")),
-    ],
-)
-def test_the_claim_on_speed_says_no_more_than_runs_that_never_reached_the_target_allow(
-    many_seeds, monkeypatch, ratio, censored, reference_censored, evidence
-):
-    said = SpeedUp(ratio, censored, reference_censored)
-    for name in ("speed_up", "overall_speed_up"):
-        monkeypatch.setattr(type(many_seeds.convergence), name, lambda *_: said)
-    (claim,) = (each for each in check_claims(many_seeds) if each.name == "Convergence speed")
-    for words in evidence:
-        assert words in claim.evidence
-
-
-def test_an_end_of_a_speed_up_that_censoring_hides_is_drawn_as_an_arrow(findings):
-    drawing = speed_ups(findings)
-    (panel,) = drawing.figure.axes
-    open_ends = dict.fromkeys((UP, DOWN), 0)
-    for line in panel.lines:
-        if line.get_marker() in open_ends:
-            open_ends[line.get_marker()] += len(line.get_xdata())
-    results = [
-        findings.convergence.speed_up(name, count)
-        for name in findings.headline[1:]
-        for count in findings.convergence.targets
-    ]
-    known = [result for result in results if result.ratio.is_known]
-    assert open_ends[DOWN] == sum(result.num_censored > 0 for result in known) > 0
-    assert open_ends[UP] == sum(result.num_reference_censored > 0 for result in known)
-    legend = " ".join(text.get_text() for text in drawing.figure.legends[0].get_texts())
-    assert (
-        "runs of the arm did not reach the target within 400 steps" in legend
-    )  # the arrows that are drawn, and no other
-    assert (f"runs of the reference {MISSED}" in legend) == (open_ends[UP] > 0)
-    markers = [handle.get_marker() for handle in drawing.figure.legends[0].legend_handles]
-    assert (DOWN in markers, UP in markers) == (True, open_ends[UP] > 0)
 
 
 @pytest.mark.parametrize(
@@ -369,39 +220,6 @@ def test_no_gain_is_claimed_where_random_is_the_reference_or_absent(many_seeds):
     assert gain_over_random(dataclasses.replace(many_seeds, reference="random"), 4) is None
     without = [name for name in many_seeds.headline if name != "random"]
     assert gain_over_random(dataclasses.replace(many_seeds, headline=without), 4) is None
-
-
-def test_a_speed_up_whose_interval_ends_below_the_claim_does_not_support_it_even_if_it_includes_no_difference(
-    many_seeds, monkeypatch
-):
-    said = SpeedUp(Estimate(0.9, 0.5, 1.5, 6), 0, 0)
-    monkeypatch.setattr(type(many_seeds.convergence), "speed_up", lambda *_: said)
-    (speed, *_) = check_claims(many_seeds)
-    assert speed.verdict == NOT_SUPPORTED
-    assert "A factor of four is ruled out; whether there is any difference cannot be told." in speed.evidence
-
-
-def forget_validation(root):
-    """Rewrite a results folder as a sweep with data.validation_slices=0 would have written it."""
-    nothing = {"val_loss": None, "val_dice": None, "validation_slices": 0, "validation_patients": 0}
-    for table in ("cells", "curves"):
-        for path in (root / table).glob("*.parquet"):
-            rows = [
-                row | {key: nothing[key] for key in nothing if key in row} for row in pq.read_table(path).to_pylist()
-            ]
-            write_rows(root, table, path.stem, rows)
-
-
-def test_without_validation_slices_nothing_is_said_of_convergence_and_the_report_is_whole(small):
-    root = small()
-    assert "convergence" in {drawing.name for drawing in draw_all(find(load_results(root)))}
-    forget_validation(root)
-    findings = find(load_results(root))
-    assert not findings.convergence.targets
-    assert "no validation slices are labelled" in conclude(findings).text
-    drawn = {drawing.name for drawing in draw_all(findings)}
-    assert "error_vs_labels" in drawn
-    assert "convergence" not in drawn
 
 
 def test_means_of_distances_and_ejection_are_drawn_with_their_intervals(findings):

@@ -5,23 +5,13 @@ from pathlib import Path
 import pytest
 
 from sweep.cell_workers import CellWorkers, no_room
-from sweep.experiment import load_preset
-from sweep.inputs import Inputs
-from sweep.plan import Plan, build_plan
+from sweep.plan import Plan
 from sweep.scoreboard import Scoreboard
 from sweep.shares import Shares
 from trainables.config import ComputeConfig
-from trainables.results import open_results
 from trainables.trial_notes import NoteTaker
 
 MINUTES = 30.0
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    inputs = Inputs("d", "p", "n", {"random": "random"}, {}, {}, "uniform", {0: "first", 1: "second"}, [])
-    smoke = load_preset("smoke", ["grid.arms=[random,byol-domain]", "report.reference_arm=random"])
-    return build_plan(smoke, inputs, open_results(tmp_path))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from sweep.shares import LaunchError, divide, workers_that_fit
+from sweep.shares import LaunchError, cells_beside_waiting, divide, workers_that_fit
 from trainables.config import ComputeConfig
 
 
@@ -156,3 +156,26 @@ def test_without_gpus_less_packed_shares_run_one_cell_less_at_a_time() -> None:
     assert fewer is not None
     assert (fewer.words, fewer.slots) == ("1 at a time", 1)
     assert fewer.less_packed() is None
+
+
+ONE_GPU = {"CPU": 16.0, "GPU": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("settings", "num_nodes", "num_left", "expected"),
+    [
+        ({}, 3, 3, 8),  # three GPUs of four cells each, less one GPU for the stage
+        ({}, 3, 2, 4),
+        ({}, 3, 1, 0),
+        ({}, 3, 0, 8),  # the stage would find no room even so
+        ({"pretraining_workers": 2}, 3, 1, 4),  # nor here: two workers need two GPUs
+        ({"pretraining_workers": 2, "min_pretraining_workers": 1}, 3, 1, 0),  # but one would do
+        ({"slots": 40}, 1, 1, 0),  # a cluster that grows: nobody knows when
+    ],
+)
+def test_beside_a_stage_that_is_kept_waiting_as_many_cells_run_as_the_nodes_that_are_left_hold(
+    settings: dict[str, int], num_nodes: int, num_left: int, expected: int
+) -> None:
+    compute = ComputeConfig(gpus_per_cell=0.25, **settings)  # type: ignore[arg-type]
+    shares = divide(compute, [ONE_GPU] * num_nodes)
+    assert cells_beside_waiting(compute, [ONE_GPU] * num_left, shares, stages_pending=1) == expected

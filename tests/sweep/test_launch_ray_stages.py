@@ -1,0 +1,48 @@
+"""How the launcher takes the end of a stage."""
+
+from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+
+import pytest
+import ray
+
+from sweep import launch_ray
+from sweep.plan import Plan
+from sweep.scoreboard import Scoreboard
+from sweep.stage_workers import StageWorkers
+from trainables.results import read_table
+
+pytestmark = pytest.mark.ray
+
+
+def test_a_full_disk_is_no_failure_of_a_stage_either(plan: Plan, tmp_path: Path) -> None:
+    stage = plan.stages[0]
+    with pytest.raises(OSError, match="No space left"):
+        launch_ray._record(stage, Scoreboard(plan), OSError(28, "No space left on device"))
+    assert read_table(tmp_path, "failures")[0].num_rows == 0
+    launch_ray._record(stage, Scoreboard(plan), OSError(13, "Permission denied"))
+    assert read_table(tmp_path, "failures")[0].num_rows == 1
+
+
+@pytest.mark.parametrize("error", [ConnectionError("the cluster is gone"), KeyboardInterrupt()])
+def test_a_stage_that_can_no_longer_be_watched_is_cancelled(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def broken(_: StageWorkers) -> None:
+        raise error
+
+    cancelled: list[tuple[object, bool]] = []
+    task = SimpleNamespace(remote=lambda *_, **__: "the task")
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: 28 * "00"))
+    monkeypatch.setattr(ray, "remote", lambda **_: lambda _: task)
+    monkeypatch.setattr(ray, "wait", lambda *_, **__: ([], ["the task"]))
+    monkeypatch.setattr(ray, "cancel", lambda reference, force: cancelled.append((reference, force)))
+    monkeypatch.setattr(StageWorkers, "look", broken)
+    board = Scoreboard(plan)
+    stage = board.take_stage()
+    assert stage is not None
+    shares = SimpleNamespace(gpus_per_worker=0)
+    with pytest.raises(type(error)):
+        launch_ray._train(stage, board, shares, stage.job.compute, tmp_path, Event())  # type: ignore[arg-type]
+    assert cancelled == [("the task", True)]
