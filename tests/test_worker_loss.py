@@ -58,10 +58,9 @@ def until(condition: Callable[[], bool], process: subprocess.Popen[str], seconds
 
 
 def rows_so_far(results: Path) -> pd.DataFrame:
-    (path, *_) = [*results.glob("pretraining/*.parquet"), None]
-    return (
-        pd.DataFrame() if path is None else pd.read_parquet(io.BytesIO(path.read_bytes()))
-    )  # it is replaced meanwhile
+    """The stage's epochs, of a file that is replaced meanwhile; none before it has begun."""
+    paths = list(results.glob("pretraining/*.parquet"))
+    return pd.read_parquet(io.BytesIO(paths[0].read_bytes())) if paths else pd.DataFrame()
 
 
 def epochs_begun(results: Path) -> int:
