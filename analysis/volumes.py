@@ -121,7 +121,8 @@ def ejection_fractions(volumes: pd.DataFrame) -> pd.DataFrame:
     voxels would outweigh all other patients, and missing where a phase is missed.
     """
     phase = volumes["phase"].str.upper()
-    chosen = volumes["class_name"].map(is_cavity).astype(bool) & phase.isin([DIASTOLE, SYSTOLE])
+    cavities = [name for name in volumes["class_name"].unique() if is_cavity(name)]
+    chosen = volumes["class_name"].isin(cavities) & phase.isin([DIASTOLE, SYSTOLE])
     keys = ["cell_id", *GROUPS, "seed", "patient"]
     hearts = volumes[chosen].assign(phase=phase[chosen])
     once = ~hearts.duplicated([*keys, "phase"], keep=False)
