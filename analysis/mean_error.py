@@ -3,23 +3,29 @@
 In: the LogCurve of an arm. Out: estimates on the scale of errors, by label count.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from analysis.crossed_effects import crossed_mean
 from analysis.error_curve import LogCurve
 from analysis.uncertainty import UNKNOWN, Estimate, Floats
 
+LARGEST = 1.0
+
 
 def mean_errors(logs: LogCurve, confidence: float) -> list[Estimate]:
     """Return the geometric mean over seeds with its t interval over seeds and patients, one for each label count.
 
-    Note: at few seeds the interval of a logarithm is lopsided on the scale of errors, and wide upwards.
+    Note: at few seeds the interval of a logarithm is lopsided on the scale of errors, and wide upwards; it ends at 1,
+    beyond which no error is.
     """
     found = []
     for index in range(len(logs.label_counts)):
         values = logs.values[:, :, index]
         values = values[~np.isnan(values[:, 0])]
-        found.append(crossed_mean(values).estimate(confidence).exponential() if len(values) else UNKNOWN)
+        estimate = crossed_mean(values).estimate(confidence).exponential() if len(values) else UNKNOWN
+        found.append(replace(estimate, high=min(estimate.high, LARGEST)))  # NaN stays NaN
     return found
 
 
