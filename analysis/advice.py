@@ -4,11 +4,12 @@ In: NextSteps. Out: sentences that promise no more than what is expected, and a 
 """
 
 import math
+from collections.abc import Iterable
 
 import pandas as pd
 
 from analysis.findings import Findings
-from analysis.next_steps import NextStep, next_steps
+from analysis.next_steps import NextStep
 
 FEW = 3  # steps that the page shows before the table of all
 
@@ -49,7 +50,7 @@ def nothing_open(findings: Findings) -> str:
     return "Every question that is asked here is settled, at the confidence of this report."
 
 
-def next_steps_table(findings: Findings) -> pd.DataFrame:
+def next_steps_table(steps: Iterable[NextStep]) -> pd.DataFrame:
     """List every open question with what would settle it."""
     columns = ["question", "half_width", "seeds", "seeds_needed", "expected_half_width"]
     columns += ["test_patients", "test_patients_needed", "new_cells", "settings"]
@@ -65,7 +66,7 @@ def next_steps_table(findings: Findings) -> pd.DataFrame:
             step.num_cells,
             step.settings,
         )
-        for step in next_steps(findings)
+        for step in steps
     ]
     table = pd.DataFrame(rows, columns=columns)
     return table.astype({"seeds_needed": "Int64", "test_patients_needed": "Int64"})

@@ -3,7 +3,8 @@
 In: Findings. Out: data frames with plain column names, numbers unrounded; the page rounds them.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -107,7 +108,7 @@ def curve_stability(findings: Findings) -> pd.DataFrame:
     areas = {key: _by_seed(findings, each["area"]) for key, each in measures.items()}
     rows = []
     for (variant, count), runs in sorted(found.items()):
-        medians = [float(pd.Series(list(measures[variant, count][name].values())).median()) for name in MEASURES]
+        medians = [_of_known(np.median, measures[variant, count][name].values()) for name in MEASURES]
         base = areas.get((findings.reference, count))
         level = findings.results.options.confidence
         gap = None if base is None else paired_difference(areas[variant, count], base, level).estimate
@@ -146,7 +147,13 @@ def _costs(findings: Findings) -> dict[tuple[str, bool], Costs]:
 
 def _means(runs: Mapping[str, list[Stability]], name: str) -> dict[str, float]:
     """Return each seed's mean of one measure over the runs that have it; NaN where none has."""
-    return {seed: float(pd.Series([getattr(run, name) for run in each]).mean()) for seed, each in runs.items()}
+    return {seed: _of_known(np.mean, (getattr(run, name) for run in each)) for seed, each in runs.items()}
+
+
+def _of_known(summary: Callable[[Floats], np.floating], values: Iterable[float]) -> float:
+    """Summarise the values that are numbers; NaN where none is."""
+    known = np.array([value for value in values if not math.isnan(value)])
+    return float(summary(known)) if len(known) else math.nan
 
 
 def _by_seed(findings: Findings, values: dict[str, float]) -> Floats:

@@ -30,6 +30,7 @@ from analysis.labels_needed import (
 from analysis.law_fit import LawFit, Refusal, fit_law
 from analysis.load import ExperimentResults
 from analysis.options import ReportOptions
+from analysis.planned_seeds import Point, Seed, seeds_by_point
 from analysis.time_to_target import (
     ConvergenceStudy,
     Run,
@@ -101,6 +102,16 @@ class Findings:
     def ejection_fractions(self) -> pd.DataFrame:
         """Return ejection fractions by cell, ventricle and test patient; empty for data without both phases."""
         return ejection_fractions(self.volumes)
+
+    @cached_property
+    def planned(self) -> pd.DataFrame:
+        """Return the planned cells; the finished ones where results were copied without their plans."""
+        return self.results.planned if len(self.results.planned) else self.results.cells
+
+    @cached_property
+    def planned_seeds(self) -> dict[Point, set[Seed]]:
+        """Return the planned seeds by arm, pretraining epochs and label count."""
+        return seeds_by_point(self.planned)
 
     @property
     def num_patients(self) -> int:

@@ -102,14 +102,16 @@ def _whole_cells(root: Path, tables: Mapping[str, pd.DataFrame]) -> set[str]:
     """
     if tables["cases"].empty or tables["curves"].empty:
         return set(tables["cells"]["cell_id"])
-    return finished_cells(root) & set(tables["cases"]["cell_id"])  # asked after the tables, so no older than they
+    return finished_cells(root) & set(
+        tables["cases"]["cell_id"].unique()
+    )  # asked after the tables, so no older than they
 
 
 def _with_current_names(cases: pd.DataFrame, data: Mapping[str, Any]) -> pd.DataFrame:
     """Name classes as the latest run does: a finished cell keeps the names of its time, and is the same cell."""
-    names = dict(enumerate(data.get("class_names") or [], start=1))
-    known = zip(cases["class_index"], cases["class_name"], strict=True)
-    return cases.assign(class_name=[names.get(index, name) for index, name in known]).reset_index(drop=True)
+    for index, name in enumerate(data.get("class_names") or [], start=1):
+        cases = cases.assign(class_name=cases["class_name"].mask(cases["class_index"] == index, name))
+    return cases.reset_index(drop=True)
 
 
 def variant_label(arm: str, pretraining_epochs: int) -> str:

@@ -1,23 +1,19 @@
 """The report as Markdown, for a README or an issue: what the page says in its order, figures by link, long tables
 folded.
 
-In: what the page is made of. Out: Markdown whose links are relative to the report's folder.
+In: a report's content. Out: Markdown whose links are relative to the report's folder.
 """
 
-from collections.abc import Iterable, Mapping
-
-import pandas as pd
+from collections.abc import Iterable
 
 from analysis.advice import describe, first_steps, nothing_open
-from analysis.answer import Answer
-from analysis.claims import Claim
+from analysis.content import Content
 from analysis.design import design_rows, flattened, gap_words, settings_text
 from analysis.distance_tables import gaps
 from analysis.drawing import Drawing
 from analysis.findings import Findings
 from analysis.methods import methods
-from analysis.next_steps import next_steps
-from analysis.readable import ReadableTable, labels_summary, readable
+from analysis.readable import ReadableTable, labels_summary
 from analysis.score_tables import group_words
 
 DESIGN = ("encoders", "progress", "missing", "failures")
@@ -42,62 +38,59 @@ SECTIONS: tuple[
 OPEN = ("errors", "progress", "failures", "device_hours")  # tables that are not folded
 
 
-def render_markdown(
-    findings: Findings,
-    answer: Answer,
-    claims: list[Claim],
-    drawings: list[Drawing],
-    tables: Mapping[str, pd.DataFrame],
-) -> str:
+def render_markdown(content: Content) -> str:
     """Return the report as Markdown, in the order of the page."""
-    results = findings.results
+    findings, answer, results = content.findings, content.answer, content.findings.results
     head = f"{len(results.cells)} of {len(results.planned)} planned cells, {len(findings.seeds)} seeds"
     parts = [f"# {results.name}", f"{head}; reference arm: {findings.reference}.", "## Answer"]
     parts.append(_bullets(f"**{point.question} {point.short}.** {point.sentence}" for point in answer.points))
     parts += ["What limits it:", _bullets(answer.caveats)] if answer.caveats else []
-    parts += _design(findings, tables)
+    parts += _design(content)
     for title, figures, names in SECTIONS:
-        content = [_figure(drawing) for name in figures for drawing in drawings if drawing.name == name]
+        shown = [_figure(drawing) for name in figures for drawing in content.drawings if drawing.name == name]
         if title == "Labels needed":
-            content.append(labels_summary(findings, tables["labels_needed"]).markdown())
-        content += [group_words(findings)] if "error_by_group" in names else []
-        content += gaps(findings) if "distances" in names else []
-        content += _tables(findings, tables, names)
-        parts += [f"## {title}", *content] if content else []
-    parts += _next_steps(findings)
+            shown.append(labels_summary(findings, content.tables["labels_needed"]).markdown())
+        shown += [group_words(findings)] if "error_by_group" in names else []
+        shown += gaps(findings) if "distances" in names else []
+        shown += _tables(content, names)
+        parts += [f"## {title}", *shown] if shown else []
+    parts += _next_steps(content)
     parts += ["## Claims of arXiv 2209.00314"]
-    parts.append(_bullets(f"**{claim.name}: {claim.verdict}.** {claim.statement} {claim.evidence}" for claim in claims))
-    return "\n\n".join([*parts, *_methods(findings), *_rest(tables)]) + "\n"
+    parts.append(
+        _bullets(f"**{claim.name}: {claim.verdict}.** {claim.statement} {claim.evidence}" for claim in content.claims)
+    )
+    return "\n\n".join([*parts, *_methods(findings), *_rest(content)]) + "\n"
 
 
-def _design(findings: Findings, tables: Mapping[str, pd.DataFrame]) -> list[str]:
+def _design(content: Content) -> list[str]:
     """Say what was run, what is missing of it, and every warning."""
+    findings = content.findings
     parts = ["## Design", ReadableTable(["", ""], [[name, value] for name, value in design_rows(findings)]).markdown()]
     sources = (("data", findings.results.data), ("version", findings.results.versions))
     rows = [[f"{which}: {name}", value] for which, content in sources for name, value in flattened(content).items()]
     parts += [_fold("Data and versions", ReadableTable(["", ""], rows).markdown())] if rows else []
     if settings := settings_text(findings):
         parts.append(_fold("Settings of experiment.yaml", f"```yaml\n{settings}```"))
-    parts += ["## Missing and failed", " ".join(gap_words(findings)), *_tables(findings, tables, DESIGN)]
+    parts += ["## Missing and failed", " ".join(gap_words(findings)), *_tables(content, DESIGN)]
     return parts + ([_bullets(findings.results.warnings)] if findings.results.warnings else [])
 
 
-def _tables(findings: Findings, tables: Mapping[str, pd.DataFrame], names: Iterable[str]) -> list[str]:
+def _tables(content: Content, names: Iterable[str]) -> list[str]:
     """Return the tables that have rows, folded but for those of OPEN."""
     found = []
     for name in names:
-        if len(tables[name]):
-            text, title = readable(name, tables[name], findings).markdown(), name.capitalize().replace("_", " ")
+        if len(content.tables[name]):
+            text, title = content.readable[name].markdown(), name.capitalize().replace("_", " ")
             found.append(f"{title}:\n\n{text}" if name in OPEN else _fold(title, text))
     return found
 
 
-def _next_steps(findings: Findings) -> list[str]:
+def _next_steps(content: Content) -> list[str]:
     parts = ["## What to run next"]
-    for step in first_steps(next_steps(findings)):
+    for step in first_steps(content.steps):
         parts.append(f"**{step.question.words}** {describe(step)}")
         parts += [f"```\n{step.settings}\n```"] if step.num_cells else []
-    return parts if len(parts) > 1 else [*parts, nothing_open(findings)]
+    return parts if len(parts) > 1 else [*parts, nothing_open(content.findings)]
 
 
 def _methods(findings: Findings) -> list[str]:
@@ -105,8 +98,8 @@ def _methods(findings: Findings) -> list[str]:
     return ["## Methods", described.text, "References:", _bullets(described.references)]
 
 
-def _rest(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    links = ", ".join(f"[{name}](tables/{name}.csv)" for name in tables if len(tables[name]))
+def _rest(content: Content) -> list[str]:
+    links = ", ".join(f"[{name}](tables/{name}.csv)" for name, table in content.tables.items() if len(table))
     return [f"All tables, as CSV and LaTeX: {links}. What each quantity is: docs/quantities.md of the program."]
 
 

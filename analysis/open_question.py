@@ -6,6 +6,7 @@ another order would train other encoders for cells that are there.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.findings import Findings
+from analysis.planned_seeds import Seed, seeds_by_point
 from analysis.uncertainty import Floats
 
-Point = tuple[str, int]  # an arm and its pretraining epochs
+Rung = tuple[str, int]  # an arm and its pretraining epochs
 
 
 @dataclass(frozen=True)
@@ -51,20 +53,16 @@ class MoreSeeds:
     num_cells: int
 
 
-def planned_seeds(findings: Findings, question: OpenQuestion) -> set[tuple[int, int]]:
+def planned_seeds(findings: Findings, question: OpenQuestion) -> set[Seed]:
     """Return the seeds (subset, training) that the plan has for everything that the question compares."""
-    planned, sets = _planned(findings), []
-    for (arm, epochs), count in itertools.product(_points(findings, question), question.label_counts):
-        rows = _rows(planned, arm, epochs, count)
-        sets.append(set(zip(rows["subset_seed"].astype(int), rows["train_seed"].astype(int), strict=True)))
+    sets = _planned_sets(findings, question)
     return set.intersection(*sets) if sets else set()
 
 
 def is_waiting(findings: Findings, question: OpenQuestion) -> bool:
     """Return whether planned cells of the question are missing."""
-    missing, counts = findings.results.missing, question.label_counts
-    points = _points(findings, question)
-    return any(len(_rows(missing, *point, count)) > 0 for point in points for count in counts)
+    missing = seeds_by_point(findings.results.missing)
+    return any((*rung, count) in missing for rung in _rungs(findings, question) for count in question.label_counts)
 
 
 def more_seeds(findings: Findings, question: OpenQuestion, num_seeds: int) -> MoreSeeds:
@@ -86,10 +84,10 @@ def more_seeds(findings: Findings, question: OpenQuestion, num_seeds: int) -> Mo
     pairs["intermediate_label_counts"] = counts if question.with_epochs else []
     text = " ".join(f"grid.{key}=[{','.join(map(str, values))}]" for key, values in pairs.items())
     text += " grid.intermediate_subset_seeds=null"  # those of a preset need not be among these seeds
-    planned, num_cells = _planned(findings), 0
-    for (arm, epochs), count in itertools.product(_grid_points(findings, arms, question.with_epochs), counts):
-        there = _rows(planned, arm, epochs, count).groupby("subset_seed")["train_seed"].nunique()
-        num_cells += sum(max(0, num_train_seeds - int(there.get(seed, 0))) for seed in seeds)
+    num_cells = 0
+    for rung, count in itertools.product(_planned_rungs(findings, arms, question.with_epochs), counts):
+        there = Counter(subset for subset, _ in findings.planned_seeds.get((*rung, count), ()))
+        num_cells += sum(max(0, num_train_seeds - there[seed]) for seed in seeds)
     return MoreSeeds(text, num_cells)
 
 
@@ -100,7 +98,7 @@ def _subset_seeds(findings: Findings, question: OpenQuestion, num_subsets: int, 
     """
     dealt, ordered = _dealt(findings), _plan_order(findings)
     whole = {subset for subset, _ in planned_seeds(findings, question)}
-    part = set(_planned_of(findings, question)["subset_seed"].astype(int))
+    part = {subset for seeds in _planned_sets(findings, question) for subset, _ in seeds}
     known = sorted(ordered, key=lambda seed: (seed not in whole, seed not in part))  # stable: the plan's order
     new = (seed for seed in itertools.count() if seed not in ordered)
     seeds: list[int] = []
@@ -129,47 +127,34 @@ def _dealt(findings: Findings) -> dict[int, int | None]:
 def _plan_order(findings: Findings) -> list[int]:
     """Return all planned subset seeds as the experiment lists them; those that it no longer lists come last."""
     listed = (findings.results.config.get("grid") or {}).get("subset_seeds") or []
-    there = list(dict.fromkeys(map(int, _planned(findings)["subset_seed"])))
+    there = list(dict.fromkeys(map(int, findings.planned["subset_seed"])))
     return [*(seed for seed in listed if seed in there), *(seed for seed in there if seed not in listed)]
 
 
-def _planned(findings: Findings) -> pd.DataFrame:
-    """Return the planned cells; the finished ones where results were copied without their plans."""
-    planned = findings.results.planned
-    return planned if len(planned) else findings.results.cells
-
-
 def _pretrained(findings: Findings) -> pd.DataFrame:
-    planned = _planned(findings)
-    return planned[planned["pretraining_chain"] != ""]
+    return findings.planned[findings.planned["pretraining_chain"] != ""]
 
 
-def _planned_of(findings: Findings, question: OpenQuestion) -> pd.DataFrame:
-    planned = _planned(findings)
-    parts = [_rows(planned, *p, count) for p in _points(findings, question) for count in question.label_counts]
-    return pd.concat(parts)
+def _planned_sets(findings: Findings, question: OpenQuestion) -> list[set[Seed]]:
+    """Return the planned seeds of everything that the question compares."""
+    points = itertools.product(_rungs(findings, question), question.label_counts)
+    return [findings.planned_seeds.get((*rung, count), set()) for rung, count in points]
 
 
-def _points(findings: Findings, question: OpenQuestion) -> list[Point]:
+def _rungs(findings: Findings, question: OpenQuestion) -> list[Rung]:
     """Return arm and pretraining epochs of each variant that the question compares."""
     rows = findings.variants[findings.variants["variant"].isin(question.variants)]
     return [(str(arm), int(epochs)) for arm, epochs in zip(rows["arm"], rows["pretraining_epochs"], strict=True)]
 
 
-def _grid_points(findings: Findings, arms: list[str], with_epochs: bool) -> Iterator[Point]:
+def _planned_rungs(findings: Findings, arms: list[str], with_epochs: bool) -> Iterator[Rung]:
     """Yield the epochs of each arm that is planned: all of them, or its last alone."""
-    planned = _planned(findings)
     for arm in arms:
-        epochs = sorted({*map(int, planned.loc[planned["arm"] == arm, "pretraining_epochs"])})
+        epochs = sorted({number for other, number, _ in findings.planned_seeds if other == arm})
         yield from ((arm, number) for number in (epochs if with_epochs else epochs[-1:]))
-
-
-def _rows(planned: pd.DataFrame, arm: str, epochs: int, label_count: int) -> pd.DataFrame:
-    is_own = (planned["arm"] == arm) & (planned["pretraining_epochs"] == epochs)
-    return planned[is_own & (planned["label_count"] == label_count)]
 
 
 def _reference_arm(findings: Findings) -> list[str]:
     """Return the arm that the sweep's report is configured to compare with, where it is planned or run at all."""
     arm = findings.results.options.reference_arm
-    return [arm] if arm in {*findings.results.planned["arm"], *findings.variants["arm"]} else []
+    return [arm] if arm in {*findings.results.planned["arm"].unique(), *findings.variants["arm"]} else []

@@ -1,26 +1,22 @@
 """Render the page: fill its template.
 
-In: findings, words, drawings and tables. Out: one HTML string that needs no network, no script and no other
+In: a report's content. Out: one HTML string that needs no network, no script and no other
 file. The only home of jinja2.
 """
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import jinja2
-import pandas as pd
 
 from analysis.advice import describe, first_steps, nothing_open
-from analysis.answer import Answer, percent
-from analysis.claims import Claim
+from analysis.answer import percent
+from analysis.content import Content
 from analysis.design import design_rows, flattened, gap_words, settings_text
 from analysis.distance_tables import gaps
 from analysis.drawing import Drawing
-from analysis.findings import Findings
 from analysis.methods import methods
-from analysis.next_steps import next_steps
-from analysis.readable import labels_summary, readable
+from analysis.readable import labels_summary
 from analysis.score_tables import group_words
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -28,14 +24,7 @@ TELEPHONE_REM = 21  # of a figure's width at 390 px; wider ones are scrolled sid
 REM_PER_POINT = 0.09  # a figure of one panel is not blown up to the page's width, and its letters stay like the text's
 
 
-def render_page(
-    findings: Findings,
-    answer: Answer,
-    claims: list[Claim],
-    drawings: list[Drawing],
-    tables: Mapping[str, pd.DataFrame],
-    reload_seconds: int | None = None,
-) -> str:
+def render_page(content: Content, reload_seconds: int | None = None) -> str:
     """Return the report as one HTML page, which loads itself anew every ``reload_seconds`` if these are given."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -44,7 +33,7 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    results = findings.results
+    findings, results = content.findings, content.findings.results
     return environment.get_template("report.html.j2").render(
         findings=findings,
         results=results,
@@ -52,17 +41,17 @@ def render_page(
         reload=reload_tag(reload_seconds) if reload_seconds else "",
         level=percent(results.options.confidence),
         margin=percent(results.options.near_minimum),
-        answer=answer,
-        steps=[(step, describe(step)) for step in first_steps(next_steps(findings))],
+        answer=content.answer,
+        steps=[(step, describe(step)) for step in first_steps(content.steps)],
         nothing_open=nothing_open(findings),
-        claims=claims,
+        claims=content.claims,
         methods=methods(findings),
         distance_gaps=gaps(findings),
         group_words=group_words(findings),
-        drawings={drawing.name: drawing for drawing in drawings},
-        svgs={drawing.name: _unique_ids(drawing) for drawing in drawings},
-        labels_summary=labels_summary(findings, tables["labels_needed"]),
-        tables={name: readable(name, table, findings) for name, table in tables.items()},
+        drawings={drawing.name: drawing for drawing in content.drawings},
+        svgs={drawing.name: _unique_ids(drawing) for drawing in content.drawings},
+        labels_summary=labels_summary(findings, content.tables["labels_needed"]),
+        tables=content.readable,
         design=design_rows(findings),
         settings=settings_text(findings),
         gap_words=gap_words(findings),

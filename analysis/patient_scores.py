@@ -29,12 +29,24 @@ def means_by_group(
     places = (groups.ngroup().to_numpy(), *(pd.factorize(scores[name], sort=True)[0] for name in ("seed", "patient")))
     for column in columns:
         values = _by_seed_and_patient(scores[column].to_numpy(dtype=np.float64), places)
-        estimates = [mean_over_patients(each, confidence) for each in values]
-        found[column] = [each.value for each in estimates]
+        means, lows, highs = _means_over_patients(values, confidence)
         lowest = -np.inf if column in SIGNED else 0.0
-        found[f"{column}_low"] = [np.maximum(each.low, lowest) for each in estimates]
-        found[f"{column}_high"] = [each.high for each in estimates]
+        found[column], found[f"{column}_low"], found[f"{column}_high"] = means, np.maximum(lows, lowest), highs
     return found
+
+
+def _means_over_patients(values: Floats, confidence: float) -> tuple[Floats, Floats, Floats]:
+    """Return the mean and the ends of its interval for each group of (group, seed, patient), whole groups at once."""
+    found = np.full((3, len(values)), np.nan)
+    is_whole = ~np.isnan(values).any(axis=(1, 2))
+    if is_whole.any():
+        whole = crossed_mean(values[is_whole])
+        found[:, is_whole] = (whole.mean, *whole.interval(confidence))
+    for group in np.flatnonzero(~is_whole):
+        one = mean_over_patients(values[group], confidence)
+        found[:, group] = (one.value, one.low, one.high)
+    means, lows, highs = found
+    return means, lows, highs
 
 
 def mean_over_patients(values: Floats, confidence: float) -> Estimate:

@@ -13,13 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.advice import next_steps_table
 from analysis.answer import Answer
 from analysis.claims import check_claims
 from analysis.conclusions import conclude
+from analysis.content import Content
 from analysis.figures import draw_all
 from analysis.findings import Findings, find
 from analysis.load import load_results, write_fits
 from analysis.markdown import render_markdown
+from analysis.next_steps import next_steps
 from analysis.page import render_page
 from analysis.readable import readable
 from analysis.selection import ReportError
@@ -101,21 +104,31 @@ def _run(chosen: argparse.Namespace) -> None:
 
 
 def _write(output: Path, findings: Findings, layout: str, reload_seconds: int | None) -> tuple[Answer, Path]:
-    answer, claims, drawings = conclude(findings), check_claims(findings), draw_all(findings)
-    tables = all_tables(findings)
+    content = _content(findings)
     (output / "tables").mkdir(parents=True, exist_ok=True)
-    for name, table in tables.items():
+    for name, table in content.tables.items():
         table.to_csv(output / "tables" / f"{name}.csv", index=False)
-        (output / "tables" / f"{name}.tex").write_text(readable(name, table, findings).latex())
-    write_fits(output / "fits.parquet", tables["laws"])
-    for drawing in drawings:
+        (output / "tables" / f"{name}.tex").write_text(content.readable[name].latex())
+    write_fits(output / "fits.parquet", content.tables["laws"])
+    for drawing in content.drawings:
         drawing.save(output / "figures")
     page = output / ("index.html" if layout == "html" else "report.md")
-    if layout == "html":
-        write_text(page, render_page(findings, answer, claims, drawings, tables, reload_seconds))
-    else:
-        write_text(page, render_markdown(findings, answer, claims, drawings, tables))
-    return answer, page.absolute()
+    write_text(page, render_page(content, reload_seconds) if layout == "html" else render_markdown(content))
+    return content.answer, page.absolute()
+
+
+def _content(findings: Findings) -> Content:
+    steps = next_steps(findings)
+    tables = all_tables(findings) | {"next_steps": next_steps_table(steps)}
+    return Content(
+        findings=findings,
+        answer=conclude(findings),
+        claims=check_claims(findings),
+        drawings=draw_all(findings),
+        tables=tables,
+        readable={name: readable(name, table, findings) for name, table in tables.items()},
+        steps=steps,
+    )
 
 
 if __name__ == "__main__":

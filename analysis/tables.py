@@ -1,4 +1,4 @@
-"""Everything the report shows as a table: one data frame per CSV file.
+"""Everything the report shows as a table but what to run next (``advice``): one data frame per CSV file.
 
 In: Findings. Out: data frames with plain column names, numbers unrounded; the page rounds them.
 """
@@ -9,7 +9,6 @@ from collections.abc import Callable
 import pandas as pd
 
 from analysis import convergence_tables, distance_tables, label_tables, score_tables
-from analysis.advice import next_steps_table
 from analysis.arm_cost import arm_costs, cost_table
 from analysis.comparison import compare_at, holm
 from analysis.design import encoders
@@ -51,7 +50,6 @@ def all_tables(findings: Findings) -> dict[str, pd.DataFrame]:
         "pretraining": pretraining,
         "device_hours": device_hours,
         "cost": cost,
-        "next_steps": next_steps_table,
         "progress": progress,
         "missing": lambda found: found.results.missing,
         "failures": lambda found: found.results.failures.drop(columns="traceback"),

@@ -218,6 +218,6 @@ def test_an_interval_as_narrow_as_asked_is_said_to_be_that(few_intermediate):
     assert describe(step).endswith("the difference seen is small, and up to 5% of the error is not ruled out.")
 
 
-def test_the_table_has_every_step(steps, findings):
-    table = next_steps_table(findings)
+def test_the_table_has_every_step(steps):
+    table = next_steps_table(steps)
     assert list(table["settings"]) == [step.settings for step in steps]

@@ -48,3 +48,14 @@ def test_intervals_of_what_cannot_be_below_0_are_cut_there(column, low):
 def test_an_empty_table_has_no_groups():
     empty = pd.DataFrame({name: pd.Series(dtype=object) for name in ("arm", "seed", "patient")}).assign(mm=[])
     assert means_by_group(empty, ["arm"], ["mm"], 0.95).columns.tolist() == ["arm", "mm", "mm_low", "mm_high"]
+
+
+def test_groups_with_and_without_gaps_have_the_means_they_have_alone():
+    values = np.random.default_rng(0).gamma(2.0, size=(5, 3, 4))
+    values[1, 0, 2] = values[3, :, 1] = values[4] = np.nan
+    places = pd.MultiIndex.from_product([range(5), list("abc"), list("wxyz")], names=["arm", "seed", "patient"])
+    table = means_by_group(pd.DataFrame({"mm": values.ravel()}, index=places).reset_index(), ["arm"], ["mm"], 0.95)
+    alone = [mean_over_patients(each, 0.95) for each in values]
+    assert table["mm"].tolist() == pytest.approx([each.value for each in alone], nan_ok=True)
+    assert table["mm_low"].tolist() == pytest.approx([np.maximum(each.low, 0) for each in alone], nan_ok=True)
+    assert table["mm_high"].tolist() == pytest.approx([each.high for each in alone], nan_ok=True)
