@@ -68,11 +68,12 @@ def files_below(root: Path, must_see_all: bool = True) -> list[Path]:
     found: list[Path] = []
     seen: set[str] = set()
     for folder, subfolders, names in os.walk(root, onerror=_refuse if must_see_all else None, followlinks=True):
-        if os.path.realpath(folder) in seen:
+        real = os.path.realpath(folder)
+        if real in seen:
             subfolders.clear()
             continue
         subfolders.sort()
-        seen.add(os.path.realpath(folder))
+        seen.add(real)
         found += [Path(folder, name) for name in (*names, *subfolders)]
     return found
 

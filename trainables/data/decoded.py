@@ -156,9 +156,13 @@ def stored_spacing(
 ) -> tuple[float | None, float, float] | None:
     """Return a volume's spacing as stored, unknown where its pieces differ; pieces have no distance to each other."""
     first = planes[0]
-    if first is None or not all(plane is not None and np.allclose(plane, first, rtol=ALIKE) for plane in planes):
+    if first is None or not all(plane is not None and _is_alike(plane, first) for plane in planes[1:]):
         return None
     return decoded[0].slice_spacing if len(decoded) == 1 else None, *first
+
+
+def _is_alike(plane: tuple[float, float], first: tuple[float, float]) -> bool:
+    return all(abs(one - other) <= ALIKE * other for one, other in zip(plane, first, strict=True))
 
 
 def _joined(parts: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:

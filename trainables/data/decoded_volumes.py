@@ -9,7 +9,7 @@ fold or exclusion mostly decodes nothing (``Decoding.open``).
 import contextlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
@@ -110,7 +110,7 @@ class Decoding:
         facts = write_decoded(folder, list(volumes.values()), self.dataset, self.config, self.constants, self.progress)
         ends = np.cumsum([0, *(each.num_slices for each in facts)]).tolist()
         (folder / ROWS).write_text(json.dumps(dict(zip(volumes, pairwise(ends), strict=True))))
-        (folder / FACTS).write_text(json.dumps({key: asdict(each) for key, each in zip(volumes, facts, strict=True)}))
+        (folder / FACTS).write_text(json.dumps({key: vars(each) for key, each in zip(volumes, facts, strict=True)}))
 
 
 def find_decoded(root: Path, identity: str, wanted: Collection[str]) -> DecodedVolumes | None:

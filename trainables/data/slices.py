@@ -146,7 +146,8 @@ def _stamps(root: Path | None) -> list[tuple[str, int, int]] | None:
     if root is None or not root.exists():
         return None
     files = sorted(path for path in files_below(root) if _is_read(path)) if root.is_dir() else [root]
-    return [(str(path.relative_to(root)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    stats = [(path, path.stat()) for path in files]
+    return [(str(path.relative_to(root)), found.st_size, found.st_mtime_ns) for path, found in stats]
 
 
 def _is_read(path: Path) -> bool:
