@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-DESIGN_AXES = ["arm", "pretraining_epochs", "label_count", "subset_seed", "train_seed", "pretraining_seed"]
+from trainables.results import POINT_AXES
+
+DESIGN_AXES = [*POINT_AXES, "pretraining_seed"]
 NUM_NAMED = 5  # cells that a warning names before it only counts
 
 
@@ -21,7 +23,7 @@ def select_design(
     """Return the planned rows and the finished cells of one protocol, that of the latest plan unless one is given.
 
     Plans of one protocol add up (more seeds, counts or arms). Where a later plan asks for the same point of the
-    grid with another pretraining recipe, the later one stands: a point never mixes two encoders.
+    grid with another pretraining recipe or seed, the later one stands: a point never mixes two plans' encoders.
     """
     if planned.empty and cells.empty:
         return planned, cells
@@ -30,7 +32,9 @@ def select_design(
     found = sorted({*planned["protocol_id"], *cells["protocol_id"]})
     if protocol not in found:
         raise ReportError(f"no cells of protocol {protocol}; the results hold {', '.join(found)}")
-    planned = planned[planned["protocol_id"] == protocol].drop_duplicates(DESIGN_AXES, keep="last")
+    planned = planned[planned["protocol_id"] == protocol]
+    latest = planned.groupby(POINT_AXES)["plan_number"].transform("max")
+    planned = planned[planned["plan_number"] == latest].drop_duplicates(DESIGN_AXES, keep="last")
     cells = cells[cells["protocol_id"] == protocol]
     if planned.empty:  # results copied without their plans
         cells = _one_a_point(cells.sort_values("finished_at", kind="stable"), warnings)

@@ -4,7 +4,7 @@ Pretrains what is missing, fine-tunes every missing cell of the grid and writes 
 same command again goes on where it stopped; python -m analysis.report RESULTS writes the report.
 
 Exit codes: 0 all cells finished, 1 error, 2 usage, 3 finished with failed cells, 4 out of time (--max-hours) or money
-(--max-cost), 130 stopped by Ctrl-C or SIGTERM.
+(--max-cost), 130 stopped by Ctrl-C, SIGTERM or a closing terminal.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import contextlib
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,7 @@ PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, run it and return the exit code."""
     options = build_parser().parse_intermixed_args(arguments)
+    options.started = time.monotonic()  # of what --max-hours limits: reading and decoding count
     from sweep.experiment import ExperimentError, to_yaml
 
     try:
@@ -113,7 +115,7 @@ def _full_disk(error: OSError, results: Path) -> str:
 
 
 def _interrupt(*_: object) -> None:
-    """Treat SIGTERM (Slurm, Kubernetes, a closing terminal) like Ctrl-C."""
+    """Treat SIGTERM (Slurm, Kubernetes) and SIGHUP (a closing terminal) like Ctrl-C."""
     raise KeyboardInterrupt
 
 
@@ -251,4 +253,6 @@ def _store_design(experiment: "Experiment", inputs: "Inputs", plan: "Plan", fold
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup leaves it
+        signal.signal(signal.SIGHUP, _interrupt)
     sys.exit(main())

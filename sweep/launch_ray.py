@@ -61,7 +61,7 @@ FULL_BYTES = 2**16  # less is left of a disk: too little for a trial's files
 
 
 def launch(plan: Plan, board: Scoreboard, compute: ComputeConfig) -> None:
-    """Run everything that is missing. Raises KeyboardInterrupt after an orderly stop on Ctrl-C or SIGTERM."""
+    """Run everything that is missing. Raises KeyboardInterrupt after an orderly stop on a signal."""
     stop = threading.Event()
     with _connected(compute) as shares, _scratch(plan) as scratch, _stopped_by_signals(stop):
         if cluster_address(compute) != LOCAL:  # which would end with its driver
@@ -330,7 +330,7 @@ def _last_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into ``stop``, and into Tune's own orderly stop where it is running trials.
+    """Turn Ctrl-C, SIGTERM and a closing terminal into ``stop``, and into Tune's own orderly stop where trials run.
 
     Tune alone would look at a signal only between trials that exist, and not while it waits for the first encoder. A
     second signal raises KeyboardInterrupt at once.
@@ -346,7 +346,10 @@ def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup leaves it
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

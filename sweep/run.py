@@ -5,9 +5,11 @@ for.
 """
 
 import argparse
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from sweep.views.event_log import opened
 from sweep.views.live_view import Money
 from sweep.views.progress import shown
 from sweep.wording import amount, duration
+from trainables.encoder_store import adopt_epochs
 from trainables.results import ResultsError, finished_cells, read_table
 
 
@@ -43,6 +46,7 @@ def run(
     """Forecast, launch what is missing, close the account, and return the exit code."""
     if not plan.missing:
         return _nothing_to_do(plan, folder, options, console)
+    started_at = datetime.now(UTC)
     found = estimate(experiment, plan, inputs, options.launcher, is_asked=False)
     if isinstance(found, Forecast):
         keep_forecast(folder, kept(found, plan))
@@ -65,7 +69,7 @@ def run(
             except Exception:  # such as a full disk or a spent GPU: told by who called, and in the log
                 log.write("run_ended", _end_fields(ERROR, folder))
                 raise
-        code = _close(plan, board, folder, options, console, money)
+        code = _close(plan, board, folder, options, console, money, started_at)
         log.write("run_ended", _end_fields(code, folder))
     compact_many(folder, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True))
     return code
@@ -81,12 +85,17 @@ def _nothing_to_do(plan: Plan, folder: Path, options: argparse.Namespace, consol
 
 
 def _launch(experiment: Experiment, plan: Plan, board: Scoreboard, launcher: str) -> None:
-    if launcher == "serial":
-        launch_serial.launch(plan, board)
-        return
-    if cluster_address(experiment.compute) == LOCAL:
-        divide(experiment.compute, [this_machine()], is_fixed=True)  # refused before Ray is started
-    launch_ray.launch(plan, board, experiment.compute)
+    try:
+        if launcher == "serial":
+            launch_serial.launch(plan, board)
+            return
+        if cluster_address(experiment.compute) == LOCAL:
+            divide(experiment.compute, [this_machine()], is_fixed=True)  # refused before Ray is started
+        launch_ray.launch(plan, board, experiment.compute)
+    finally:
+        with suppress(OSError):  # of a full disk, which has been told
+            for stage in plan.stages:  # one trained anew for one more milestone may have ended before it was as far
+                adopt_epochs(stage.job.results, stage.job.encoders, stage.stage_id)
 
 
 def _start_fields(plan: Plan, found: Forecast | str, folder: Path) -> dict[str, Any]:
@@ -110,7 +119,7 @@ def _end_fields(code: int, folder: Path) -> dict[str, Any]:
 def _limits(options: argparse.Namespace, money: Money) -> Limits:
     limits = {}
     if options.max_hours is not None:
-        limits["seconds"] = 3600 * options.max_hours
+        limits["seconds"] = 3600 * options.max_hours - (time.monotonic() - options.started)
     if options.max_cost is not None and money.price:
         limits["device_seconds"] = 3600 * options.max_cost / money.price
     return Limits(**limits)
@@ -151,7 +160,13 @@ def mirrored(folder: Path, what: str, console: Console) -> Iterator[Callable[[Co
 
 
 def _close(
-    plan: Plan, board: Scoreboard, folder: Path, options: argparse.Namespace, console: Console, money: Money
+    plan: Plan,
+    board: Scoreboard,
+    folder: Path,
+    options: argparse.Namespace,
+    console: Console,
+    money: Money,
+    started_at: datetime,
 ) -> int:
     """Print what is finished, what failed and what it has cost; return the exit code."""
     rows = read_table(folder, "failures")[0].to_pylist()
@@ -162,7 +177,9 @@ def _close(
     planned = {cell.job.cell_id for cell in plan.cells} | {stage.stage_id for stage in plan.stages}
     for row in rows:
         if row["unit_id"] in planned - finished:
-            console.print(f"failed {row['unit']} {row['name']}: {row['reason']}", highlight=False, soft_wrap=True)
+            when = " (in an earlier run)" if row["failed_at"] < started_at else ""
+            told = f"failed {row['unit']} {row['name']}{when}: {row['reason']}"
+            console.print(told, highlight=False, soft_wrap=True)
     if board.num_retries:
         often = "once" if board.num_retries == 1 else f"{board.num_retries} times"
         console.print(f"cells were tried again {often} after a failure")

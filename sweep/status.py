@@ -23,13 +23,13 @@ from sweep.costs.account import CELL_COLUMNS, EPOCH_COLUMNS, PLANNED_COLUMNS, Ac
 from sweep.costs.latest_run import read_latest_run
 from sweep.costs.tables import print_account
 from sweep.wording import duration
-from trainables.results import ResultsError, check_results, finished_cells, is_held, read_table
+from trainables.results import POINT_AXES, ResultsError, check_results, finished_cells, is_held, read_table
 
 DONE, ERROR, SOME_LEFT = 0, 1, 3
 PACE_WINDOW = timedelta(hours=1)  # before the latest cell: older ones may have run on another machine
 CLOCK_SKEW = timedelta(minutes=1)  # by which a worker's clock may be ahead of ours
 COLUMNS = {
-    "planned": [*PLANNED_COLUMNS, "pretraining_seed"],
+    "planned": list(dict.fromkeys([*PLANNED_COLUMNS, *POINT_AXES, "pretraining_seed"])),
     "cells": CELL_COLUMNS,
     "pretraining": [*EPOCH_COLUMNS, "seconds"],
     "failures": ["unit_id", "name", "reason"],
@@ -83,11 +83,14 @@ def read_status(results: Path, now: datetime | None = None) -> Status:
     root = check_results(results)
     tables = {name: read_table(root, name, columns) for name, columns in COLUMNS.items()}
     planned, cells, epochs, failures = (content.to_pylist() for content, _ in tables.values())
-    planned = asked_for(planned)
+    paid = asked_for(planned)
+    planned = _standing(paid)
     ids = {row["cell_id"] for row in planned}
-    whole = finished_cells(root) & ids
+    done = finished_cells(root)
+    whole = done & ids
     finished = [row for row in cells if row["cell_id"] in whole]
-    failures = [row for row in failures if row["unit_id"] not in whole]  # killed before it was cleared
+    units = (ids | {stage_id for row in planned for stage_id, _ in remaining.chain(row)}) - whole
+    failures = [row for row in failures if row["unit_id"] in units]  # one of a finished cell outlives a killed run
     latest = _latest(finished, now or datetime.now(UTC))
     per_hour = _cells_per_hour([row["finished_at"] for row in latest])
     run = read_latest_run(root)
@@ -104,9 +107,18 @@ def read_status(results: Path, now: datetime | None = None) -> Status:
             run,
             per_hour and per_hour / 3600,
         ),
-        account=account(root, planned, finished, epochs),
+        account=account(root, paid, [row for row in cells if row["cell_id"] in done], epochs),
         unreadable=tuple(problem for _, problems in tables.values() for problem in problems),
     )
+
+
+def _standing(asked: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Leave out the cells whose point of the grid a later plan asks for with another encoder: nobody waits for them."""
+    latest: dict[tuple[Any, ...], int] = {}
+    for row in asked:
+        point = tuple(row[name] for name in POINT_AXES)
+        latest[point] = max(latest.get(point, 0), row["plan_number"])
+    return [row for row in asked if row["plan_number"] == latest[tuple(row[name] for name in POINT_AXES)]]
 
 
 def _stages(

@@ -104,15 +104,17 @@ def started(tmp_path: Path, cache: Path) -> Iterator[subprocess.Popen[str]]:
     """A run on Ray that has finished some cells, in a process group of its own."""
     results = tmp_path / "results"
     process = subprocess.Popen(command(results, cache), stderr=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while len(list((results / "cells").glob("*.parquet"))) < 6:
-        assert process.poll() is None, "the run ended before it could be stopped"
-        assert time.monotonic() < deadline, "no cell was finished within two minutes"
-        time.sleep(0.05)
-    yield process
-    if process.poll() is None:
-        process.kill()
-    process.communicate()
+    try:
+        deadline = time.monotonic() + 120
+        while len(list((results / "cells").glob("*.parquet"))) < 6:
+            assert process.poll() is None, "the run ended before it could be stopped"
+            assert time.monotonic() < deadline, "no cell was finished within two minutes"
+            time.sleep(0.05)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
 
 
 @pytest.mark.ray
@@ -132,7 +134,7 @@ def test_a_killed_driver_loses_nothing_and_the_same_command_ends_with_the_same_t
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_run_says_so_and_the_same_command_goes_on(
     serial: Path, tmp_path: Path, cache: Path, started: subprocess.Popen[str], number: signal.Signals
 ) -> None:

@@ -64,8 +64,8 @@ def patient_mean(scores: npt.NDArray[np.float64], patients: list[str]) -> float:
 class SoftJaccard:
     """Jaccard loss of a whole set of slices, accumulated over batches of any size.
 
-    1 - mean over the classes that occur of I / U, with I and U summed over all pixels of the set: smp's multiclass
-    JaccardLoss on one batch that holds the set.
+    Mean over all classes of 1 - I / U, with I and U summed over all pixels of the set, and 0 for a class that does not
+    occur in it: smp's multiclass JaccardLoss on one batch that holds the set.
     """
 
     def __init__(self, num_classes: int, device: torch.device) -> None:

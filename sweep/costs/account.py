@@ -82,8 +82,9 @@ def asked_for(planned: Sequence[Row]) -> list[Row]:
     """Return the cells that the latest plan's protocol asks for, each once: its plans add up."""
     if not planned:
         return []
-    latest = max(planned, key=lambda row: int(row["plan_number"]))["protocol_id"]
-    return list({row["cell_id"]: row for row in planned if row["protocol_id"] == latest}.values())
+    in_order = sorted(planned, key=lambda row: int(row["plan_number"]))
+    protocol = in_order[-1]["protocol_id"]
+    return list({row["cell_id"]: row for row in in_order if row["protocol_id"] == protocol}.values())
 
 
 def account(root: Path, planned: Sequence[Row], cells: Iterable[Row], epochs: Sequence[Row]) -> Account:

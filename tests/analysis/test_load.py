@@ -109,6 +109,27 @@ def test_a_point_that_a_later_plan_asks_for_with_another_recipe_shows_the_later_
     assert set(after.cells["arm"]) == set(before.cells["arm"]) - {"byol-domain"}
 
 
+def test_a_point_that_a_later_plan_deals_another_pretraining_run_shows_the_later_one(results, tmp_path):
+    root = shutil.copytree(results, tmp_path / "results")
+    before = load_results(root)
+    arm = before.planned[(before.planned["arm"] == "byol-domain") & (before.planned["subset_seed"] == 1)]
+    dealt = arm.drop(columns="plan_number").assign(cell_id="new-" + arm["cell_id"], pretraining_seed=1)
+    record_plan(root, dealt.to_dict("records"))
+    after = load_results(root)
+    assert len(after.planned) == len(before.planned)
+    assert set(dealt["cell_id"]) <= set(after.missing["cell_id"])
+    kept = after.cells[after.cells["arm"] == "byol-domain"]  # no mean over the old run's cells and the new one's
+    assert set(kept["subset_seed"]) == set(before.cells["subset_seed"]) - {1}
+
+
+def test_runs_of_one_plan_that_differ_in_the_pretraining_seed_alone_are_all_kept(results, tmp_path):
+    root = shutil.copytree(results, tmp_path / "results")
+    before = load_results(root).planned.drop(columns="plan_number")
+    crossed = before.assign(cell_id="new-" + before["cell_id"], pretraining_seed=1)
+    record_plan(root, [*before.to_dict("records"), *crossed.to_dict("records")])
+    assert len(load_results(root).planned) == 2 * len(before)
+
+
 def test_classes_have_the_names_of_the_latest_run(results, tmp_path):
     root = shutil.copytree(results, tmp_path / "renamed")
     data = json.loads((root / "data.json").read_text())

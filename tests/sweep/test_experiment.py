@@ -58,6 +58,8 @@ def test_the_papers_preset_has_the_papers_protocol() -> None:
     heads = {"projection_hidden": 4096, "projection_size": 256, "prediction_hidden": 8192}
     assert byol.options == {**heads, "momentum_start": 0.99}
     assert (byol.batch_size, byol.weight_decay, byol.epochs) == (128, 1e-5, 400)
+    assert (byol.optimizer, byol.learning_rate, byol.trust_coefficient, byol.warmup_epochs) == ("lars", 0.5, 0.02, 10)
+    assert paper.stages["byol-natural"].trust_coefficient == 1e-3  # of Grill et al. 2020
 
 
 def test_overrides_reach_every_level_and_take_yaml_values() -> None:

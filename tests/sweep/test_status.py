@@ -35,7 +35,7 @@ def row(table: str, **values: Any) -> dict[str, Any]:
 
 def axes(number: int, arm: str = "byol", protocol: str = "p", chain: str = "one@3 two@4") -> dict[str, Any]:
     values = {"cell_id": f"{arm}-{number}", "arm": arm, "protocol_id": protocol, "pretraining_chain": chain}
-    return row("planned", **values)
+    return row("planned", **values, subset_seed=number)
 
 
 def finish(root: Path, plan: dict[str, Any], finished_at: datetime) -> None:
@@ -201,3 +201,20 @@ def test_the_account_is_that_of_finished_cells_and_the_one_that_a_run_tells_at_i
     record_plan(root, [axes(1)])  # a later run asks for one cell only
     assert read_status(root).account == read_account(root)
     assert read_account(root).finetuning_seconds == 0.25
+
+
+def test_nobody_waits_for_cells_that_a_later_plan_asks_for_with_another_encoder(root: Path) -> None:
+    """The first plan was stopped, its stage given another learning rate, and the second plan run to its end."""
+    failure = {"unit_id": "two", "unit": "stage", "name": "byol-domain", "reason": "collapsed", "traceback": ""}
+    record_failure(root, failure | {"failed_at": NOON})
+    new = [axes(number, chain="other@4") | {"cell_id": f"new-{number}"} for number in (0, 1)]
+    record_plan(root, new)
+    for cell in new:
+        finish(root, cell, NOON + timedelta(minutes=2))
+    write_rows(root, "pretraining", "other", [row("pretraining", stage_id="other", epoch=each) for each in range(4)])
+    status = read_status(root)
+    assert status.is_finished
+    assert status.arms == (ArmState("random", 1, 1, 0), ArmState("byol", 2, 2, 0))
+    assert [stage.epochs_needed for stage in status.stages] == [4]
+    assert status.failures == ()
+    assert [(arm.name, arm.num_cells) for arm in status.account.arms] == [("byol", 3), ("random", 1)]  # all were paid

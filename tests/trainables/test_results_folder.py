@@ -108,6 +108,15 @@ def test_a_file_of_another_cell_is_named_not_read_and_its_cell_is_run_again(tmp_
     assert finished_cells(tmp_path) == {"bbbb"}
 
 
+def test_a_machine_whose_name_begins_anothers_leaves_its_files_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "sweep-2")
+    (tmp_path / f"{own_prefix()}x1").write_text("half")
+    monkeypatch.setattr("socket.gethostname", lambda: "sweep")
+    assert remove_abandoned(tmp_path) == 0
+
+
 def test_another_machines_temporary_file_is_left_alone_for_a_day(tmp_path: Path) -> None:
     strange, own = tmp_path / ".tmp-elsewhere-x1", tmp_path / f"{own_prefix()}x2"
     for path in (strange, own):

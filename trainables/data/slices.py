@@ -88,7 +88,8 @@ class _Asked:
 
     def _decoding(self, listing: Listing) -> Decoding:
         constants = measure_constants(listing.of_part("train"), listing.dataset, self.config, self.progress)
-        identity = content_hash(self._recipe(CHANGES_NO_PIXEL), self._content, constants)
+        values = listing.dataset.label_values  # which an exclusion may change, where masks alone tell the classes
+        identity = content_hash(self._recipe(CHANGES_NO_PIXEL), self._content, constants, values)
         sources = [path for path in self._sources if path != self.config.split_file]
         return Decoding(identity, listing.dataset, self.config, constants, sources, self.progress)
 

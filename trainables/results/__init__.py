@@ -9,7 +9,17 @@ imported.
 from trainables.results.atomic import remove_abandoned, replacing, write_text
 from trainables.results.compacted import is_compacted
 from trainables.results.compaction import Compacted, compact
-from trainables.results.contract import AXES, MARKER, SCHEMA_VERSION, SCHEMAS, ResultsError, Row, num_bytes, write_rows
+from trainables.results.contract import (
+    AXES,
+    MARKER,
+    POINT_AXES,
+    SCHEMA_VERSION,
+    SCHEMAS,
+    ResultsError,
+    Row,
+    num_bytes,
+    write_rows,
+)
 from trainables.results.copying import Copied
 from trainables.results.folder import check_results, check_writable, exclusive, is_held, open_results, try_lock
 from trainables.results.ledger import (
@@ -29,6 +39,7 @@ from trainables.results.reading import finished_cells, is_finished, num_rows, re
 __all__ = [
     "AXES",
     "MARKER",
+    "POINT_AXES",
     "SCHEMAS",
     "SCHEMA_VERSION",
     "Compacted",

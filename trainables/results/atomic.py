@@ -73,7 +73,7 @@ def _held_file(folder: Path) -> tuple[int, Path]:
 
 def own_prefix() -> str:
     """Return how the names of this machine's temporary files begin."""
-    return f"{PREFIX}{re.sub(r'[^A-Za-z0-9.]', '-', socket.gethostname())}-"
+    return f"{PREFIX}{re.sub(r'[^A-Za-z0-9.]', '-', socket.gethostname())}_"  # so that no name begins another's
 
 
 def _remove_if_abandoned(path: Path) -> bool:

@@ -53,6 +53,9 @@ AXES = [
     ("train_seed", pa.int64()),
 ]
 
+POINT_AXES = ["arm", "pretraining_epochs", "label_count", "subset_seed", "train_seed"]
+"""A point of the grid, for which a plan asks one cell: a later plan's takes the place of an earlier one's."""
+
 SCHEMAS: dict[str, pa.Schema] = {
     "planned": pa.schema([*AXES, ("plan_number", pa.int32())]),
     "cells": pa.schema(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.exit_codes import DONE, SOME_FAILED
+from sweep.exit_codes import DONE, OUT_OF_TIME, SOME_FAILED
 from tests.sweep.data_efficiency.broken import Broken
 from tests.sweep.data_efficiency.run import Run
 from trainables.finetune import FinetuningError
@@ -101,3 +101,12 @@ def test_a_stage_that_raises_is_tried_again(
     assert run("grid.arms=[random, byol-domain]") == DONE
     assert len(calls) == 2
     assert read_table(tmp_path / "results", "failures")[0].num_rows == 0
+
+
+def test_a_failure_of_an_earlier_run_is_told_as_such(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = ("grid.arms=[random,byol-domain]", "stages.byol-domain.optimizer=sgd")
+    broken += ("stages.byol-domain.learning_rate=1e30",)
+    assert run(*broken) == SOME_FAILED
+    assert "failed stage byol-domain: PretrainingError" in capsys.readouterr().err
+    assert run(*broken, "--max-hours", "1e-6") == OUT_OF_TIME
+    assert "failed stage byol-domain (in an earlier run): PretrainingError" in capsys.readouterr().err

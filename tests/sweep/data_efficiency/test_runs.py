@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,12 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from sweep.exit_codes import DONE, OUT_OF_TIME
+from sweep.exit_codes import DONE, INTERRUPTED, OUT_OF_TIME
+from sweep.inputs import read_inputs
+from sweep.plan import Plan
 from tests.sweep.data_efficiency.run import Run
 from trainables.config import ModelConfig
+from trainables.encoder_store import record_epochs
 from trainables.models.encoder import Encoder
 from trainables.results import read_table
 
@@ -119,3 +123,32 @@ def test_a_run_that_is_out_of_time_says_so_and_the_same_command_goes_on(
     assert "failed" not in said.replace("failed ┃", "")
     assert run(*arms) == DONE
     assert read_table(tmp_path / "results", "cells")[0].num_rows == 3
+
+
+def test_the_hours_count_from_the_start_of_the_command(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(*arguments: object) -> object:
+        time.sleep(1.0)
+        return read_inputs(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("sweep.inputs.read_inputs", slowly)
+    assert run("--max-hours", str(0.5 / 3600)) == OUT_OF_TIME
+    assert read_table(tmp_path / "results", "cells")[0].num_rows == 0
+
+
+def test_a_stage_that_is_stopped_while_it_is_trained_again_leaves_the_rows_of_its_whole_training(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = ("grid.arms=[random, byol-domain]", "stages.byol-domain.epochs=3")
+    assert run(*stage, "stages.byol-domain.milestones=[3]") == DONE
+    before = read_table(tmp_path / "results", "pretraining")[0]
+
+    def stopped(plan: Plan, board: object) -> None:
+        job = plan.stages[0].job
+        record_epochs(job.results, job.encoders, job.stage_id, before.to_pylist()[:1])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sweep.launch_serial.launch", stopped)
+    assert run(*stage, "stages.byol-domain.milestones=[2,3]") == INTERRUPTED
+    assert read_table(tmp_path / "results", "pretraining")[0] == before
