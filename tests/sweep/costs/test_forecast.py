@@ -309,6 +309,19 @@ def test_the_slots_of_a_cluster_are_forecast_whatever_this_machine_has(
     assert (found.slots, found.cell_seconds) == (12, 36.0 * share)
 
 
+@pytest.mark.parametrize(("overrides", "slots", "share"), [([], 4, 0.5), (["compute.slots=2"], 2, 1.0)])
+def test_cells_that_cores_or_slots_keep_few_are_forecast_with_the_part_of_a_gpu_that_they_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str], slots: int, share: float
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    planned = plan(tmp_path)
+    monkeypatch.setattr("sweep.costs.estimate.this_machine", lambda: {"CPU": 4.0, "GPU": 2.0})
+    monkeypatch.setattr("sweep.costs.estimate.calibrate", lambda *_: costs(planned, cell=36.0))
+    found = estimate(experiment("compute.device=cuda", *overrides), planned, inputs(), "ray", is_asked=True)
+    assert isinstance(found, Forecast)
+    assert (found.slots, found.cell_seconds) == (slots, 36.0 * share)
+
+
 def test_numbers_are_written_for_people() -> None:
     assert [amount(each) for each in (12.345, 0.5, 0.0123, 0.00012, 0.00001, 0)] == [
         "12.35",
