@@ -73,7 +73,8 @@ def divide(compute: ComputeConfig, nodes: Sequence[Resources], is_fixed: bool = 
     """Divide what the nodes of a cluster have between stages and cells.
 
     A cell, and each worker of a stage, lies on one node. ``compute.slots`` may exceed what is there now, for a cluster
-    that grows; not for one that ``is_fixed``. Raises LaunchError when a stage or cell can never fit.
+    that grows; not for one that ``is_fixed``. Raises LaunchError when a stage or cell can never fit, or when nobody
+    knows whether the nodes to come have GPUs.
     """
     on_gpu = _is_on_gpus(compute, nodes, is_fixed)
     may_grow = compute.slots is not None and not is_fixed
@@ -147,13 +148,18 @@ def _or_grow(is_fixed: bool) -> str:
 
 
 def _is_on_gpus(compute: ComputeConfig, nodes: Sequence[Resources], is_fixed: bool) -> bool:
-    """Whether units run on GPUs. Raises LaunchError where no GPU is there or to come."""
+    """Whether units run on GPUs. Raises LaunchError where no GPU is there or to come, or where the moment decides."""
     if compute.device == "cpu" or any(node.get("GPU", 0.0) for node in nodes):
         return compute.device != "cpu"
     may_grow = compute.slots is not None and not is_fixed
-    found = f"{_place(nodes, is_fixed)} has no GPU"
+    found, room = f"{_place(nodes, is_fixed)} has no GPU", _room(compute, nodes, None)
     if compute.device == "cuda" and not may_grow:
         raise LaunchError(f"compute.device is cuda, but {found}; use compute.device=cpu{_or_grow(is_fixed)}")
+    if compute.device == "auto" and may_grow and (compute.slots or 0) > room:
+        raise LaunchError(
+            f"compute.device is auto, but {found} now, and room for {room} of compute.slots={compute.slots}; nodes to "
+            "come may have GPUs or not: use compute.device=cuda or compute.device=cpu"
+        )
     return compute.device == "cuda"
 
 

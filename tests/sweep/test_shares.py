@@ -164,6 +164,29 @@ def test_cuda_on_a_machine_without_a_gpu_is_not_answered_with_the_slots_that_wer
         divide(ComputeConfig(device="cuda", slots=4), [{"CPU": 8.0}], is_fixed=True)
 
 
+@pytest.mark.parametrize(
+    ("nodes", "found"),
+    [
+        ([{"CPU": 0.0}], r"the cluster \(0 CPU\) has no GPU now, and room for 0 of compute\.slots=12;"),
+        (
+            [{"CPU": 0.0}, {"CPU": 8.0}],
+            r"the cluster \(0 CPU; 8 CPU\) has no GPU now, and room for 8 of compute\.slots=12;",
+        ),
+        ([], r"the cluster \(no node\) has no GPU now, and room for 0 of compute\.slots=12;"),
+    ],
+)
+def test_a_cluster_that_grows_is_told_whether_it_grows_by_gpus(nodes: list[dict[str, float]], found: str) -> None:
+    with pytest.raises(LaunchError, match=f"device is auto, but {found} .* compute.device=cuda or compute.device=cpu$"):
+        divide(ComputeConfig(slots=12), nodes)
+    assert divide(ComputeConfig(slots=12, device="cpu"), nodes).gpus_per_worker == 0
+    assert divide(ComputeConfig(slots=12, device="cuda"), nodes).gpus_per_worker == 1
+    assert divide(ComputeConfig(slots=12), [*nodes, GPU_NODE]).gpus_per_worker == 1
+
+
+def test_slots_that_the_cpus_of_a_cluster_hold_already_need_no_device() -> None:
+    assert divide(ComputeConfig(slots=8), [{"CPU": 0.0}, {"CPU": 8.0}]).slots == 8
+
+
 def test_a_worker_lies_on_one_node_whatever_all_nodes_have_together() -> None:
     nodes = [{"CPU": 4.0}, {"CPU": 3.0}, {"CPU": 1.0}]
     for threads, workers in [(1, 8), (2, 3), (3, 2), (4, 1), (5, 0)]:
