@@ -30,7 +30,8 @@ class Shares:
     """How the cluster is divided, in units of one cell.
 
     ``slots``: cells at once on the whole cluster. ``stage``: what one pretraining stage takes. ``parallel_stages``:
-    stages at once; one cell's room is left beside them where there is any.
+    stages at once; one cell's room is left beside them where there is any. ``gpus_per_cell``: a cell's part of a GPU, 0
+    without GPUs. ``rooms``: cells that the nodes hold with one, two and more to a GPU, up to as many as share one.
     """
 
     slots: int
@@ -38,6 +39,7 @@ class Shares:
     parallel_stages: int
     gpus_per_cell: float
     gpus_per_worker: int
+    rooms: tuple[int, ...] = ()
 
     def less_packed(self) -> "Shares | None":
         """Return shares with one cell less on each GPU, or at a time without GPUs; None where each cell is alone."""
@@ -47,7 +49,8 @@ class Shares:
         if not self.gpus_per_cell:
             return replace(self, slots=self.slots - 1)
         fewer = packing - 1
-        slots, stage = max(1, self.slots * fewer // packing), max(1, self.stage * fewer // packing)
+        held = min(self.slots, self.rooms[fewer - 1]) if self.rooms else 1
+        slots, stage = max(held, self.slots * fewer // packing), max(1, self.stage * fewer // packing)
         return replace(self, slots=slots, stage=stage, gpus_per_cell=1 / fewer)
 
     @property
@@ -70,16 +73,14 @@ def divide(compute: ComputeConfig, nodes: Sequence[Resources], is_fixed: bool = 
     """Divide what the nodes of a cluster have between stages and cells.
 
     A cell, and each worker of a stage, lies on one node. ``compute.slots`` may exceed what is there now, for a cluster
-    that grows; not for one that ``is_fixed``. Raises LaunchError when a stage or cell can never fit.
+    that grows; not for one that ``is_fixed``. Raises LaunchError when a stage or cell can never fit, or when nobody
+    knows whether the nodes to come have GPUs.
     """
-    on_gpu = compute.device != "cpu" and any(node.get("GPU", 0.0) for node in nodes)
+    on_gpu = _is_on_gpus(compute, nodes, is_fixed)
     may_grow = compute.slots is not None and not is_fixed
-    if compute.device == "cuda" and not on_gpu and not may_grow:
-        found = f"{_place(nodes, is_fixed)} has no GPU"
-        raise LaunchError(f"compute.device is cuda, but {found}; use compute.device=cpu{_or_grow(is_fixed)}")
-    on_gpu = on_gpu or compute.device == "cuda"
-    packing = _packing(compute.gpus_per_cell) if on_gpu else 1  # a worker of a stage takes a whole GPU
-    room = sum(_fitting(node, compute.threads, packing if on_gpu else None) for node in nodes)
+    rooms = _rooms(compute, nodes) if on_gpu else ()
+    packing = (len(rooms) or _packing(compute.gpus_per_cell)) if on_gpu else 1  # a worker of a stage takes a whole GPU
+    room = _room(compute, nodes, packing if on_gpu else None)
     slots = (min(compute.slots, room) if is_fixed else compute.slots) if compute.slots else room
     if slots < 1:
         gpu, held = " and a GPU" if on_gpu else "", _place(nodes, is_fixed)
@@ -96,12 +97,13 @@ def divide(compute: ComputeConfig, nodes: Sequence[Resources], is_fixed: bool = 
     stage = packing * fewest
     stage = max(stage, min(packing * compute.pretraining_workers, slots))
     parallel = max(1, (slots - 1) // stage)
-    return Shares(slots, stage, parallel, compute.gpus_per_cell if on_gpu else 0.0, int(on_gpu))
+    share = compute.gpus_per_cell if packing == _packing(compute.gpus_per_cell) else 1 / packing
+    return Shares(slots, stage, parallel, share if on_gpu else 0.0, int(on_gpu), rooms)
 
 
 def workers_that_fit(compute: ComputeConfig, nodes: Sequence[Resources], gpus_per_worker: int) -> int:
     """Return how many workers of stages, each whole on one node, these nodes hold where they do nothing else."""
-    return sum(_fitting(node, compute.threads, gpus_per_worker or None) for node in nodes)
+    return _room(compute, nodes, gpus_per_worker or None)
 
 
 def cells_beside_waiting(
@@ -116,7 +118,7 @@ def cells_beside_waiting(
     if workers_that_fit(compute, nodes, shares.gpus_per_worker) < fewest:
         return usual
     packing = _packing(shares.gpus_per_cell) if shares.gpus_per_cell else None
-    left = replace(shares, slots=sum(_fitting(node, compute.threads, packing) for node in nodes))
+    left = replace(shares, slots=_room(compute, nodes, packing))
     return min(usual, left.room.cells_allowed(stages_pending))
 
 
@@ -143,6 +145,41 @@ def _place(nodes: Sequence[Resources], is_fixed: bool) -> str:
 
 def _or_grow(is_fixed: bool) -> str:
     return "" if is_fixed else ", or set compute.slots=N for a cluster that grows on demand"
+
+
+def _is_on_gpus(compute: ComputeConfig, nodes: Sequence[Resources], is_fixed: bool) -> bool:
+    """Whether units run on GPUs. Raises LaunchError where no GPU is there or to come, or where the moment decides."""
+    if compute.device == "cpu" or any(node.get("GPU", 0.0) for node in nodes):
+        return compute.device != "cpu"
+    may_grow = compute.slots is not None and not is_fixed
+    found, room = f"{_place(nodes, is_fixed)} has no GPU", _room(compute, nodes, None)
+    if compute.device == "cuda" and not may_grow:
+        raise LaunchError(f"compute.device is cuda, but {found}; use compute.device=cpu{_or_grow(is_fixed)}")
+    if compute.device == "auto" and may_grow and (compute.slots or 0) > room:
+        raise LaunchError(
+            f"compute.device is auto, but {found} now, and room for {room} of compute.slots={compute.slots}; nodes to "
+            "come may have GPUs or not: use compute.device=cuda or compute.device=cpu"
+        )
+    return compute.device == "cuda"
+
+
+def _rooms(compute: ComputeConfig, nodes: Sequence[Resources]) -> tuple[int, ...]:
+    """Return how many cells the nodes hold with one, two and more to a GPU, up to the fewest that leave none out.
+
+    Ray fills a GPU before it takes the next, so more to a GPU than cores or ``compute.slots`` call for would leave GPUs
+    idle. Nothing where no node holds a cell yet.
+    """
+    most = _room(compute, nodes, _packing(compute.gpus_per_cell))
+    wanted = min(compute.slots or most, most)
+    rooms: list[int] = []
+    while wanted > (rooms[-1] if rooms else 0):
+        rooms.append(_room(compute, nodes, len(rooms) + 1))
+    return tuple(rooms)
+
+
+def _room(compute: ComputeConfig, nodes: Sequence[Resources], of_a_gpu: int | None) -> int:
+    """Return how many processes the nodes hold, each whole on one."""
+    return sum(_fitting(node, compute.threads, of_a_gpu) for node in nodes)
 
 
 def _fitting(node: Resources, threads: int, of_a_gpu: int | None) -> int:

@@ -1,6 +1,6 @@
 """How the cluster is divided, without starting it."""
 
-import dataclasses
+from typing import Any
 
 import pytest
 
@@ -51,6 +51,52 @@ def test_any_share_of_one_gpu_leaves_room_for_a_stage(share: float, slots: int, 
 
 def test_cells_on_gpus_need_cpus_too() -> None:
     assert divide(ComputeConfig(gpus_per_cell=0.25, threads=2), [{"CPU": 12.0, "GPU": 8.0}]).slots == 6
+
+
+GPU_NODE = {"CPU": 16.0, "GPU": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("settings", "nodes", "share", "slots", "stage", "parallel_stages"),
+    [
+        ({}, [{"CPU": 2.0, "GPU": 1.0}], 1 / 2, 2, 2, 1),
+        ({}, [{"CPU": 4.0, "GPU": 2.0}], 1 / 2, 4, 2, 1),
+        ({}, [{"CPU": 6.0, "GPU": 2.0}], 1 / 3, 6, 3, 1),
+        ({}, [{"CPU": 5.0, "GPU": 2.0}], 1 / 3, 5, 3, 1),  # three and two
+        ({}, [{"CPU": 8.0, "GPU": 4.0}], 1 / 2, 8, 2, 3),
+        ({"threads": 8}, [{"CPU": 96.0, "GPU": 8.0}], 1 / 2, 12, 2, 5),
+        ({"threads": 4}, [{"CPU": 4.0, "GPU": 1.0}] * 6, 1.0, 6, 1, 5),
+        ({"threads": 4, "gpus_per_cell": 0.4}, [{"CPU": 4.0, "GPU": 1.0}], 1.0, 1, 1, 1),
+        ({}, [{"CPU": 64.0, "GPU": 8.0}], 1 / 4, 32, 4, 7),  # cores for all
+        ({"gpus_per_cell": 0.4}, [GPU_NODE], 0.4, 2, 2, 1),
+        ({}, [{"CPU": 4.0, "GPU": 1.0}, {"CPU": 1.0, "GPU": 1.0}], 1 / 4, 5, 4, 1),  # one node has cores for four
+        ({}, [{"CPU": 32.0}, {"CPU": 2.0, "GPU": 2.0}], 1.0, 2, 1, 1),  # cores without a GPU do not count
+        ({"slots": 4}, [GPU_NODE] * 2, 1 / 2, 4, 2, 1),
+        ({"slots": 12}, [GPU_NODE] * 6, 1 / 2, 12, 2, 5),
+        ({"slots": 12}, [GPU_NODE] * 3, 1 / 4, 12, 4, 2),
+        ({"slots": 12}, [GPU_NODE], 1 / 4, 12, 4, 2),  # more nodes are to come
+        ({"slots": 12, "device": "cuda"}, [{"CPU": 0.0}], 1 / 4, 12, 4, 2),  # all are
+        ({"slots": 12, "device": "cuda"}, [{"CPU": 64.0}], 1 / 4, 12, 4, 2),
+    ],
+)
+def test_no_more_cells_share_a_gpu_than_their_number_asks_for(
+    settings: dict[str, Any],
+    nodes: list[dict[str, float]],
+    share: float,
+    slots: int,
+    stage: int,
+    parallel_stages: int,
+) -> None:
+    shares = divide(ComputeConfig(**settings), nodes)
+    assert shares.gpus_per_cell == pytest.approx(share, abs=1e-12)
+    assert (shares.slots, shares.stage, shares.parallel_stages) == (slots, stage, parallel_stages)
+
+
+def test_fewer_slots_than_a_machine_holds_spread_over_its_gpus() -> None:
+    shares = divide(ComputeConfig(slots=4), [{"CPU": 16.0, "GPU": 2.0}], is_fixed=True)
+    assert (shares.slots, shares.gpus_per_cell) == (4, 0.5)
+    capped = divide(ComputeConfig(slots=40), [{"CPU": 4.0, "GPU": 2.0}], is_fixed=True)
+    assert (capped.slots, capped.gpus_per_cell) == (4, 0.5)
 
 
 def test_slots_beyond_a_machine_that_cannot_grow_are_not_believed() -> None:
@@ -118,6 +164,29 @@ def test_cuda_on_a_machine_without_a_gpu_is_not_answered_with_the_slots_that_wer
         divide(ComputeConfig(device="cuda", slots=4), [{"CPU": 8.0}], is_fixed=True)
 
 
+@pytest.mark.parametrize(
+    ("nodes", "found"),
+    [
+        ([{"CPU": 0.0}], r"the cluster \(0 CPU\) has no GPU now, and room for 0 of compute\.slots=12;"),
+        (
+            [{"CPU": 0.0}, {"CPU": 8.0}],
+            r"the cluster \(0 CPU; 8 CPU\) has no GPU now, and room for 8 of compute\.slots=12;",
+        ),
+        ([], r"the cluster \(no node\) has no GPU now, and room for 0 of compute\.slots=12;"),
+    ],
+)
+def test_a_cluster_that_grows_is_told_whether_it_grows_by_gpus(nodes: list[dict[str, float]], found: str) -> None:
+    with pytest.raises(LaunchError, match=f"device is auto, but {found} .* compute.device=cuda or compute.device=cpu$"):
+        divide(ComputeConfig(slots=12), nodes)
+    assert divide(ComputeConfig(slots=12, device="cpu"), nodes).gpus_per_worker == 0
+    assert divide(ComputeConfig(slots=12, device="cuda"), nodes).gpus_per_worker == 1
+    assert divide(ComputeConfig(slots=12), [*nodes, GPU_NODE]).gpus_per_worker == 1
+
+
+def test_slots_that_the_cpus_of_a_cluster_hold_already_need_no_device() -> None:
+    assert divide(ComputeConfig(slots=8), [{"CPU": 0.0}, {"CPU": 8.0}]).slots == 8
+
+
 def test_a_worker_lies_on_one_node_whatever_all_nodes_have_together() -> None:
     nodes = [{"CPU": 4.0}, {"CPU": 3.0}, {"CPU": 1.0}]
     for threads, workers in [(1, 8), (2, 3), (3, 2), (4, 1), (5, 0)]:
@@ -144,10 +213,40 @@ def test_less_packed_shares_have_one_cell_less_on_each_gpu_down_to_one() -> None
     assert found == [("3 a GPU", 24, 6, 1 / 3), ("2 a GPU", 16, 4, 1 / 2), ("1 a GPU", 8, 2, 1.0)]
 
 
-def test_a_cell_that_few_cores_leave_alone_on_its_gpu_is_not_packed_less() -> None:
-    shares = divide(ComputeConfig(gpus_per_cell=0.25), [{"CPU": 4.0, "GPU": 1.0}])
-    one_core = dataclasses.replace(shares, slots=1)
-    assert one_core.less_packed() is None
+@pytest.mark.parametrize(
+    ("settings", "nodes"),
+    [
+        ({}, [{"CPU": 1.0, "GPU": 1.0}]),
+        ({"threads": 4}, [{"CPU": 4.0, "GPU": 1.0}] * 6),
+        ({"slots": 2}, [{"CPU": 16.0, "GPU": 2.0}]),
+        ({"slots": 1, "device": "cuda"}, [{"CPU": 0.0}]),
+    ],
+)
+def test_cells_that_few_cores_or_slots_leave_alone_on_their_gpus_are_not_packed_less(
+    settings: dict[str, Any], nodes: list[dict[str, float]]
+) -> None:
+    assert divide(ComputeConfig(**settings), nodes).less_packed() is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "nodes", "expected"),
+    [
+        ({}, [{"CPU": 4.0, "GPU": 2.0}], [(2, 1, 1.0)]),
+        ({"threads": 8}, [{"CPU": 96.0, "GPU": 8.0}], [(8, 1, 1.0)]),  # each GPU keeps a cell
+        ({}, [{"CPU": 10.0, "GPU": 4.0}], [(8, 2, 1 / 2), (4, 1, 1.0)]),
+        ({}, [{"CPU": 4.0, "GPU": 1.0}, {"CPU": 1.0, "GPU": 1.0}], [(4, 3, 1 / 3), (3, 2, 1 / 2), (2, 1, 1.0)]),
+        ({"slots": 5}, [GPU_NODE] * 4, [(4, 1, 1.0)]),
+        ({"slots": 24}, [GPU_NODE], [(18, 3, 1 / 3), (12, 2, 1 / 2), (6, 1, 1.0)]),  # of a cluster that grows
+    ],
+)
+def test_less_packed_cells_use_every_gpu_that_there_is(
+    settings: dict[str, Any], nodes: list[dict[str, float]], expected: list[tuple[int, int, float]]
+) -> None:
+    found, fewer = [], divide(ComputeConfig(**settings), nodes).less_packed()
+    while fewer:
+        found.append((fewer.slots, fewer.stage, fewer.gpus_per_cell))
+        fewer = fewer.less_packed()
+    assert found == expected
 
 
 def test_without_gpus_less_packed_shares_run_one_cell_less_at_a_time() -> None:
@@ -156,9 +255,6 @@ def test_without_gpus_less_packed_shares_run_one_cell_less_at_a_time() -> None:
     assert fewer is not None
     assert (fewer.words, fewer.slots) == ("1 at a time", 1)
     assert fewer.less_packed() is None
-
-
-ONE_GPU = {"CPU": 16.0, "GPU": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -177,5 +273,5 @@ def test_beside_a_stage_that_is_kept_waiting_as_many_cells_run_as_the_nodes_that
     settings: dict[str, int], num_nodes: int, num_left: int, expected: int
 ) -> None:
     compute = ComputeConfig(gpus_per_cell=0.25, **settings)  # type: ignore[arg-type]
-    shares = divide(compute, [ONE_GPU] * num_nodes)
-    assert cells_beside_waiting(compute, [ONE_GPU] * num_left, shares, stages_pending=1) == expected
+    shares = divide(compute, [GPU_NODE] * num_nodes)
+    assert cells_beside_waiting(compute, [GPU_NODE] * num_left, shares, stages_pending=1) == expected

@@ -273,6 +273,55 @@ def test_a_plan_that_does_not_fit_this_machine_has_no_forecast_here(tmp_path: Pa
     assert "a cell needs 4096 CPU on one node, which none has" in said
 
 
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_a_cluster_whose_nodes_are_not_known_yet_has_no_forecast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_asked: bool
+) -> None:
+    """Nor one of this machine, which may be a head without GPUs or cores."""
+    monkeypatch.setattr("sweep.costs.estimate.this_machine", lambda: pytest.fail("divided"))
+    joined = experiment("compute.device=cuda", "compute.address=head:6379")
+    said = estimate(joined, plan(tmp_path), inputs(), "ray", is_asked=is_asked)
+    assert said == (
+        "the nodes of the cluster at head:6379 are not known before it is joined; --dry-run with compute.slots=N "
+        "forecasts N cells at once"
+    )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "gpu_here", "share"),
+    [
+        (["compute.device=cuda"], False, 0.25),
+        (["compute.device=auto"], True, 0.25),
+        (["compute.device=auto"], False, 1.0),  # for the device that is timed
+        (["compute.device=cpu"], True, 1.0),
+    ],
+)
+def test_the_slots_of_a_cluster_are_forecast_whatever_this_machine_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str], gpu_here: bool, share: float
+) -> None:
+    planned = plan(tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu_here)
+    monkeypatch.setattr("sweep.costs.estimate.this_machine", lambda: {"CPU": 1.0, "GPU": float(gpu_here)})
+    monkeypatch.setattr("sweep.costs.estimate.calibrate", lambda *_: costs(planned, cell=36.0))
+    joined = experiment(*overrides, "compute.address=head:6379", "compute.slots=12")
+    found = estimate(joined, planned, inputs(), "ray", is_asked=True)
+    assert isinstance(found, Forecast)
+    assert (found.slots, found.cell_seconds) == (12, 36.0 * share)
+
+
+@pytest.mark.parametrize(("overrides", "slots", "share"), [([], 4, 0.5), (["compute.slots=2"], 2, 1.0)])
+def test_cells_that_cores_or_slots_keep_few_are_forecast_with_the_part_of_a_gpu_that_they_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: list[str], slots: int, share: float
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    planned = plan(tmp_path)
+    monkeypatch.setattr("sweep.costs.estimate.this_machine", lambda: {"CPU": 4.0, "GPU": 2.0})
+    monkeypatch.setattr("sweep.costs.estimate.calibrate", lambda *_: costs(planned, cell=36.0))
+    found = estimate(experiment("compute.device=cuda", *overrides), planned, inputs(), "ray", is_asked=True)
+    assert isinstance(found, Forecast)
+    assert (found.slots, found.cell_seconds) == (slots, 36.0 * share)
+
+
 def test_numbers_are_written_for_people() -> None:
     assert [amount(each) for each in (12.345, 0.5, 0.0123, 0.00012, 0.00001, 0)] == [
         "12.35",
