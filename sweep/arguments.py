@@ -48,7 +48,7 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         "--max-hours",
         type=_hours,
         metavar="H",
-        help="start nothing after so many hours, data read included; cells that run are finished, the same command goes on",
+        help="start nothing after so many hours; cells that run are finished, and the same command goes on",
     )
     parser.add_argument(
         "--max-cost",
