@@ -4,7 +4,7 @@ In: ExperimentResults. Out: Findings, numbers without words. All variants share 
 so that every comparison between arms is paired.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -133,7 +133,7 @@ class Findings:
         return np.asarray(np.exp(self.curves[variant].logs.mean()))
 
     def epochs_study(self, arm: str, measure: str, label_count: int | None = None) -> EpochsStudy | None:
-        """Return the study of one arm's epochs, over all label counts unless one is given."""
+        """Return the study of one arm's epochs, at one label count or, without any, over those that can be averaged."""
         for study in self.epochs:
             if (study.arm, study.measure, study.label_count) == (arm, measure, label_count):
                 return study
@@ -144,6 +144,13 @@ class Findings:
         rows = self.results.cells[self.results.cells["label_count"] == label_count]
         slices, patients = rows["labelled_slices"].median(), rows["labelled_patients"].median()
         return f"{slices:g} slices of {patients:g} patients"
+
+    def over_labels(self, label_counts: Sequence[int]) -> str:
+        """Say which label counts a mean is over: all that the sweep has, or these by number."""
+        if not label_counts or len(label_counts) == len(self.label_counts):
+            return "all label counts"
+        *others, last = map(str, label_counts)
+        return f"{', '.join(others)}{' and ' * bool(others)}{last} labelled {self.results.label_unit}"
 
     def slices_at(self, label_count: float) -> float:
         """Return the median number of labelled slices behind a label count."""

@@ -15,7 +15,7 @@ NOT_REACHED = "did not reach the target"
 
 
 def fastest(findings: Findings) -> str:
-    """Return the headline variant with the highest speed-up over all label counts, the reference left out."""
+    """Return the headline variant with the highest speed-up over its label counts, the reference left out."""
     ratios = {
         name: findings.convergence.overall_speed_up(name).ratio.value
         for name in findings.headline
@@ -25,7 +25,7 @@ def fastest(findings: Findings) -> str:
 
 
 def speed_point(findings: Findings, variant: str) -> Point:
-    """Say the speed-up of a variant over all label counts."""
+    """Say the speed-up of a variant over the label counts that it shares with the reference."""
     question, study = "Does fine-tuning converge faster?", findings.convergence
     if not findings.results.cells["validation_slices"].any():
         words = "How fast the arms converge was not measured, since no validation slices are labelled."
@@ -35,7 +35,7 @@ def speed_point(findings: Findings, variant: str) -> Point:
     if math.isnan(ratio.value):
         return Point(question, CANNOT_TELL, "How fast the arms converge cannot be compared.")
     if not result.uncut.excludes(1.0):  # a run that ends before the target hides how far the ratio goes
-        doubt = f"whether {variant} converges faster or slower than {findings.reference}"
+        doubt = f"whether {variant} converges faster or slower than {findings.reference}{_over_some(result, findings)}"
         return Point(question, CANNOT_TELL, f"The data cannot tell {doubt} ({_why_no_speed(result, findings)}).")
     word, shown = ("faster", ratio)
     if ratio.value < 1:
@@ -44,10 +44,16 @@ def speed_point(findings: Findings, variant: str) -> Point:
     factor = f"{'at least ' * is_bound}{shown.value:.1f} times {word}"
     interval = f"from {shown.low:.1f} upwards" if is_bound else f"{shown.low:.1f} to {shown.high:.1f}"
     sentence = (
-        f"Over all label counts {variant} reaches the target Dice {factor} than {findings.reference} "
-        f"({level} interval {interval}{_censoring(result, findings)})."
+        f"Over {findings.over_labels(result.label_counts)} {variant} reaches the target Dice {factor} than "
+        f"{findings.reference} ({level} interval {interval}{_censoring(result, findings)})."
     )
     return Point(question, f"{variant}: {factor}", sentence)
+
+
+def _over_some(result: SpeedUp, findings: Findings) -> str:
+    """Name the label counts of a mean where they are not all of the sweep's."""
+    words = findings.over_labels(result.label_counts)
+    return "" if words == findings.over_labels(()) else f" over {words}"
 
 
 def _why_no_speed(result: SpeedUp, findings: Findings) -> str:

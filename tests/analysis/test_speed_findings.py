@@ -2,18 +2,22 @@
 
 import math
 import re
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
 
+from analysis.captions import caption
 from analysis.claims import NOT_SUPPORTED, check_claims
 from analysis.conclusions import conclude
 from analysis.convergence import SpeedUp
+from analysis.convergence_tables import convergence
 from analysis.epochs_study import epoch_ladder
 from analysis.figures import draw_all
 from analysis.findings import find
 from analysis.load import load_results
 from analysis.speed_figure import DOWN, UP, speed_ups
+from analysis.tables import pretraining_epochs
 from analysis.uncertainty import Estimate
 from trainables.results import write_rows
 
@@ -128,6 +132,50 @@ def test_the_claim_on_speed_says_no_more_than_runs_that_never_reached_the_target
     (claim,) = (each for each in check_claims(many_seeds) if each.name == "Convergence speed")
     for words in evidence:
         assert words in claim.evidence
+
+
+def test_a_speed_up_over_some_label_counts_names_them_wherever_it_is_told(many_seeds, monkeypatch):
+    for counts, words in (((4, 12, 36, 112, 224), "all label counts"), ((4, 224), "4 and 224 labelled slices")):
+        said = SpeedUp(FASTER, 0, 0, counts)
+        monkeypatch.setattr(type(many_seeds.convergence), "overall_speed_up", lambda *_, said=said: said)
+        assert f"Over {words} " in conclude(many_seeds).text
+        assert f"over {words}." in check_claims(many_seeds)[0].evidence
+    table = convergence(many_seeds).query("label_count == 'all'")
+    assert set(table["label_counts"]) == {"4, 224"}
+    said = SpeedUp(Estimate(1.1, 0.8, 1.5, 5), 0, 0, (224,))
+    monkeypatch.setattr(type(many_seeds.convergence), "overall_speed_up", lambda *_: said)
+    assert re.search(r"faster or slower than supervised-natural over 224 labelled slices", conclude(many_seeds).text)
+
+
+def test_epochs_that_were_run_at_few_label_counts_are_compared_there_and_the_report_says_where(many_seeds):
+    """As grid.intermediate_label_counts does; one arm has its numbers of epochs everywhere."""
+    results, few = (
+        many_seeds.results,
+        "pretraining_epochs == 3 and label_count not in (112, 224) and arm != 'byol-domain'",
+    )
+    found = find(replace(results, cells=results.cells.drop(results.cells.query(few).index).reset_index(drop=True)))
+    for measure in ("error", "steps"):
+        assert found.epochs_study("byol-natural+byol-domain", measure).label_counts == (112, 224)
+    assert found.epochs_study("byol-domain", "error").label_counts == (4, 12, 36, 112, 224)
+    table = pretraining_epochs(found).query("label_count == 'all' and measure == 'error'").set_index("arm")
+    assert set(table.loc["byol-natural+byol-domain", "label_counts"]) == {"112, 224"}
+    (claim,) = (each for each in check_claims(found) if each.name == "Pretraining epochs")
+    assert claim.evidence.startswith("Over 112 and 224 labelled slices: fewest steps")
+    text, _ = caption("enough_epochs", found)
+    assert "byol-domain: all label counts; byol-natural+byol-domain: 112 and 224 labelled slices" in text
+    assert "a geometric mean over all label counts" in caption("enough_epochs", many_seeds)[0]
+
+
+def test_epochs_with_runs_that_never_reached_the_target_at_a_label_count_that_is_left_out_are_bounds(many_seeds):
+    """At 4 labels no run of byol-domain gets there, so the mean over label counts in steps leaves them out."""
+    study = many_seeds.epochs_study("byol-domain", "steps")
+    assert 4 not in study.label_counts
+    assert "exact" not in {
+        bound
+        for epochs, bound in zip(study.result.epochs, study.result.bounds, strict=True)
+        if epochs != study.result.best_epochs
+    }
+    assert "enough" not in study.result.verdicts
 
 
 def test_an_end_of_a_speed_up_that_censoring_hides_is_drawn_as_an_arrow(findings):
