@@ -104,7 +104,7 @@ def _epochs(findings: Findings) -> Claim:
         evidence,
         "Over the label counts that were run with every number of epochs. Supported: some number of epochs from 1 to 4 "
         f"is shown to need at most {margin} more steps to the target than every other number, and some number is told "
-        "apart from 0 as better. Not supported: every number from 1 to 4 is shown to need more, or 0 epochs are enough.",
+        "apart from 0 as better. Not supported: every number from 1 to 4 is shown to need more, or 0 are enough.",
     )
 
 

@@ -98,7 +98,7 @@ def speed_up_by_unit(findings: Findings) -> pd.DataFrame:
 def curve_stability(findings: Findings) -> pd.DataFrame:
     """List area, spread after convergence and drawdown: medians over seeds, and the area against the reference's.
 
-    Runs of one seed, which differ in the pretraining seed alone, are averaged first.
+    Runs of one seed, which differ in the pretraining or the training seed, are averaged first.
     """
     found: dict[tuple[str, int], dict[str, list[Stability]]] = {}
     for run in findings.runs:
@@ -123,7 +123,7 @@ def curve_stability(findings: Findings) -> pd.DataFrame:
 def _costs(findings: Findings) -> dict[tuple[str, bool], Costs]:
     """Return what each seed spent until the target, by unit and whether pretraining counts.
 
-    Runs of one seed, which differ in the pretraining seed alone, are averaged, as steps to the target are.
+    Runs of one seed, which differ in the pretraining or the training seed, are averaged, as steps to the target are.
     """
     study = findings.convergence
     spent: dict[str, dict[tuple[str, int], dict[str, list[float]]]] = {"steps": {}, "samples": {}, "seconds": {}}

@@ -23,6 +23,7 @@ from analysis.convergence import (
     steps_to_target,
 )
 from analysis.options import ReportOptions
+from analysis.replicates import mean_of_runs
 from analysis.uncertainty import UNKNOWN, Floats, common_counts
 
 Times = list[TimeToTarget | None]
@@ -89,7 +90,7 @@ class ConvergenceStudy:
         known = ~np.isnan(ratios)
         chosen = common_counts(known)
         ratio = combined_speed_up([ratios[:, index] for index in np.flatnonzero(chosen)], self.confidence)
-        shared = [count for count, is_shared in zip(counts, known.any(axis=0).tolist(), strict=True) if is_shared]
+        shared = [counts[index] for index in np.flatnonzero(known.sum(axis=0))]
         censored, of_reference = (
             sum(self.num_censored(name, count)[0] for count in shared) for name in (variant, self.reference)
         )
@@ -141,8 +142,11 @@ def collect_runs(cells: pd.DataFrame, curves: pd.DataFrame) -> list[Run]:
 
 
 def targets_of_reference(cells: pd.DataFrame, reference: str, fraction: float) -> dict[int, float]:
-    """Return a share of the reference's median final validation Dice, one target per label count for all arms."""
-    finals = cells[cells["variant"] == reference].groupby("label_count")["val_dice"].median().dropna()
+    """Return a share of the reference's median final validation Dice over seeds, one target per label count."""
+    finals = (
+        mean_of_runs(cells[cells["variant"] == reference], ["val_dice"]).groupby("label_count")["val_dice"].median()
+    )
+    finals = finals.dropna()
     return {int(str(count)): fraction * float(value) for count, value in finals.items()}
 
 
@@ -179,7 +183,7 @@ def study_convergence(
 
 
 def _combine(times: list[TimeToTarget], horizon: float) -> TimeToTarget | None:
-    """Average the runs of one seed, which differ in the pretraining seed alone, each cut at the horizon.
+    """Average the runs of one seed, which differ in the pretraining or the training seed, each cut at the horizon.
 
     Their mean counts as reached only if all of them reached the target by then.
     """
