@@ -113,6 +113,23 @@ class Findings:
         """Return the planned seeds by arm, pretraining epochs and label count."""
         return seeds_by_point(self.planned)
 
+    @cached_property
+    def seed_range(self) -> tuple[int, int]:
+        """Return the fewest and the most seeds that a variant has in common with the reference at any label count.
+
+        Seeds may be added at one label count alone, so that all of them together say little of a point.
+        """
+        known = ~np.isnan(self.errors[self.reference])
+        numbers = np.stack([(known & ~np.isnan(errors)).sum(axis=0) for errors in self.errors.values()])
+        paired = numbers[numbers > 0]
+        return (int(paired.min()), int(paired.max())) if len(paired) else (len(self.seeds), len(self.seeds))
+
+    @property
+    def num_seeds_words(self) -> str:
+        """Say these numbers, such as ``3 to 7 seeds``."""
+        fewest, most = self.seed_range
+        return f"{fewest} to {most} seeds" if fewest < most else f"{most} seed{'s' * (most != 1)}"
+
     @property
     def num_patients(self) -> int:
         """Return how many test patients the intervals know of; 1 where none were stored."""

@@ -174,8 +174,19 @@ def test_arms_are_ranked_tested_and_quoted_by_the_same_centre(findings):
     assert "against byol-natural (the next best) its paired ratio of errors 0.84, 95% interval" in said
 
 
+def test_seeds_added_at_one_label_count_leave_the_warning_of_few_seeds_elsewhere(many_seeds):
+    """As next_run adds them: three seeds everywhere, six at the fewest labels."""
+    results = many_seeds.results
+    added = results.cells.query("label_count != 4 and subset_seed >= 3").index
+    found = find(replace(results, cells=results.cells.drop(added).reset_index(drop=True)))
+    assert (len(found.seeds), found.seed_range) == (6, (3, 6))
+    (said,) = (caveat for caveat in conclude(found).caveats if "seeds:" in caveat)
+    assert said.startswith("Only 3 to 6 seeds: t intervals are wide (95% is ±4.3 standard errors with 3")
+    assert (found.num_seeds_words, many_seeds.num_seeds_words) == ("3 to 6 seeds", "6 seeds")
+
+
 def test_few_seeds_are_said_to_cost_power(findings, many_seeds):
-    assert any("Only 3 seeds" in caveat for caveat in conclude(findings).caveats)
+    assert any("Only 2 to 3 seeds" in caveat for caveat in conclude(findings).caveats)  # cells are missing
     assert not any("seeds:" in caveat for caveat in conclude(many_seeds).caveats)
 
 
