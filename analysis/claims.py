@@ -111,7 +111,7 @@ def _epochs(findings: Findings) -> Claim:
 def _judge_epochs(findings: Findings) -> tuple[str, str]:
     variant, study = _headline(findings, HIERARCHICAL), findings.epochs_study(HIERARCHICAL, "steps")
     if variant is None or study is None:
-        return NOT_TESTED, f"This needs finished cells of {HIERARCHICAL} at two or more numbers of epochs."
+        return _why_no_epochs(findings)
     result = study.result
     ratios = dict(zip(result.epochs, zip(result.ratios, result.bounds, strict=True), strict=True))
     verdicts = dict(zip(result.epochs, result.verdicts, strict=True))
@@ -133,6 +133,16 @@ def _judge_epochs(findings: Findings) -> tuple[str, str]:
     if "enough" in judged:
         return SUPPORTED, evidence
     return (NOT_SUPPORTED if judged == {"not enough"} else CANNOT_TELL), evidence
+
+
+def _why_no_epochs(findings: Findings) -> tuple[str, str]:
+    """Say why the steps with numbers of epochs cannot be compared: these were not run, not validated or too slow."""
+    if findings.epochs_study(HIERARCHICAL, "error") is None:
+        return NOT_TESTED, f"This needs finished cells of {HIERARCHICAL} at two or more numbers of epochs."
+    study = findings.convergence
+    if not study.targets:
+        return NOT_TESTED, "This needs validation curves, and no validation slices are labelled."
+    return CANNOT_TELL, f"No run that could be compared reached the target {study.within()}, with any number of epochs."
 
 
 def _gains(result: Saturation, confidence: float) -> bool:
@@ -194,6 +204,9 @@ def _judge_near_minimal(findings: Findings) -> tuple[str, str]:
     needed = findings.near_own_minimum.get(own) if own else None
     if own is None or needed is None:
         return NOT_TESTED, f"This needs finished cells of {SUPERVISED}."
+    known = [int(count) for count in findings.label_counts[~np.isnan(findings.mean_errors(own))]]
+    if len(known) < 2:
+        return NOT_TESTED, f"This needs two or more label counts; {own} was run at {', '.join(map(str, known))} alone."
     if not is_falling(findings.label_counts, findings.mean_errors(own)):
         return (
             CANNOT_TELL,

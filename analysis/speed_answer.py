@@ -57,17 +57,22 @@ def _over_some(result: SpeedUp, findings: Findings) -> str:
 
 
 def _why_no_speed(result: SpeedUp, findings: Findings) -> str:
-    """Say what leaves open which of two arms is faster: no interval, a wide one, or runs that end before the target."""
-    ratio = result.ratio
-    if not ratio.is_known:
-        return "no interval"
-    level = percent(findings.results.options.confidence)
-    known_as = f"ratio {ratio.value:.2g}, {level} interval {ratio.low:.2g} to {ratio.high:.2g}"
-    if not ratio.excludes(1.0):
-        return known_as
+    """Say what leaves open which of two arms is faster: no interval, a wide one, or runs that end before the target.
+
+    An interval of runs that were cut at their last step is not shown: runs that all end there would look equal.
+    """
+    ratio, level = result.ratio, percent(findings.results.options.confidence)
     whose = [(result.num_censored, "of its runs"), (result.num_reference_censored, "of the reference's runs")]
     cut = " and ".join(f"{count} {name}" for count, name in whose if count)
-    return f"{known_as} with every run cut at its last step, but {cut} {NOT_REACHED} {findings.convergence.within()}"
+    missed = f"{cut} {NOT_REACHED} {findings.convergence.within()}"
+    if not ratio.is_known:
+        return f"no interval, and {missed}" if cut else "no interval"
+    if result.bound == "exact":
+        return f"ratio {ratio.value:.2g}, {level} interval {ratio.low:.2g} to {ratio.high:.2g}"
+    if result.bound == "unbounded":
+        return f"{missed}, so the ratio may be any"
+    end = f"from {ratio.low:.2g} upwards" if result.bound == "at least" else f"up to {ratio.high:.2g}"
+    return f"ratio {result.bound} {ratio.value:.2g}, {level} interval {end}: {missed}"
 
 
 def _censoring(result: SpeedUp, findings: Findings) -> str:

@@ -11,7 +11,7 @@ from analysis.answer import CANNOT_TELL
 from analysis.best_change import BestChange
 from analysis.best_variant import best_variant
 from analysis.caveats import caveats
-from analysis.claims import NOT_SUPPORTED, SUPPORTED, check_claims
+from analysis.claims import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, check_claims
 from analysis.conclusions import conclude, gain_over_random
 from analysis.distances import mean_distance
 from analysis.epochs_study import epoch_ladder
@@ -84,6 +84,15 @@ def test_claims_follow_the_simulated_truth(many_seeds):
     assert verdicts["Few labels"] == SUPPORTED
     assert verdicts["Fewer than 100 slices"] in (NOT_SUPPORTED, CANNOT_TELL)  # the law says about 130
     assert verdicts["Convergence speed"] in (SUPPORTED, CANNOT_TELL)  # truth is 5, seen at every fourth step
+
+
+def test_a_claim_on_labels_is_not_tested_by_one_label_count(many_seeds):
+    cells = many_seeds.results.cells.query("label_count == 36").reset_index(drop=True)
+    (claim,) = (
+        each for each in check_claims(find(replace(many_seeds.results, cells=cells))) if "100 slices" in each.name
+    )
+    assert claim.verdict == NOT_TESTED
+    assert claim.evidence == "This needs two or more label counts; supervised-natural was run at 36 alone."
 
 
 def test_arms_that_do_not_differ_cannot_be_told_apart(simulated, tmp_path, monkeypatch):

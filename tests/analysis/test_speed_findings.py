@@ -7,6 +7,7 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
+from analysis.answer import CANNOT_TELL
 from analysis.captions import caption
 from analysis.claims import NOT_SUPPORTED, check_claims
 from analysis.conclusions import conclude
@@ -81,14 +82,14 @@ SLOWER, FASTER = Estimate(0.5, 0.4, 0.6, 5), Estimate(2.0, 1.6, 2.5, 5)
             0,
             3,
             "cannot tell",
-            f"cut at its last step, but 3 of the reference's runs {MISSED}",
+            f"(ratio at least 0.5, 95% interval from 0.4 upwards: 3 of the reference's runs {MISSED})",
         ),
         (
             SLOWER,
             2,
             3,
             "cannot tell",
-            f"2 of its runs and 3 of the reference's runs {MISSED}",
+            f"(2 of its runs and 3 of the reference's runs {MISSED}, so the ratio may be any)",
         ),
         (
             FASTER,
@@ -97,9 +98,18 @@ SLOWER, FASTER = Estimate(0.5, 0.4, 0.6, 5), Estimate(2.0, 1.6, 2.5, 5)
             "at least 2.0 times faster",
             f"(95% interval from 1.6 upwards; 3 of the reference's runs {MISSED}, so the factor is a",
         ),
-        (FASTER, 2, 0, "cannot tell", f"but 2 of its runs {MISSED}"),
+        (FASTER, 2, 0, "cannot tell", f"(ratio at most 2, 95% interval up to 2.5: 2 of its runs {MISSED})"),
+        (Estimate(1.0, 1.0, 1.0, 5), 9, 9, "cannot tell", f"(9 of its runs and 9 of the reference's runs {MISSED}, so"),
+        (
+            Estimate(1.1, 0.8, 1.5, 5),
+            0,
+            1,
+            "cannot tell",
+            f"(ratio at least 1.1, 95% interval from 0.8 upwards: 1 of the reference's runs {MISSED})",
+        ),
         (Estimate(1.1, 0.8, 1.5, 5), 0, 0, "cannot tell", "(ratio 1.1, 95% interval 0.8 to 1.5)"),
-        (Estimate(2.0, math.nan, math.nan, 1), 1, 0, "cannot tell", "(no interval)"),
+        (Estimate(2.0, math.nan, math.nan, 1), 1, 0, "cannot tell", f"(no interval, and 1 of its runs {MISSED})"),
+        (Estimate(2.0, math.nan, math.nan, 1), 0, 0, "cannot tell", "(no interval)"),
     ],
 )
 def test_an_arm_is_called_faster_or_slower_only_where_runs_that_never_reached_the_target_cannot_turn_it(
@@ -176,6 +186,19 @@ def test_epochs_with_runs_that_never_reached_the_target_at_a_label_count_that_is
         if epochs != study.result.best_epochs
     }
     assert "enough" not in study.result.verdicts
+
+
+def test_where_no_run_reached_the_target_the_claim_on_epochs_cannot_be_told_and_is_not_called_untested(many_seeds):
+    options = replace(many_seeds.results.options, convergence_dice=0.999)
+    found = find(replace(many_seeds.results, options=options))
+    (claim,) = (each for each in check_claims(found) if each.name == "Pretraining epochs")
+    assert claim.verdict == CANNOT_TELL
+    assert f"No run that could be compared reached the target {MISSED.removeprefix('did not reach the target ')}" in (
+        claim.evidence
+    )
+    (point,) = (each for each in conclude(found).points if each.question == "Does fine-tuning converge faster?")
+    assert "interval 1 to 1" not in point.sentence
+    assert f"30 of its runs and 30 of the reference's runs {MISSED}" in point.sentence  # 5 label counts, 6 seeds
 
 
 def test_an_end_of_a_speed_up_that_censoring_hides_is_drawn_as_an_arrow(findings):
