@@ -74,7 +74,7 @@ CAPTIONS = {
     ),
     "enough_epochs": (
         "Error at each number of pretraining epochs over that at the number with the lowest mean, a geometric mean "
-        "over label counts, with its paired {level} interval, cut where it is far wider than the margin. Grey: "
+        "over {averaged}, with its paired {level} interval, cut where it is far wider than the margin. Grey: "
         "within the margin of {margin}, which counts as enough where the test says so; the verdict stands above. A bar "
         "inside the grey can still be open, as the verdict is adjusted for all numbers and against every other one.",
         "Ratio of error to the lowest mean error by pretraining epochs, with the margin of {margin}.",
@@ -99,8 +99,18 @@ def caption(name: str, findings: Findings, more: Mapping[str, object] | None = N
         "num_arms": len(findings.headline),
         "margin": f"{100 * findings.results.options.near_minimum:g}%",
         "within": findings.convergence.within(),
+        "averaged": _averaged(findings),
         "level": f"{100 * findings.results.options.confidence:g}%",
         **(more or {}),
     }
     text, alt = CAPTIONS[name]
     return text.format(**words), alt.format(**words)
+
+
+def _averaged(findings: Findings) -> str:
+    """Say which label counts the means of the figure of enough epochs are over, by arm where these differ."""
+    means = {each.arm: each for each in findings.epochs if each.measure == "error" and each.label_count is None}
+    words = {arm: findings.over_labels(each.label_counts) for arm, each in means.items()}
+    if len(set(words.values())) == 1:
+        return next(iter(words.values()))
+    return "label counts (" + "; ".join(f"{arm}: {each}" for arm, each in words.items()) + ")"

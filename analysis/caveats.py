@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.crossed_effects import crossed_mean
 from analysis.findings import Findings
 from analysis.load import ExperimentResults
+from analysis.replicates import is_one_subset
 from analysis.uncertainty import FEW_SEEDS
 
 FEW_PATIENTS = 5  # below, intervals of errors span a factor of three; with 2, of a hundred
@@ -19,10 +20,12 @@ WEAK_DICE = 0.5  # below it most of what is outlined is wrong, and arms may rank
 
 
 def caveats(findings: Findings) -> tuple[str, ...]:
-    """Say what limits the answer: seeds, test patients, shared pretraining runs, other labels, weak networks, gaps."""
-    cells, num_seeds = findings.results.cells, len(findings.seeds)
-    found = [_missing(findings.results), *_left_out(findings), _weak(findings), _seeds(num_seeds), *_patients(findings)]
-    found += [_pretraining_runs(cells, num_seeds), _validation(cells)]
+    """Say what limits the answer: seeds, test patients, shared labels and pretraining, other labels, weak networks,
+    gaps.
+    """
+    cells = findings.results.cells
+    found = [_missing(findings.results), *_left_out(findings), _weak(findings), _seeds(findings), *_patients(findings)]
+    found += [_one_subset(findings), _pretraining_runs(cells, len(findings.seeds)), _validation(cells)]
     return tuple(caveat for caveat in found if caveat)
 
 
@@ -69,25 +72,32 @@ def _weak(findings: Findings) -> str:
     )
 
 
-def _seeds(num_seeds: int) -> str:
-    if num_seeds == 1:
+def _seeds(findings: Findings) -> str:
+    """Say what the point with the fewest seeds of all that is compared can tell."""
+    fewest, most = findings.seed_range
+    if most == 1:
         return "One seed: there are no intervals, and no difference between arms can be told from chance."
-    if num_seeds >= FEW_SEEDS:
+    if fewest >= FEW_SEEDS:
         return ""
-    factor = {2: 12.7, 3: 4.3, 4: 3.2}[num_seeds]
+    words = findings.num_seeds_words
+    if fewest == 1:
+        return (
+            f"Only {words}: where there is one, there is no interval. At least 5 seeds, better 10, would settle more."
+        )
+    factor, where = {2: 12.7, 3: 4.3, 4: 3.2}[fewest], f" with {fewest}" * (fewest < most)
     return (
-        f"Only {num_seeds} seeds: t intervals are wide (95% is ±{factor} standard errors, 2.3 with ten seeds), so real "
+        f"Only {words}: t intervals are wide (95% is ±{factor} standard errors{where}, 2.3 with ten seeds), so real "
         "differences can go unseen. At least 5 seeds, better 10, would settle more."
     )
 
 
 def _patients(findings: Findings) -> Iterator[str]:
     """Say what the number of test patients costs; the thresholds are from docs/validation.md."""
-    number, num_seeds = findings.num_patients, len(findings.seeds)
+    number = findings.num_patients
     if number == 1:
         yield "Intervals do not cover other test patients: errors are known of a single one, or of whole cells alone."
         return
-    if num_seeds == 1:
+    if findings.seed_range[1] == 1:
         return
     if number < FEW_PATIENTS:
         factor = "a hundred" if number == 2 else "three"
@@ -114,12 +124,24 @@ def _patients_dominate(findings: Findings) -> bool:
     return sum(is_larger) > len(is_larger) / 2
 
 
+def _one_subset(findings: Findings) -> str:
+    """Say that training seeds on a single choice of labelled images are all that intervals know of."""
+    if not is_one_subset(findings.results.cells):
+        return ""
+    return (
+        f"All seeds are training seeds on one choice of labelled {findings.results.label_unit}: intervals cover the "
+        f"chance of training alone, not another choice of labelled {findings.results.label_unit}, which often changes "
+        "errors more. Several subset seeds would cover it."
+    )
+
+
 def _pretraining_runs(cells: pd.DataFrame, num_seeds: int) -> str:
     num_runs = cells.loc[cells["pretraining_schedule"] != "none", "pretraining_seed"].nunique()
     if num_runs == 1:
+        covered = "the fine-tuning" if is_one_subset(cells) else "the choice of labelled images and the fine-tuning"
         return (
-            "One pretraining run per stage: intervals cover the choice of labelled images and the fine-tuning, not "
-            "what another pretraining run would have given."
+            f"One pretraining run per stage: intervals cover {covered}, not what another pretraining run would have "
+            "given."
         )
     if 1 < num_runs < num_seeds:
         return (

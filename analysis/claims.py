@@ -72,7 +72,7 @@ def _judge_speed(findings: Findings) -> tuple[str, str]:
     if not ratio.is_known:
         return CANNOT_TELL, f"Fewer than two pairs of seeds have runs at {count} labels."
     evidence = f"{variant}: {ratio_words(result, findings)} at {count} labels; "
-    evidence += f"{ratio_words(overall, findings)} over all label counts."
+    evidence += f"{ratio_words(overall, findings)} over {findings.over_labels(overall.label_counts)}."
     if result.num_censored or result.num_reference_censored:
         evidence += (
             f" Not at the target {findings.convergence.within(count)} at {count} labels: {result.num_censored} of its "
@@ -102,16 +102,16 @@ def _epochs(findings: Findings) -> Claim:
         f"Fewer than five domain epochs of {HIERARCHICAL} are enough for its gain in convergence speed.",
         verdict,
         evidence,
-        f"Over all label counts. Supported: some number of epochs from 1 to 4 is shown to need at most {margin} more "
-        "steps to the target than every other number, and some number is told apart from 0 as better. Not supported: "
-        "every number from 1 to 4 is shown to need more, or 0 epochs are enough.",
+        "Over the label counts that were run with every number of epochs. Supported: some number of epochs from 1 to 4 "
+        f"is shown to need at most {margin} more steps to the target than every other number, and some number is told "
+        "apart from 0 as better. Not supported: every number from 1 to 4 is shown to need more, or 0 are enough.",
     )
 
 
 def _judge_epochs(findings: Findings) -> tuple[str, str]:
     variant, study = _headline(findings, HIERARCHICAL), findings.epochs_study(HIERARCHICAL, "steps")
     if variant is None or study is None:
-        return NOT_TESTED, f"This needs finished cells of {HIERARCHICAL} at two or more numbers of epochs."
+        return _why_no_epochs(findings)
     result = study.result
     ratios = dict(zip(result.epochs, zip(result.ratios, result.bounds, strict=True), strict=True))
     verdicts = dict(zip(result.epochs, result.verdicts, strict=True))
@@ -121,7 +121,8 @@ def _judge_epochs(findings: Findings) -> tuple[str, str]:
         return NOT_TESTED, f"This needs numbers of epochs below and above five; the sweep has {ran}."
     others = [number for number in few if number != result.best_epochs]
     parts = [f"with {number} {steps_words(*ratios[number], findings)}" for number in others]
-    evidence = f"Fewest steps with {result.best_epochs} epochs" + "".join(f"; {part}" for part in parts) + "."
+    evidence = f"Over {findings.over_labels(study.label_counts)}: fewest steps with {result.best_epochs} epochs"
+    evidence += "".join(f"; {part}" for part in parts) + "."
     if 0 in ratios:
         evidence += f" Without domain epochs: {steps_words(*ratios[0], findings)}."
         if verdicts[0] == "enough":
@@ -132,6 +133,16 @@ def _judge_epochs(findings: Findings) -> tuple[str, str]:
     if "enough" in judged:
         return SUPPORTED, evidence
     return (NOT_SUPPORTED if judged == {"not enough"} else CANNOT_TELL), evidence
+
+
+def _why_no_epochs(findings: Findings) -> tuple[str, str]:
+    """Say why the steps with numbers of epochs cannot be compared: these were not run, not validated or too slow."""
+    if findings.epochs_study(HIERARCHICAL, "error") is None:
+        return NOT_TESTED, f"This needs finished cells of {HIERARCHICAL} at two or more numbers of epochs."
+    study = findings.convergence
+    if not study.targets:
+        return NOT_TESTED, "This needs validation curves, and no validation slices are labelled."
+    return CANNOT_TELL, f"No run that could be compared reached the target {study.within()}, with any number of epochs."
 
 
 def _gains(result: Saturation, confidence: float) -> bool:
@@ -193,6 +204,9 @@ def _judge_near_minimal(findings: Findings) -> tuple[str, str]:
     needed = findings.near_own_minimum.get(own) if own else None
     if own is None or needed is None:
         return NOT_TESTED, f"This needs finished cells of {SUPERVISED}."
+    known = [int(count) for count in findings.label_counts[~np.isnan(findings.mean_errors(own))]]
+    if len(known) < 2:
+        return NOT_TESTED, f"This needs two or more label counts; {own} was run at {', '.join(map(str, known))} alone."
     if not is_falling(findings.label_counts, findings.mean_errors(own)):
         return (
             CANNOT_TELL,

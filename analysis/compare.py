@@ -22,6 +22,7 @@ from analysis.error_curve import ErrorCurve
 from analysis.findings import Findings, find
 from analysis.load import ExperimentResults, load_results
 from analysis.readable import plain
+from analysis.replicates import are_subsets
 from analysis.selection import ReportError
 from analysis.uncertainty import Floats
 from analysis.unpaired import independent_difference, paired_contrast
@@ -151,12 +152,26 @@ def _compared(first: Side, second: Side, variant: str, count: int) -> tuple[Floa
     one, other = first.logs(variant, count), second.logs(variant, count)
     if not are_paired(first.results, second.results) or first.patients != second.patients:
         return one, other, False
-    shared = [seed for seed in first.seeds if seed in second.seeds]
+    names = _seed_names(first, second)
+    shared = [seed for seed in names[0] if seed in names[1]]
     ours, theirs = (
-        values[[side.seeds.index(seed) for seed in shared]] for side, values in ((first, one), (second, other))
+        values[[own.index(seed) for seed in shared]] for own, values in zip(names, (one, other), strict=True)
     )
     known = ~np.isnan(ours + theirs).any(axis=1)
     return (ours[known], theirs[known], True) if known.sum() > 1 else (one, other, False)
+
+
+def _seed_names(first: Side, second: Side) -> tuple[list[str], list[str]]:
+    """Return names of both sides' seeds that are equal where the labelled images are.
+
+    Where the seeds of one side alone are subsets, so are the other's, if each has a single training there.
+    """
+    if are_subsets(first.results.cells) == are_subsets(second.results.cells):
+        return first.seeds, second.seeds
+    subsets = [[seed.partition("/")[0] for seed in side.seeds] for side in (first, second)]
+    if any(len(set(names)) < len(names) for names in subsets):
+        return [], []
+    return subsets[0], subsets[1]
 
 
 def are_paired(first: ExperimentResults, second: ExperimentResults) -> bool:

@@ -14,7 +14,7 @@ from analysis.law_fit import LawFit
 
 COLUMNS = [
     *("variant", "experiment", "speed_up", "speed_up_low", "speed_up_high"),
-    *("uncut_low", "uncut_high", "ratio_is"),
+    *("uncut_low", "uncut_high", "ratio_is", "label_counts"),
     *(
         "target_error",
         "labels",
@@ -30,7 +30,7 @@ COLUMNS = [
 
 
 def arms_table(first: Findings, second: Findings) -> pd.DataFrame:
-    """List speed-up over all label counts, labels needed and fitted law of every variant that both experiments have.
+    """List speed-up over ``label_counts``, labels needed and fitted law of every variant that both experiments have.
 
     ``labels`` come within the configured margin of the own reference's error at most labels; 0 means the fewest
     measured or fewer, inf more than the most measured. ``speed_up_low`` and ``speed_up_high`` are of steps cut at the
@@ -57,7 +57,7 @@ def arms_note(first: Findings, second: Findings) -> str:
     ]
     return (
         "Each experiment by its own measure, so differences between the two rows of an arm are not tested "
-        f"({'; '.join(sides)}). A speed-up is over all label counts of its experiment."
+        f"({'; '.join(sides)}). A speed-up is over the label counts named beside it."
     )
 
 
@@ -73,7 +73,8 @@ def _row(findings: Findings, variant: str) -> tuple[object, ...]:
         labels = _labels(findings, needed.target_error, needed.count)
     law = f"{fit.law.family.name}: {fit.law.family.formula}" if isinstance(fit, LawFit) else f"none: {fit.reason}"
     ratio, uncut = speed.ratio, speed.uncut
-    return ratio.value, ratio.low, ratio.high, uncut.low, uncut.high, speed.bound, *labels, law, *floor
+    ends = ratio.value, ratio.low, ratio.high, uncut.low, uncut.high, speed.bound
+    return *ends, ", ".join(map(str, speed.label_counts)), *labels, law, *floor
 
 
 def _labels(findings: Findings, target: float, count: LabelCount) -> tuple[object, ...]:

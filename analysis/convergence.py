@@ -37,6 +37,7 @@ class SpeedUp:
     ratio: Estimate
     num_censored: int
     num_reference_censored: int
+    label_counts: tuple[int, ...] = ()  # that a mean over label counts is of
 
     @property
     def bound(self) -> str:
@@ -124,16 +125,13 @@ def speed_up(
     )
 
 
-def combined_speed_up(parts: list[tuple[Floats, int, int]], confidence: float) -> SpeedUp:
+def combined_speed_up(parts: list[Floats], confidence: float) -> Estimate:
     """Combine log ratios of shape (seed,) of several label counts: mean within each seed first, then over
     the seeds.
 
-    Each part is (log ratios, censored runs of the arm, censored runs of the reference). A seed that lacks a
-    label count is left out, since a mean over other label counts is another quantity.
+    A seed that lacks a label count is left out, since a mean over other label counts is another quantity.
     """
     if not parts:
-        return SpeedUp(UNKNOWN, 0, 0)
-    per_seed = np.mean(np.stack([ratios for ratios, _, _ in parts]), axis=0)
-    estimate = t_interval(per_seed, confidence)
-    ratio = estimate.exponential() if not math.isnan(estimate.value) else UNKNOWN
-    return SpeedUp(ratio, sum(part[1] for part in parts), sum(part[2] for part in parts))
+        return UNKNOWN
+    estimate = t_interval(np.mean(np.stack(parts), axis=0), confidence)
+    return estimate.exponential() if not math.isnan(estimate.value) else UNKNOWN

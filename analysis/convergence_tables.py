@@ -23,7 +23,7 @@ Costs = dict[tuple[str, int], Floats]
 
 
 def convergence(findings: Findings) -> pd.DataFrame:
-    """List steps to the target and speed-ups; label count ``all`` is the mean over label counts within each seed.
+    """List steps to the target and speed-ups; label count ``all`` is the mean over ``label_counts`` within each seed.
 
     ``low`` and ``high`` are of steps cut at the horizon; ``uncut_low`` and ``uncut_high`` of all steps, 0 or infinite
     on the side that runs which did not reach the target leave open.
@@ -35,14 +35,14 @@ def convergence(findings: Findings) -> pd.DataFrame:
             if runs:
                 head = (variant, str(count), study.targets[count], study.horizons[count], runs, censored)
                 ratio = study.speed_up(variant, count)
-                rows.append((*head, study.restricted_mean(variant, count), *_ratio_columns(ratio)))
+                rows.append((*head, study.restricted_mean(variant, count), *_ratio_columns(ratio), str(count)))
         overall = study.overall_speed_up(variant)
         blank = float("nan")
         summary = (variant, "all", blank, blank, overall.ratio.num_seeds, overall.num_censored, blank)
-        rows.append((*summary, *_ratio_columns(overall)))
+        rows.append((*summary, *_ratio_columns(overall), ", ".join(map(str, overall.label_counts))))
     columns = ["variant", "label_count", "target_val_dice", "horizon_steps", "num_runs", "num_censored"]
     columns += ["restricted_mean_steps", "speed_up", "low", "high", "uncut_low", "uncut_high", "num_pairs", "ratio_is"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=[*columns, "label_counts"])
 
 
 def time_against_target(findings: Findings) -> pd.DataFrame:
@@ -98,7 +98,7 @@ def speed_up_by_unit(findings: Findings) -> pd.DataFrame:
 def curve_stability(findings: Findings) -> pd.DataFrame:
     """List area, spread after convergence and drawdown: medians over seeds, and the area against the reference's.
 
-    Runs of one seed, which differ in the pretraining seed alone, are averaged first.
+    Runs of one seed, which differ in the pretraining or the training seed, are averaged first.
     """
     found: dict[tuple[str, int], dict[str, list[Stability]]] = {}
     for run in findings.runs:
@@ -123,7 +123,7 @@ def curve_stability(findings: Findings) -> pd.DataFrame:
 def _costs(findings: Findings) -> dict[tuple[str, bool], Costs]:
     """Return what each seed spent until the target, by unit and whether pretraining counts.
 
-    Runs of one seed, which differ in the pretraining seed alone, are averaged, as steps to the target are.
+    Runs of one seed, which differ in the pretraining or the training seed, are averaged, as steps to the target are.
     """
     study = findings.convergence
     spent: dict[str, dict[tuple[str, int], dict[str, list[float]]]] = {"steps": {}, "samples": {}, "seconds": {}}

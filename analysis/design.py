@@ -12,6 +12,7 @@ import yaml
 
 from analysis.findings import Findings
 from analysis.options import ReportOptions
+from analysis.replicates import are_subsets, seed_list
 
 PARTS = (("train", "training"), ("validation", "validation"), ("test", "test"), ("pool", "unlabelled"))
 IDS = ("content_id", "data_id", "pool_id")
@@ -24,7 +25,7 @@ def design_rows(findings: Findings) -> list[tuple[str, str]]:
     rows = [
         ("Arms", "; ".join(_arms(findings))),
         (f"Labelled {results.label_unit}", counts),
-        ("Seeds (subset / training)", ", ".join(findings.seeds)),
+        (f"Seeds ({'subset (training)' if are_subsets(cells) else 'subset / training'})", seed_list(cells)),
         ("Pretraining seeds", _listed(cells.loc[cells["pretraining_schedule"] != "none", "pretraining_seed"])),
         ("Data", _data(results.data)),
         ("Validation", _validation(cells)),

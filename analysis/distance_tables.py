@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.distances import distances_by_class, is_measured
 from analysis.findings import Findings
+from analysis.replicates import POINT, mean_of_runs
 from analysis.volumes import ejection_errors, volume_agreement
 
 OLDER = "they were written by an older version"
@@ -35,12 +36,9 @@ def slice_iou(findings: Findings) -> pd.DataFrame:
     neither there nor predicted as 1; ours is a mean over patients, of whole volumes and foreground classes.
     """
     known = findings.results.cells.dropna(subset=["test_slice_iou"]).astype({"test_slice_iou": float})
-    grouped = known.groupby(["variant", "label_count"], sort=True)
-    return grouped.agg(
-        median_test_iou=("test_iou", "median"),
-        median_slice_iou=("test_slice_iou", "median"),
-        num_cells=("cell_id", "nunique"),
-    ).reset_index()
+    grouped = mean_of_runs(known, ["test_iou", "test_slice_iou"]).groupby(list(POINT), sort=True)
+    table = grouped.agg(median_test_iou=("test_iou", "median"), median_slice_iou=("test_slice_iou", "median"))
+    return table.assign(num_cells=known.groupby(list(POINT))["cell_id"].nunique()).reset_index()
 
 
 def gaps(findings: Findings) -> list[str]:

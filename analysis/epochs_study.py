@@ -14,19 +14,18 @@ from analysis.error_curve import ErrorCurve
 from analysis.options import ReportOptions
 from analysis.saturation import Saturation, saturation
 from analysis.time_to_target import ConvergenceStudy
-from analysis.uncertainty import Floats, complete_counts
+from analysis.uncertainty import Floats, common_counts
 
 
 @dataclass(frozen=True)
 class EpochsStudy:
-    """What pretraining epochs bring to one arm; ``label_count`` None is the geometric mean over all label
-    counts.
-    """
+    """What pretraining epochs bring to one arm; ``label_count`` None is the geometric mean over ``label_counts``."""
 
     arm: str
     measure: str  # error | steps
     label_count: int | None
     result: Saturation
+    label_counts: tuple[int, ...]  # that the study rests on
 
 
 def study_epochs(
@@ -47,13 +46,26 @@ def study_epochs(
             "steps": (np.log(steps)[:, None], is_cut),
         }
         for measure, (logs, cut) in measured.items():
-            whole = None, over_labels(logs), cut[:, averaged_counts(logs)].any(axis=1)
             slabs = np.moveaxis(logs, 2, 0), np.moveaxis(cut, 1, 0)
-            for count, slab, own in [*zip(map(int, label_counts), *slabs, strict=True), whole]:
+            parts = [
+                (count, slab, own, (count,)) for count, slab, own in zip(map(int, label_counts), *slabs, strict=True)
+            ]
+            averaged = tuple(map(int, label_counts[averaged_counts(logs)]))
+            whole = None, over_labels(logs), _cut_anywhere(logs, cut), averaged
+            for count, slab, own, counts in [*parts, whole]:
                 result = saturation(list(ladder), slab, options.near_minimum, options.confidence, own)
                 if result:
-                    studies.append(EpochsStudy(str(arm), measure, count, result))
+                    studies.append(EpochsStudy(str(arm), measure, count, result, counts))
     return studies
+
+
+def _cut_anywhere(logs: Floats, is_cut: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return whether a seed's steps are cut at any label count that some seed ran with every number of epochs.
+
+    Those that the mean leaves out are among them: what cut runs hide is not known for being left out.
+    """
+    ran = ~np.isnan(logs).any(axis=1) | is_cut  # (seed, label count, epochs)
+    return np.asarray(is_cut[:, ran.all(axis=2).any(axis=0)].any(axis=1))
 
 
 def _steps_by_epochs(
@@ -73,7 +85,7 @@ def _steps_by_epochs(
 
 
 def over_labels(logs: Floats) -> Floats:
-    """Return means over the label counts that are complete for every number of epochs: (seed, patient, epochs)."""
+    """Return means over ``averaged_counts``, (seed, patient, epochs); NaN for a seed that lacks one of them."""
     known = averaged_counts(logs)
     if not known.any():
         return np.full((*logs.shape[:2], logs.shape[3]), np.nan)
@@ -81,8 +93,10 @@ def over_labels(logs: Floats) -> Floats:
 
 
 def averaged_counts(logs: Floats) -> NDArray[np.bool_]:
-    """Return which label counts these means are over, from (seed, patient, label count, epochs)."""
-    return complete_counts(np.asarray(~np.isnan(logs).any(axis=(1, 3)), dtype=np.bool_))
+    """Return which label counts such means are over, from (seed, patient, label count, epochs): ``common_counts`` of
+    those that a seed has with every number of epochs.
+    """
+    return common_counts(np.asarray(~np.isnan(logs).any(axis=(1, 3)), dtype=np.bool_))
 
 
 def epoch_ladder(variants: pd.DataFrame, arm: str) -> dict[int, str]:

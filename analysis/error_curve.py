@@ -114,7 +114,7 @@ def cell_errors(cells: pd.DataFrame, cases: pd.DataFrame) -> CellErrors:
 def error_curves(
     cells: pd.DataFrame, errors: CellErrors, seeds: Sequence[str], label_counts: Floats
 ) -> dict[str, ErrorCurve]:
-    """Return every variant's errors with a common seed and patient axis; pretraining seeds are averaged."""
+    """Return every variant's errors with a common seed and patient axis; runs of one seed are averaged."""
     is_known = ~np.isnan(errors.means)
     rows = pd.Index(seeds).get_indexer(pd.Index(cells["seed"]))
     columns = pd.Index(label_counts.astype(int)).get_indexer(pd.Index(cells["label_count"]))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from analysis.findings import Findings
 from analysis.overlap import dice
+from analysis.replicates import pair_names
 
 Pixels = NDArray[np.uint8]  # (row, column)
 
@@ -74,7 +75,8 @@ def example_sheets(findings: Findings) -> list[ExampleSheet]:
     """Return the sheets at the fewest and the most labels; none where no cell left examples."""
     examples = _examples(findings)
     counts = sorted({each.label_count for each in examples})
-    return [_sheet(count, findings.seeds, [each for each in examples if each.label_count == count]) for count in counts]
+    seeds = sorted({each.seed for each in examples})
+    return [_sheet(count, seeds, [each for each in examples if each.label_count == count]) for count in counts]
 
 
 def _examples(findings: Findings) -> list[_Example]:
@@ -82,7 +84,7 @@ def _examples(findings: Findings) -> list[_Example]:
     results = findings.results
     if results.examples.empty or results.example_slices.empty:
         return []
-    cells = results.cells[["cell_id", "data_id", "variant", "label_count", "seed"]]
+    cells = results.cells[["cell_id", "data_id", "variant", "label_count"]].assign(seed=pair_names(results.cells))
     cells = cells[cells["variant"].isin(findings.headline) & cells["cell_id"].isin(results.examples["cell_id"])]
     cells = cells[cells["label_count"].isin({cells["label_count"].min(), cells["label_count"].max()})]
     rows = cells.merge(results.examples, on="cell_id").merge(results.example_slices, on=SLICE)

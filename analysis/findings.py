@@ -4,7 +4,7 @@ In: ExperimentResults. Out: Findings, numbers without words. All variants share 
 so that every comparison between arms is paired.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -113,6 +113,23 @@ class Findings:
         """Return the planned seeds by arm, pretraining epochs and label count."""
         return seeds_by_point(self.planned)
 
+    @cached_property
+    def seed_range(self) -> tuple[int, int]:
+        """Return the fewest and the most seeds that a variant has in common with the reference at any label count.
+
+        Seeds may be added at one label count alone, so that all of them together say little of a point.
+        """
+        known = ~np.isnan(self.errors[self.reference])
+        numbers = np.stack([(known & ~np.isnan(errors)).sum(axis=0) for errors in self.errors.values()])
+        paired = numbers[numbers > 0]
+        return (int(paired.min()), int(paired.max())) if len(paired) else (len(self.seeds), len(self.seeds))
+
+    @property
+    def num_seeds_words(self) -> str:
+        """Say these numbers, such as ``3 to 7 seeds``."""
+        fewest, most = self.seed_range
+        return f"{fewest} to {most} seeds" if fewest < most else f"{most} seed{'s' * (most != 1)}"
+
     @property
     def num_patients(self) -> int:
         """Return how many test patients the intervals know of; 1 where none were stored."""
@@ -133,7 +150,7 @@ class Findings:
         return np.asarray(np.exp(self.curves[variant].logs.mean()))
 
     def epochs_study(self, arm: str, measure: str, label_count: int | None = None) -> EpochsStudy | None:
-        """Return the study of one arm's epochs, over all label counts unless one is given."""
+        """Return the study of one arm's epochs, at one label count or, without any, over those that can be averaged."""
         for study in self.epochs:
             if (study.arm, study.measure, study.label_count) == (arm, measure, label_count):
                 return study
@@ -144,6 +161,13 @@ class Findings:
         rows = self.results.cells[self.results.cells["label_count"] == label_count]
         slices, patients = rows["labelled_slices"].median(), rows["labelled_patients"].median()
         return f"{slices:g} slices of {patients:g} patients"
+
+    def over_labels(self, label_counts: Sequence[int]) -> str:
+        """Say which label counts a mean is over: all that the sweep has, or these by number."""
+        if not label_counts or len(label_counts) == len(self.label_counts):
+            return "all label counts"
+        *others, last = map(str, label_counts)
+        return f"{', '.join(others)}{' and ' * bool(others)}{last} labelled {self.results.label_unit}"
 
     def slices_at(self, label_count: float) -> float:
         """Return the median number of labelled slices behind a label count."""

@@ -15,9 +15,11 @@ from analysis.labels_needed import LabelCount, LabelsNeeded, labels_by_law
 from analysis.law_choice import falls_with_labels
 from analysis.law_fit import LawFit
 from analysis.mean_error import mean_errors
+from analysis.replicates import mean_of_runs
 from analysis.robust_scores import interquartile_mean
 from analysis.uncertainty import Estimate
 
+COLUMNS = ("error", "test_dice", "test_iou", "val_dice", "labelled_slices", "labelled_patients")
 LAW_PARAMETERS = ("floor", "scale", "exponent", "transition")
 
 
@@ -25,11 +27,12 @@ def errors(findings: Findings) -> pd.DataFrame:
     """Summarise test error per variant and label count: centre and median with intervals, quartiles over seeds.
 
     ``error`` is the geometric mean over seeds with its t interval over seeds and patients, ``median_error`` stands with
-    a two-level bootstrap interval, too narrow below five seeds. ``interquartile_mean`` is blank below four runs.
+    a two-level bootstrap interval, too narrow below five seeds. ``interquartile_mean`` is blank below four seeds. Runs
+    of one seed are averaged first.
     """
     cells, tested = findings.results.cells, findings.cell_errors
     cells = cells.assign(error=tested.means) if tested.left_out and tested.patients else cells
-    grouped = cells.groupby(["variant", "label_count"], sort=True)
+    grouped = mean_of_runs(cells, COLUMNS).groupby(["variant", "label_count"], sort=True)
     table = grouped.agg(
         labelled_slices=("labelled_slices", "median"),
         labelled_patients=("labelled_patients", "median"),

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.options import ReportOptions, read_options
+from analysis.replicates import seed_names
 from analysis.selection import DESIGN_AXES, ReportError, keep_scored, keep_whole, select_design
 from analysis.side_files import read_data, read_device_shares, read_experiment, read_versions
 from trainables.results import SCHEMAS, check_results, finished_cells, read_table
@@ -139,13 +140,12 @@ def _read_tables(root: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
 
 
 def _describe_cells(cells: pd.DataFrame) -> pd.DataFrame:
-    """Add variant, seed and error; a seed is the pair of subset and training seed, shared by all arms."""
+    """Add variant, seed and error; a seed, shared by all arms, is what ``replicates`` takes for one."""
     labels = [
         variant_label(str(arm), int(epochs))
         for arm, epochs in zip(cells["arm"], cells["pretraining_epochs"], strict=True)
     ]
-    seeds = cells["subset_seed"].astype(str) + "/" + cells["train_seed"].astype(str)
-    return cells.assign(variant=labels, seed=seeds, error=1.0 - cells["test_dice"])
+    return cells.assign(variant=labels, seed=seed_names(cells), error=1.0 - cells["test_dice"])
 
 
 def _of_design(failures: pd.DataFrame, planned: pd.DataFrame) -> pd.DataFrame:

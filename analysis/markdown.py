@@ -41,7 +41,7 @@ OPEN = ("errors", "progress", "failures", "device_hours")  # tables that are not
 def render_markdown(content: Content) -> str:
     """Return the report as Markdown, in the order of the page."""
     findings, answer, results = content.findings, content.answer, content.findings.results
-    head = f"{len(results.cells)} of {len(results.planned)} planned cells, {len(findings.seeds)} seeds"
+    head = f"{len(results.cells)} of {len(results.planned)} planned cells, {findings.num_seeds_words}"
     parts = [f"# {results.name}", f"{head}; reference arm: {findings.reference}.", "## Answer"]
     parts.append(_bullets(f"**{point.question} {point.short}.** {point.sentence}" for point in answer.points))
     parts += ["What limits it:", _bullets(answer.caveats)] if answer.caveats else []

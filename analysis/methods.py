@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.findings import Findings
 from analysis.methods_statistics import statistics
+from analysis.replicates import are_subsets, is_one_subset
 
 OBJECTIVES = {
     "barlow-twins": "Zbontar et al. (2021) Barlow Twins. arXiv:2103.03230",
@@ -67,10 +68,16 @@ def _design(findings: Findings) -> str:
     counts = _listed([f"{count:.0f}" for count in findings.label_counts])
     missing = f"; {len(results.missing)} planned ones are missing" if len(results.missing) else ""
     seeds = f"up to {len(findings.seeds)} seeds each" if len(findings.seeds) > 1 else "one seed each"
+    draws = f"A seed draws which {unit} are labelled, nested over the label counts and shared by all variants"
+    runs = ", and the course of training."
+    if are_subsets(results.cells):
+        runs = "; its runs from several training seeds share these, so they were averaged first and count as one."
+    elif is_one_subset(results.cells):
+        draws = f"All were trained on the same choice of labelled {unit}, nested over the label counts"
+        runs = ": a seed is the course of training alone, and intervals do not cover another choice."
     return (
         f"{len(findings.variants)} variants of pretraining ({'; '.join(findings.variants['variant'])}) were fine-tuned "
-        f"on {counts} labelled {unit}, with {seeds}. A seed draws which {unit} are labelled, nested over the label "
-        "counts and shared by all variants, and the course of training. "
+        f"on {counts} labelled {unit}, with {seeds}. {draws}{runs} "
         f"{len(results.cells)} fine-tunings were analysed{missing}."
     )
 

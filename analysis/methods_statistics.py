@@ -8,6 +8,7 @@ from analysis.answer import percent
 from analysis.findings import Findings
 from analysis.law_fit import LawFit
 from analysis.laws import FAMILIES
+from analysis.replicates import are_subsets
 
 CROSSED = (
     "Dorfman, Berbaum & Metz (1992) Receiver operating characteristic rating analysis. "
@@ -52,6 +53,7 @@ def statistics(findings: Findings) -> tuple[str, tuple[str, ...]]:
 def _errors(findings: Findings) -> str:
     options = findings.results.options
     level, margin, patients = percent(options.confidence), percent(options.near_minimum), findings.num_patients
+    run = "seed" if are_subsets(findings.results.cells) else "run"
     crossed = f"seeds and {patients} test patients, both random and crossed" if patients > 1 else "seeds"
     return (
         "Error is 1 - mean foreground Dice, averaged over structures and phases, then over test patients. Arms have "
@@ -60,7 +62,8 @@ def _errors(findings: Findings) -> str:
         f"Holm's method (1979). The labels needed to come within {margin} of the error at the most labels have "
         "intervals from the inverted test (Fieller 1954). Medians have percentile intervals of "
         f"{options.bootstrap_resamples} resamples of seeds and of patients, each drawn independently (Owen 2007). "
-        "How likely one run of an arm beats one of another is the share of all pairs of runs (Agarwal et al. 2021)."
+        f"How likely one {run} of an arm beats one of another is the share of all pairs of {run}s (Agarwal et al. "
+        "2021)."
     )
 
 

@@ -9,12 +9,14 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.findings import Findings
 from analysis.planned_seeds import Seed, seeds_by_point
+from analysis.replicates import are_subsets
 from analysis.uncertainty import Floats
 
 Rung = tuple[str, int]  # an arm and its pretraining epochs
@@ -53,9 +55,17 @@ class MoreSeeds:
     num_cells: int
 
 
-def planned_seeds(findings: Findings, question: OpenQuestion) -> set[Seed]:
-    """Return the seeds (subset, training) that the plan has for everything that the question compares."""
-    sets = _planned_sets(findings, question)
+def planned_seeds(findings: Findings, question: OpenQuestion) -> set[Seed] | set[int]:
+    """Return the seeds that the plan has for everything that the question compares: pairs of subset and training, or
+    subsets where these are the replicates.
+    """
+    pairs = _planned_sets(findings, question)
+    if are_subsets(findings.results.cells):
+        return _common([{subset for subset, _ in seeds} for seeds in pairs])
+    return _common(pairs)
+
+
+def _common(sets: list[set[Any]]) -> set[Any]:
     return set.intersection(*sets) if sets else set()
 
 
@@ -66,7 +76,9 @@ def is_waiting(findings: Findings, question: OpenQuestion) -> bool:
 
 
 def more_seeds(findings: Findings, question: OpenQuestion, num_seeds: int) -> MoreSeeds:
-    """Return the settings that run the question's cells with a number of seeds.
+    """Return the settings that run the question's cells with a number of seeds, each another subset.
+
+    Several training seeds of a subset are no replicates of their own (``replicates``), so they do not count as more.
 
     The arms that the question's arms start from come along, since they are what 0 pretraining epochs would be, and the
     reference, which a sweep does not go without.
@@ -74,7 +86,7 @@ def more_seeds(findings: Findings, question: OpenQuestion, num_seeds: int) -> Mo
     grid = findings.results.config.get("grid") or {}
     num_train_seeds = len(grid.get("train_seeds") or [0])
     runs = _pretraining_seeds(findings)
-    seeds = _subset_seeds(findings, question, -(-num_seeds // num_train_seeds), runs)
+    seeds = _subset_seeds(findings, question, num_seeds, runs)
     rows = findings.variants[findings.variants["variant"].isin(question.variants)]
     arms = list(dict.fromkeys([*rows["base_arm"], *rows["arm"], *_reference_arm(findings)]))
     counts = list(question.label_counts)
@@ -97,8 +109,9 @@ def _subset_seeds(findings: Findings, question: OpenQuestion, num_subsets: int, 
     First come those that the question has in whole, then those that it has in part, those planned elsewhere, new ones.
     """
     dealt, ordered = _dealt(findings), _plan_order(findings)
-    whole = {subset for subset, _ in planned_seeds(findings, question)}
-    part = {subset for seeds in _planned_sets(findings, question) for subset, _ in seeds}
+    sets = _planned_sets(findings, question)
+    whole = {subset for subset, _ in _common(sets)}
+    part = {subset for seeds in sets for subset, _ in seeds}
     known = sorted(ordered, key=lambda seed: (seed not in whole, seed not in part))  # stable: the plan's order
     new = (seed for seed in itertools.count() if seed not in ordered)
     seeds: list[int] = []

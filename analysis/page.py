@@ -17,6 +17,7 @@ from analysis.distance_tables import gaps
 from analysis.drawing import Drawing
 from analysis.methods import methods
 from analysis.readable import labels_summary
+from analysis.replicates import are_subsets, seed_words
 from analysis.score_tables import group_words
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -39,6 +40,8 @@ def render_page(content: Content, reload_seconds: int | None = None) -> str:
         results=results,
         options=results.options,
         reload=reload_tag(reload_seconds) if reload_seconds else "",
+        seed_words=seed_words(results.cells),
+        are_subsets=are_subsets(results.cells),
         level=percent(results.options.confidence),
         margin=percent(results.options.near_minimum),
         answer=content.answer,

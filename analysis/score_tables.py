@@ -10,16 +10,18 @@ import pandas as pd
 from analysis.findings import Findings
 from analysis.overlap import dice_by_class, dice_by_patient_and_class, slice_scores_by_class
 from analysis.patient_scores import means_by_group
+from analysis.replicates import mean_of_runs
 
 FEWEST_PATIENTS = 3  # of a group: the spread of two says next to nothing of a third
 TOO_FEW = f"no interval: fewer than {FEWEST_PATIENTS} test patients"
+MEDIANS = ("dice", "iou", "slice_dice", "slice_iou")
 CLASS_KEYS = ["variant", "label_count", "class_index", "class_name"]
 GROUP_KEYS = ["variant", "label_count", "group"]
 
 
 def class_dice(findings: Findings) -> pd.DataFrame:
     """Summarise Dice per class, variant and label count: the mean over seeds and patients with its t interval, and
-    medians over seeds of the mean over patients, and over slices.
+    medians over seeds of the mean over patients, and over slices; runs of one seed are averaged first.
 
     Note: the slices' is blank for cells of older versions.
     """
@@ -27,17 +29,9 @@ def class_dice(findings: Findings) -> pd.DataFrame:
     scores = dice_by_class(cases)
     scores = scores.merge(slice_scores_by_class(cases), on=["cell_id", "class_index", "class_name"])
     cells = results.cells[["cell_id", "variant", "label_count", "seed"]]
-    medians = (
-        scores.merge(cells, on="cell_id")
-        .groupby(CLASS_KEYS)
-        .agg(
-            median_dice=("dice", "median"),
-            median_iou=("iou", "median"),
-            median_slice_dice=("slice_dice", "median"),
-            median_slice_iou=("slice_iou", "median"),
-            left_out=("undefined", "sum"),
-        )
-    )
+    scores = scores.merge(cells, on="cell_id")
+    medians = mean_of_runs(scores, MEDIANS, CLASS_KEYS).groupby(CLASS_KEYS)[list(MEDIANS)].median()
+    medians = medians.add_prefix("median_").assign(left_out=scores.groupby(CLASS_KEYS)["undefined"].sum())
     patients = dice_by_patient_and_class(cases).merge(cells, on="cell_id")
     means = means_by_group(patients, CLASS_KEYS, ("dice",), results.options.confidence)
     means["dice_high"] = np.minimum(means["dice_high"], 1.0)

@@ -15,7 +15,7 @@ NOT_REACHED = "did not reach the target"
 
 
 def fastest(findings: Findings) -> str:
-    """Return the headline variant with the highest speed-up over all label counts, the reference left out."""
+    """Return the headline variant with the highest speed-up over its label counts, the reference left out."""
     ratios = {
         name: findings.convergence.overall_speed_up(name).ratio.value
         for name in findings.headline
@@ -25,7 +25,7 @@ def fastest(findings: Findings) -> str:
 
 
 def speed_point(findings: Findings, variant: str) -> Point:
-    """Say the speed-up of a variant over all label counts."""
+    """Say the speed-up of a variant over the label counts that it shares with the reference."""
     question, study = "Does fine-tuning converge faster?", findings.convergence
     if not findings.results.cells["validation_slices"].any():
         words = "How fast the arms converge was not measured, since no validation slices are labelled."
@@ -35,7 +35,7 @@ def speed_point(findings: Findings, variant: str) -> Point:
     if math.isnan(ratio.value):
         return Point(question, CANNOT_TELL, "How fast the arms converge cannot be compared.")
     if not result.uncut.excludes(1.0):  # a run that ends before the target hides how far the ratio goes
-        doubt = f"whether {variant} converges faster or slower than {findings.reference}"
+        doubt = f"whether {variant} converges faster or slower than {findings.reference}{_over_some(result, findings)}"
         return Point(question, CANNOT_TELL, f"The data cannot tell {doubt} ({_why_no_speed(result, findings)}).")
     word, shown = ("faster", ratio)
     if ratio.value < 1:
@@ -44,24 +44,35 @@ def speed_point(findings: Findings, variant: str) -> Point:
     factor = f"{'at least ' * is_bound}{shown.value:.1f} times {word}"
     interval = f"from {shown.low:.1f} upwards" if is_bound else f"{shown.low:.1f} to {shown.high:.1f}"
     sentence = (
-        f"Over all label counts {variant} reaches the target Dice {factor} than {findings.reference} "
-        f"({level} interval {interval}{_censoring(result, findings)})."
+        f"Over {findings.over_labels(result.label_counts)} {variant} reaches the target Dice {factor} than "
+        f"{findings.reference} ({level} interval {interval}{_censoring(result, findings)})."
     )
     return Point(question, f"{variant}: {factor}", sentence)
 
 
+def _over_some(result: SpeedUp, findings: Findings) -> str:
+    """Name the label counts of a mean where they are not all of the sweep's."""
+    words = findings.over_labels(result.label_counts)
+    return "" if words == findings.over_labels(()) else f" over {words}"
+
+
 def _why_no_speed(result: SpeedUp, findings: Findings) -> str:
-    """Say what leaves open which of two arms is faster: no interval, a wide one, or runs that end before the target."""
-    ratio = result.ratio
-    if not ratio.is_known:
-        return "no interval"
-    level = percent(findings.results.options.confidence)
-    known_as = f"ratio {ratio.value:.2g}, {level} interval {ratio.low:.2g} to {ratio.high:.2g}"
-    if not ratio.excludes(1.0):
-        return known_as
+    """Say what leaves open which of two arms is faster: no interval, a wide one, or runs that end before the target.
+
+    An interval of runs that were cut at their last step is not shown: runs that all end there would look equal.
+    """
+    ratio, level = result.ratio, percent(findings.results.options.confidence)
     whose = [(result.num_censored, "of its runs"), (result.num_reference_censored, "of the reference's runs")]
     cut = " and ".join(f"{count} {name}" for count, name in whose if count)
-    return f"{known_as} with every run cut at its last step, but {cut} {NOT_REACHED} {findings.convergence.within()}"
+    missed = f"{cut} {NOT_REACHED} {findings.convergence.within()}"
+    if not ratio.is_known:
+        return f"no interval, and {missed}" if cut else "no interval"
+    if result.bound == "exact":
+        return f"ratio {ratio.value:.2g}, {level} interval {ratio.low:.2g} to {ratio.high:.2g}"
+    if result.bound == "unbounded":
+        return f"{missed}, so the ratio may be any"
+    end = f"from {ratio.low:.2g} upwards" if result.bound == "at least" else f"up to {ratio.high:.2g}"
+    return f"ratio {result.bound} {ratio.value:.2g}, {level} interval {end}: {missed}"
 
 
 def _censoring(result: SpeedUp, findings: Findings) -> str:

@@ -124,6 +124,7 @@ def pairs(findings: Findings) -> pd.DataFrame:
 def pretraining_epochs(findings: Findings) -> pd.DataFrame:
     """List whether each number of pretraining epochs is enough, and its ratio to the lowest mean (above 1 is worse).
 
+    Label count ``all`` is the mean over ``label_counts``, those that were run with every number of epochs.
     Note: ``p_value`` is of "some other number is better by the margin or more"; ratios play no part in the verdict.
     Runs that did not reach the target make a ratio of steps a bound, which ``ratio_is`` says.
     """
@@ -137,6 +138,7 @@ def pretraining_epochs(findings: Findings) -> pd.DataFrame:
                     "arm": study.arm,
                     "measure": study.measure,
                     "label_count": "all" if study.label_count is None else str(study.label_count),
+                    "label_counts": ", ".join(map(str, study.label_counts)),
                     "pretraining_epochs": epochs,
                     "best_epochs": study.result.best_epochs,
                     "ratio_to_best": ratio.value,
@@ -148,7 +150,7 @@ def pretraining_epochs(findings: Findings) -> pd.DataFrame:
                     "verdict": verdict,
                 }
             )
-    columns = ["arm", "measure", "label_count", "pretraining_epochs", "best_epochs", "ratio_to_best"]
+    columns = ["arm", "measure", "label_count", "label_counts", "pretraining_epochs", "best_epochs", "ratio_to_best"]
     return pd.DataFrame(rows, columns=[*columns, "low", "high", "num_seeds", "ratio_is", "p_value", "verdict"])
 
 

@@ -23,7 +23,8 @@ from analysis.convergence import (
     steps_to_target,
 )
 from analysis.options import ReportOptions
-from analysis.uncertainty import Floats, complete_counts
+from analysis.replicates import mean_of_runs
+from analysis.uncertainty import UNKNOWN, Floats, common_counts
 
 Times = list[TimeToTarget | None]
 
@@ -76,18 +77,24 @@ class ConvergenceStudy:
         )
 
     def overall_speed_up(self, variant: str) -> SpeedUp:
-        """Return the speed-up over the label counts that all seeds have, a geometric mean within each
-        seed.
+        """Return the speed-up over the label counts that both arms have in a common seed, a geometric mean within each
+        seed; which of them are averaged is ``common_counts``'s choice.
+
+        Runs that did not reach the target count at those that are left out, too: what they hide is not known for being
+        left out.
         """
         counts = list(self.targets)
         if not counts:
-            return combined_speed_up([], self.confidence)
+            return SpeedUp(UNKNOWN, 0, 0)
         ratios = np.stack([self._log_ratios(variant, count) for count in counts], axis=1)  # (seed, label count)
-        parts = []
-        for index in np.flatnonzero(complete_counts(~np.isnan(ratios))):
-            censored, reference = (self.num_censored(name, counts[index])[0] for name in (variant, self.reference))
-            parts.append((ratios[:, index], censored, reference))
-        return combined_speed_up(parts, self.confidence)
+        known = ~np.isnan(ratios)
+        chosen = common_counts(known)
+        ratio = combined_speed_up([ratios[:, index] for index in np.flatnonzero(chosen)], self.confidence)
+        shared = [counts[index] for index in np.flatnonzero(known.sum(axis=0))]
+        censored, of_reference = (
+            sum(self.num_censored(name, count)[0] for count in shared) for name in (variant, self.reference)
+        )
+        return SpeedUp(ratio, censored, of_reference, tuple(sorted(np.array(counts)[chosen].tolist())))
 
     def steps(self, variant: str, label_count: int) -> Floats:
         """Return steps to the target per seed, cut at the horizon; NaN where a run is missing."""
@@ -135,8 +142,11 @@ def collect_runs(cells: pd.DataFrame, curves: pd.DataFrame) -> list[Run]:
 
 
 def targets_of_reference(cells: pd.DataFrame, reference: str, fraction: float) -> dict[int, float]:
-    """Return a share of the reference's median final validation Dice, one target per label count for all arms."""
-    finals = cells[cells["variant"] == reference].groupby("label_count")["val_dice"].median().dropna()
+    """Return a share of the reference's median final validation Dice over seeds, one target per label count."""
+    finals = (
+        mean_of_runs(cells[cells["variant"] == reference], ["val_dice"]).groupby("label_count")["val_dice"].median()
+    )
+    finals = finals.dropna()
     return {int(str(count)): fraction * float(value) for count, value in finals.items()}
 
 
@@ -173,7 +183,7 @@ def study_convergence(
 
 
 def _combine(times: list[TimeToTarget], horizon: float) -> TimeToTarget | None:
-    """Average the runs of one seed, which differ in the pretraining seed alone, each cut at the horizon.
+    """Average the runs of one seed, which differ in the pretraining or the training seed, each cut at the horizon.
 
     Their mean counts as reached only if all of them reached the target by then.
     """

@@ -59,16 +59,16 @@ def t_interval(values: Floats, confidence: float) -> Estimate:
     return Estimate(mean, mean - half, mean + half, count)
 
 
-def complete_counts(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Choose label counts to average over, from (seed, label count): those that every seed with any result
-    has.
+def common_counts(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Choose label counts to average over, from (seed, label count) of what can be compared: all that any seed has.
 
-    A mean over label counts is comparable between seeds only where they have the same ones, and seeds are
-    dearer than label counts. Where no label count is complete, all with any result are chosen and incomplete
-    seeds drop out.
+    A mean over label counts is comparable between seeds only where they have the same ones, so the seeds that lack one
+    drop out. While fewer than two are left (one, where no label count has two), the label count that the fewest seeds
+    have drops out instead; of equal ones that with more labels, so that the fewest labels are told of longest.
     """
-    present = known[known.any(axis=1)]
-    if len(present) == 0:
-        return np.zeros(known.shape[1], dtype=np.bool_)
-    complete = present.all(axis=0)
-    return np.asarray(complete if complete.any() else present.any(axis=0), dtype=np.bool_)
+    numbers = known.sum(axis=0)
+    chosen = np.asarray(numbers > 0, dtype=np.bool_)
+    while chosen.sum() > 1 and known[:, chosen].all(axis=1).sum() < min(2, numbers.max()):
+        fewest = np.flatnonzero(chosen & (numbers == numbers[chosen].min()))
+        chosen[fewest[-1]] = False
+    return chosen

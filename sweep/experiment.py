@@ -44,7 +44,9 @@ class GridConfig(Section):
     subset_seeds: tuple[int, ...] = Field(min_length=1)  # which slices are labelled
     intermediate_label_counts: tuple[int, ...] | None = None  # where milestones before the last run; none: everywhere
     intermediate_subset_seeds: tuple[int, ...] | None = None
-    train_seeds: tuple[int, ...] | None = None  # crossed with the subsets; none takes each subset's own seed once
+    train_seeds: tuple[int, ...] | None = (
+        None  # crossed with the subsets, whose runs are averaged; none takes a subset's own seed once
+    )
     pretraining_seeds: tuple[int, ...] = Field((0,), min_length=1)  # dealt to the subsets in turn: as many runs a stage
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from analysis.answer import CANNOT_TELL
 from analysis.best_change import BestChange
 from analysis.best_variant import best_variant
 from analysis.caveats import caveats
-from analysis.claims import NOT_SUPPORTED, SUPPORTED, check_claims
+from analysis.claims import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, check_claims
 from analysis.conclusions import conclude, gain_over_random
 from analysis.distances import mean_distance
 from analysis.epochs_study import epoch_ladder
@@ -84,6 +84,15 @@ def test_claims_follow_the_simulated_truth(many_seeds):
     assert verdicts["Few labels"] == SUPPORTED
     assert verdicts["Fewer than 100 slices"] in (NOT_SUPPORTED, CANNOT_TELL)  # the law says about 130
     assert verdicts["Convergence speed"] in (SUPPORTED, CANNOT_TELL)  # truth is 5, seen at every fourth step
+
+
+def test_a_claim_on_labels_is_not_tested_by_one_label_count(many_seeds):
+    cells = many_seeds.results.cells.query("label_count == 36").reset_index(drop=True)
+    (claim,) = (
+        each for each in check_claims(find(replace(many_seeds.results, cells=cells))) if "100 slices" in each.name
+    )
+    assert claim.verdict == NOT_TESTED
+    assert claim.evidence == "This needs two or more label counts; supervised-natural was run at 36 alone."
 
 
 def test_arms_that_do_not_differ_cannot_be_told_apart(simulated, tmp_path, monkeypatch):
@@ -174,8 +183,19 @@ def test_arms_are_ranked_tested_and_quoted_by_the_same_centre(findings):
     assert "against byol-natural (the next best) its paired ratio of errors 0.84, 95% interval" in said
 
 
+def test_seeds_added_at_one_label_count_leave_the_warning_of_few_seeds_elsewhere(many_seeds):
+    """As next_run adds them: three seeds everywhere, six at the fewest labels."""
+    results = many_seeds.results
+    added = results.cells.query("label_count != 4 and subset_seed >= 3").index
+    found = find(replace(results, cells=results.cells.drop(added).reset_index(drop=True)))
+    assert (len(found.seeds), found.seed_range) == (6, (3, 6))
+    (said,) = (caveat for caveat in conclude(found).caveats if "seeds:" in caveat)
+    assert said.startswith("Only 3 to 6 seeds: t intervals are wide (95% is ±4.3 standard errors with 3")
+    assert (found.num_seeds_words, many_seeds.num_seeds_words) == ("3 to 6 seeds", "6 seeds")
+
+
 def test_few_seeds_are_said_to_cost_power(findings, many_seeds):
-    assert any("Only 3 seeds" in caveat for caveat in conclude(findings).caveats)
+    assert any("Only 2 to 3 seeds" in caveat for caveat in conclude(findings).caveats)  # cells are missing
     assert not any("seeds:" in caveat for caveat in conclude(many_seeds).caveats)
 
 

@@ -103,7 +103,7 @@ def test_cost_is_not_folded(page):
 
 def test_the_page_opens_with_the_answer_and_says_what_few_seeds_cost(report, page):
     assert report.answer.split(".")[0] in page
-    assert "Only 3 seeds" in page
+    assert "Only 2 to 3 seeds" in page
     assert "prefers-color-scheme" in page
 
 

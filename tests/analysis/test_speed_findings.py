@@ -2,18 +2,23 @@
 
 import math
 import re
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
 
+from analysis.answer import CANNOT_TELL
+from analysis.captions import caption
 from analysis.claims import NOT_SUPPORTED, check_claims
 from analysis.conclusions import conclude
 from analysis.convergence import SpeedUp
+from analysis.convergence_tables import convergence
 from analysis.epochs_study import epoch_ladder
 from analysis.figures import draw_all
 from analysis.findings import find
 from analysis.load import load_results
 from analysis.speed_figure import DOWN, UP, speed_ups
+from analysis.tables import pretraining_epochs
 from analysis.uncertainty import Estimate
 from trainables.results import write_rows
 
@@ -77,14 +82,14 @@ SLOWER, FASTER = Estimate(0.5, 0.4, 0.6, 5), Estimate(2.0, 1.6, 2.5, 5)
             0,
             3,
             "cannot tell",
-            f"cut at its last step, but 3 of the reference's runs {MISSED}",
+            f"(ratio at least 0.5, 95% interval from 0.4 upwards: 3 of the reference's runs {MISSED})",
         ),
         (
             SLOWER,
             2,
             3,
             "cannot tell",
-            f"2 of its runs and 3 of the reference's runs {MISSED}",
+            f"(2 of its runs and 3 of the reference's runs {MISSED}, so the ratio may be any)",
         ),
         (
             FASTER,
@@ -93,9 +98,18 @@ SLOWER, FASTER = Estimate(0.5, 0.4, 0.6, 5), Estimate(2.0, 1.6, 2.5, 5)
             "at least 2.0 times faster",
             f"(95% interval from 1.6 upwards; 3 of the reference's runs {MISSED}, so the factor is a",
         ),
-        (FASTER, 2, 0, "cannot tell", f"but 2 of its runs {MISSED}"),
+        (FASTER, 2, 0, "cannot tell", f"(ratio at most 2, 95% interval up to 2.5: 2 of its runs {MISSED})"),
+        (Estimate(1.0, 1.0, 1.0, 5), 9, 9, "cannot tell", f"(9 of its runs and 9 of the reference's runs {MISSED}, so"),
+        (
+            Estimate(1.1, 0.8, 1.5, 5),
+            0,
+            1,
+            "cannot tell",
+            f"(ratio at least 1.1, 95% interval from 0.8 upwards: 1 of the reference's runs {MISSED})",
+        ),
         (Estimate(1.1, 0.8, 1.5, 5), 0, 0, "cannot tell", "(ratio 1.1, 95% interval 0.8 to 1.5)"),
-        (Estimate(2.0, math.nan, math.nan, 1), 1, 0, "cannot tell", "(no interval)"),
+        (Estimate(2.0, math.nan, math.nan, 1), 1, 0, "cannot tell", f"(no interval, and 1 of its runs {MISSED})"),
+        (Estimate(2.0, math.nan, math.nan, 1), 0, 0, "cannot tell", "(no interval)"),
     ],
 )
 def test_an_arm_is_called_faster_or_slower_only_where_runs_that_never_reached_the_target_cannot_turn_it(
@@ -128,6 +142,63 @@ def test_the_claim_on_speed_says_no_more_than_runs_that_never_reached_the_target
     (claim,) = (each for each in check_claims(many_seeds) if each.name == "Convergence speed")
     for words in evidence:
         assert words in claim.evidence
+
+
+def test_a_speed_up_over_some_label_counts_names_them_wherever_it_is_told(many_seeds, monkeypatch):
+    for counts, words in (((4, 12, 36, 112, 224), "all label counts"), ((4, 224), "4 and 224 labelled slices")):
+        said = SpeedUp(FASTER, 0, 0, counts)
+        monkeypatch.setattr(type(many_seeds.convergence), "overall_speed_up", lambda *_, said=said: said)
+        assert f"Over {words} " in conclude(many_seeds).text
+        assert f"over {words}." in check_claims(many_seeds)[0].evidence
+    table = convergence(many_seeds).query("label_count == 'all'")
+    assert set(table["label_counts"]) == {"4, 224"}
+    said = SpeedUp(Estimate(1.1, 0.8, 1.5, 5), 0, 0, (224,))
+    monkeypatch.setattr(type(many_seeds.convergence), "overall_speed_up", lambda *_: said)
+    assert re.search(r"faster or slower than supervised-natural over 224 labelled slices", conclude(many_seeds).text)
+
+
+def test_epochs_that_were_run_at_few_label_counts_are_compared_there_and_the_report_says_where(many_seeds):
+    """As grid.intermediate_label_counts does; one arm has its numbers of epochs everywhere."""
+    results, few = (
+        many_seeds.results,
+        "pretraining_epochs == 3 and label_count not in (112, 224) and arm != 'byol-domain'",
+    )
+    found = find(replace(results, cells=results.cells.drop(results.cells.query(few).index).reset_index(drop=True)))
+    for measure in ("error", "steps"):
+        assert found.epochs_study("byol-natural+byol-domain", measure).label_counts == (112, 224)
+    assert found.epochs_study("byol-domain", "error").label_counts == (4, 12, 36, 112, 224)
+    table = pretraining_epochs(found).query("label_count == 'all' and measure == 'error'").set_index("arm")
+    assert set(table.loc["byol-natural+byol-domain", "label_counts"]) == {"112, 224"}
+    (claim,) = (each for each in check_claims(found) if each.name == "Pretraining epochs")
+    assert claim.evidence.startswith("Over 112 and 224 labelled slices: fewest steps")
+    text, _ = caption("enough_epochs", found)
+    assert "byol-domain: all label counts; byol-natural+byol-domain: 112 and 224 labelled slices" in text
+    assert "a geometric mean over all label counts" in caption("enough_epochs", many_seeds)[0]
+
+
+def test_epochs_with_runs_that_never_reached_the_target_at_a_label_count_that_is_left_out_are_bounds(many_seeds):
+    """At 4 labels no run of byol-domain gets there, so the mean over label counts in steps leaves them out."""
+    study = many_seeds.epochs_study("byol-domain", "steps")
+    assert 4 not in study.label_counts
+    assert "exact" not in {
+        bound
+        for epochs, bound in zip(study.result.epochs, study.result.bounds, strict=True)
+        if epochs != study.result.best_epochs
+    }
+    assert "enough" not in study.result.verdicts
+
+
+def test_where_no_run_reached_the_target_the_claim_on_epochs_cannot_be_told_and_is_not_called_untested(many_seeds):
+    options = replace(many_seeds.results.options, convergence_dice=0.999)
+    found = find(replace(many_seeds.results, options=options))
+    (claim,) = (each for each in check_claims(found) if each.name == "Pretraining epochs")
+    assert claim.verdict == CANNOT_TELL
+    assert f"No run that could be compared reached the target {MISSED.removeprefix('did not reach the target ')}" in (
+        claim.evidence
+    )
+    (point,) = (each for each in conclude(found).points if each.question == "Does fine-tuning converge faster?")
+    assert "interval 1 to 1" not in point.sentence
+    assert f"30 of its runs and 30 of the reference's runs {MISSED}" in point.sentence  # 5 label counts, 6 seeds
 
 
 def test_an_end_of_a_speed_up_that_censoring_hides_is_drawn_as_an_arrow(findings):

@@ -150,10 +150,34 @@ def test_runs_of_one_seed_are_cut_before_they_are_averaged(steps, horizon, expec
     assert (time.steps, time.is_reached) == (expected, reached)
 
 
-def run_to(reached, last, variant="arm"):
+def two_counts(present, reached=40.0):
+    """Runs of two arms at two label counts, (label count, seed) of those that the arm has; the reference has all."""
+    points = [(count, seed) for count in (8, 16) for seed in ("0", "1", "2", "3")]
+    runs = [run_to(40.0, 100, "other", *point) for point in points]
+    runs += [run_to(10.0 if point[0] == 8 else reached, 100, "arm", *point) for point in points if point in present]
+    targets, options = {8: 0.5, 16: 0.5}, ReportOptions(hold_evaluations=1)
+    return study_convergence(runs, targets, "other", ["0", "1", "2", "3"], options).overall_speed_up("arm")
+
+
+def test_seeds_added_at_one_label_count_do_not_turn_the_speed_up_over_all_into_that_at_this_one():
+    """The arm is four times faster at 8 labels, and no faster at 16."""
+    whole = [(count, seed) for count in (8, 16) for seed in "01"]
+    for present in (whole, [*whole, (8, "2"), (8, "3")]):
+        found = two_counts(present)
+        assert (found.ratio.value, found.ratio.num_seeds) == (pytest.approx(2.0), 2)
+        assert found.label_counts == (8, 16)
+
+
+def test_a_label_count_that_is_left_out_is_not_named_and_its_censored_runs_still_make_a_bound():
+    found = two_counts([(8, "0"), (8, "1"), (16, "1")], reached=200.0)
+    assert (found.label_counts, found.ratio.value) == ((8,), pytest.approx(4.0))
+    assert (found.num_censored, found.bound) == (1, "at most")
+
+
+def run_to(reached, last, variant="arm", count=8, seed="0"):
     """A run whose curve jumps over the target at one step."""
     steps = np.arange(0.0, last + 1, 10.0)
-    return Run(variant, 8, "0", steps, np.where(steps >= reached, 0.9, 0.1), steps, 4)
+    return Run(variant, count, seed, steps, np.where(steps >= reached, 0.9, 0.1), steps, 4)
 
 
 def test_pretraining_that_counts_makes_an_arm_slower(small):

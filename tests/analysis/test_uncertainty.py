@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.uncertainty import Estimate, complete_counts, t_interval
+from analysis.uncertainty import Estimate, common_counts, t_interval
 
 
 def test_t_interval_agrees_with_scipy():
@@ -33,6 +33,19 @@ def test_an_interval_that_touches_a_number_does_not_exclude_it():
     assert Estimate(0.5, 0.1, 1.0, 3).excludes(0.0)
 
 
-def test_label_counts_are_dropped_before_seeds_are():
-    known = np.array([[True, True], [True, False], [False, False]])
-    assert complete_counts(known).tolist() == [True, False]
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        (["11", "10", "00"], "10"),  # one seed has both: with it alone there would be no interval
+        (["111", "111", "101"], "111"),  # the seed that lacks one is left out, not the label count
+        (["111", "111", "111", "100", "100", "100"], "111"),  # seeds added at one label count alone
+        (["1101", "0111", "0111"], "0111"),  # the two seeds that have three of four
+        (["110", "011", "000"], "010"),  # one seed each at the first and the last: the last goes first
+        (["111"], "111"),
+        (["110", "001"], "110"),
+        (["000"], "000"),
+    ],
+)
+def test_label_counts_are_kept_before_seeds_while_two_seeds_have_them_all(known, expected):
+    chosen = common_counts(np.array([[mark == "1" for mark in seed] for seed in known]))
+    assert "".join(str(int(each)) for each in chosen) == expected
