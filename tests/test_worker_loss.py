@@ -110,16 +110,20 @@ def assert_equal(results: Path, undisturbed: Path) -> None:
     assert all(torch.equal(value, expected[key]) for key, value in encoder(results).items())
 
 
-def test_workers_killed_after_further_epochs_cost_a_stage_no_try(
+def test_a_worker_killed_after_further_epochs_costs_a_stage_no_try(
     undisturbed: Path, tmp_path: Path, cache: Path
 ) -> None:
+    """With Ray's own counters it failed at the second."""
     results = tmp_path / "results"
+    killed: set[int] = set()
     with running(command(results, cache, "compute.max_retries=1")) as process:
-        for num_epochs in (2, 5, 8):
-            until(lambda least=num_epochs: epochs_begun(results) >= least, process)  # type: ignore[misc]
-            victim = processes_of(process.pid, "RayTrainWorker")[-1]
+        for _ in range(2):
+            least = epochs_begun(results) + 2
+            until(lambda least=least: epochs_begun(results) >= least, process)  # type: ignore[misc]
+            (*_, victim) = set(processes_of(process.pid, "RayTrainWorker")) - killed
             assert epochs_begun(results) < EPOCHS
             os.kill(victim, signal.SIGKILL)
+            killed.add(victim)
         _, said = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, said
     assert_equal(results, undisturbed)
