@@ -1,18 +1,22 @@
-"""Which cells are tried again after a failure, which wait until others have had their turn, and when a run is given up.
+"""What is tried again after a failure, which cells wait until others have had their turn, and when a run is given up.
 
-In: how cells end. Out: decisions. One rule for every launcher and every kind of failure: a cell that fails is tried
-again from its start, ``compute.max_retries`` times, after all cells that have not failed, alone in its trial. It may be
-what kills its worker. Not tried again is what the same seed would end in again. A lost node is no fault of its cells,
-so it costs none of their tries up to MOST_LOST_NODES. Not thread-safe by itself.
+In: how cells and stages end. Out: decisions. One rule for every launcher and every kind of failure: a cell that fails
+is tried again from its start, ``compute.max_retries`` times, after all cells that have not failed, alone in its trial.
+It may be what kills its worker. Not tried again is what the same seed would end in again. A lost node is no fault of
+its cells, so it costs none of their tries up to MOST_LOST_NODES. A stage goes on from its last state and may train for
+days, so there a dead worker costs no try either, up to the same number, where epochs were finished since the last loss.
+Not thread-safe by itself.
 """
 
 from collections import Counter
 from collections.abc import Collection
 
 FIRST_CELLS = 5  # all of which must fail alike before the rest is given up
-MOST_LOST_NODES = 10  # that a cell survives in a run; each further one counts as a failure of its own
+MOST_LOST_NODES = 10  # that a cell or stage survives in a run; each further one counts as a failure of its own
 NEVER_RETRIED = ("FinetuningError", "PretrainingError")
 """Kinds of errors that would come again: a loss that is no longer finite, features that have collapsed."""
+NOTHING, NODE, WORKER, ROOM = "", "node", "worker", "room"
+"""What a stage lost when it ended: nothing where its own work failed; a worker is a process, or its connections."""
 
 
 def kind_of(reason: str) -> str:
@@ -66,3 +70,32 @@ class Attempts:
         """Note that a cell's node was lost under it, and say whether that costs the cell none of its tries."""
         self._lost_nodes[cell_id] += 1
         return self._lost_nodes[cell_id] <= MOST_LOST_NODES
+
+
+class StageAttempts:
+    """How often one stage has ended before its time, what it had lost then, and how many epochs it had finished.
+
+    One that ``is_elastic`` makes many short requests for workers, which add up over its life; for a fixed number of
+    workers there is one at a time, as long as a stage may wait.
+    """
+
+    def __init__(self, max_retries: int, epochs_done: int = 0, is_elastic: bool = False) -> None:
+        self._max_retries, self._epochs_done, self._is_elastic = max_retries, epochs_done, is_elastic
+        self._failures = self._deaths = 0  # deaths: of workers without further epochs
+        self._num_free = 0
+
+    def is_started_again(self, lost: str, epochs_done: int) -> bool:
+        """Note an end after so many epochs, and say whether the stage has another try."""
+        has_progressed = epochs_done > self._epochs_done
+        self._epochs_done = max(epochs_done, self._epochs_done)
+        if has_progressed and self._num_free < MOST_LOST_NODES:
+            self._deaths = 0
+        if lost == ROOM and not (has_progressed and self._is_elastic):
+            return False
+        is_no_fault = lost == NODE or (lost != NOTHING and has_progressed)
+        if is_no_fault and self._num_free < MOST_LOST_NODES:
+            self._num_free += 1
+            return True
+        self._failures += lost == NOTHING
+        self._deaths += lost != NOTHING
+        return self._failures + self._deaths <= self._max_retries

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sweep.attempts import StageAttempts
 from sweep.cell_workers import CellWorkers, no_room
 from sweep.costs.device_shares import note_share
 from sweep.costs.latest_run import note_room
@@ -39,7 +40,8 @@ from sweep.shares import (
 )
 from sweep.stage_workers import StageWorkers, no_workers
 from trainables.config import ComputeConfig
-from trainables.failures import NO_SPACE, is_full_disk
+from trainables.encoder_store import epochs_done
+from trainables.failures import NO_SPACE, full_disk_behind, is_full_disk
 from trainables.results import record_failure
 
 ENVIRONMENT = {
@@ -166,7 +168,7 @@ def _run_stages(
                 board.stage_stopped(stage)
         except Exception as error:  # the boundary of a unit: recorded with its reason, never passed over
             try:
-                _record(stage, board, _cause(error))
+                _record(stage, board, error)
             except Exception as broken:  # such as a full disk: told by the main thread
                 board.stage_stopped(stage)
                 errors.append(broken)
@@ -174,11 +176,14 @@ def _run_stages(
             _release(stage, scratch)
 
 
-def _record(stage: PlannedStage, board: Scoreboard, cause: BaseException) -> None:
+def _record(stage: PlannedStage, board: Scoreboard, error: Exception) -> None:
     """Record the failure of a stage. Raises OSError where the disk is full, which is no fault of the stage."""
-    if isinstance(cause, OSError) and is_full_disk(cause):
-        raise cause
-    failure = stage.job.failure(cause)
+    from sweep.stage_errors import stage_error
+
+    found = stage_error(error)
+    if full_disk := full_disk_behind(found.error):
+        raise full_disk
+    failure = stage.job.failure(found.error, found.story)
     record_failure(stage.job.results, failure)
     board.stage_ended(stage, succeeded=False, reason=failure["reason"])
 
@@ -188,13 +193,6 @@ def _release(stage: PlannedStage, scratch: Path) -> None:
     from trainables.ray_adapters import release
 
     release(scratch, stage.stage_id)
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The worker's own error inside those of Ray's task and of Ray Train."""
-    inner = getattr(error, "cause", None) or error
-    failures = getattr(inner, "worker_failures", None)
-    return next(iter(failures.values())) if failures else inner
 
 
 def _train(
@@ -207,17 +205,20 @@ def _train(
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    from sweep.stage_errors import is_started_again
     from trainables.ray_adapters import train_stage
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)  # not on a spot machine
     fewest = compute.min_pretraining_workers
+    done = epochs_done(stage.job.encoders, stage.stage_id, stage.config.kept_epochs)
+    attempts = StageAttempts(compute.max_retries, done, is_elastic=fewest is not None)
     task = ray.remote(num_cpus=0, max_retries=compute.max_retries, scheduling_strategy=here)(train_stage)
     reference = task.remote(
         stage.job.model_dump(mode="json"),
         str(scratch),
         num_workers=compute.pretraining_workers if fewest is None else (fewest, compute.pretraining_workers),
         gpus_per_worker=shares.gpus_per_worker,
-        max_failures=compute.max_retries,
+        is_started_again=functools.partial(is_started_again, attempts),
     )
     workers = StageWorkers(stage, board, scratch)
     try:

@@ -17,6 +17,7 @@ HOMES = {
         "sweep/launch_ray.py",
         "sweep/dead_drivers.py",
         "sweep/ray_searcher.py",
+        "sweep/stage_errors.py",
         "sweep/trial_errors.py",
         "trainables/ray_adapters.py",
     ),

@@ -279,7 +279,8 @@ class ComputeConfig(Section):
     ``max_retries`` holds for every failure of a cell or stage (an error, no memory, a dead worker), from its start or
     last saved epoch, and in either launcher. A loss that is not finite and features that have collapsed are not tried
     again: equal seeds give them again. Any other error is, on CPUs too, since none tells a mistake from a passing fault
-    of a disk or device. A lost node, or memory that ran out beside other cells, costs a cell no try.
+    of a disk or device. A lost node, or memory that ran out beside other cells, costs a cell no try; a lost node, or a
+    dead worker after further epochs, costs a stage none.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -38,9 +38,9 @@ class StageJob(Section):
     source_id: str  # of the images that the stage learns from, checked where it runs
     compute: ComputeConfig
 
-    def failure(self, error: BaseException) -> dict[str, Any]:
-        """Return the failures row of this stage."""
-        return _failure(self.stage_id, "stage", self.name, error)
+    def failure(self, error: BaseException, story: str = "") -> dict[str, Any]:
+        """Return the failures row of this stage; ``story`` is the traceback where another process raised the error."""
+        return _failure(self.stage_id, "stage", self.name, error, story)
 
 
 class CellJob(Section):
@@ -74,7 +74,7 @@ class CellJob(Section):
         return _failure(self.cell_id, "cell", self.name, error, story)
 
 
-def _failure(unit_id: str, unit: str, name: str, error: BaseException, story: str = "") -> dict[str, Any]:
+def _failure(unit_id: str, unit: str, name: str, error: BaseException, story: str) -> dict[str, Any]:
     return {
         "unit_id": unit_id,
         "unit": unit,

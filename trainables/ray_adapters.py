@@ -7,10 +7,13 @@ What trains is imported where it is called: two of a stage's three processes wat
 import math
 import os
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ray import PlacementGroupID, train, tune
+from ray.exceptions import RayError
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.placement_group import (
     PlacementGroup,
@@ -19,13 +22,14 @@ from ray.util.placement_group import (
     remove_placement_group,
 )
 
-from trainables.encoder_store import trained_by_one
+from trainables.encoder_store import epochs_done, trained_by_one
 from trainables.failures import SpentWorkerError, is_full_disk, is_spent
 from trainables.jobs import CellJob, StageJob
 from trainables.results import is_finished, record_failure, write_text
 from trainables.trial_notes import NoteTaker
 
 START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"  # after which Ray takes its request for workers back
+IsStartedAgain = Callable[[Exception, int], bool]
 REQUEST_SECONDS = 25.0  # of one for as many workers as nodes seem to hold: Ray looks at these every 20 s
 
 
@@ -49,21 +53,63 @@ def _group(mark: Path) -> PlacementGroup:
 
 
 def train_stage(
-    job: dict[str, Any], scratch: str, *, num_workers: int | tuple[int, int], gpus_per_worker: int, max_failures: int
+    job: dict[str, Any],
+    scratch: str,
+    *,
+    num_workers: int | tuple[int, int],
+    gpus_per_worker: int,
+    is_started_again: IsStartedAgain,
 ) -> None:
     """Run a pretraining stage on ``num_workers`` processes, or from the first to the second number of them.
 
     When a worker or its node dies, all start anew from the last epoch that was saved: with as many as before, or with
-    as many as there is room for. Raises PretrainingError where the stage cannot go on: no repetition would change that.
+    as many as there is room for. ``is_started_again`` is handed what ended the stage and the epochs behind it then.
+    Raises PretrainingError where the stage cannot go on: no repetition would change that.
     """
     stage = StageJob.model_validate(job)
     release(Path(scratch), stage.stage_id)  # what an attempt that was killed held
     refusal = Path(scratch) / f"stage-{stage.stage_id}.refusal"
-    seconds, num_requests = requests(num_workers, 60 * stage.compute.worker_wait_minutes, max_failures)
+    with trained_by_one(stage.encoders, stage.stage_id):
+        write_text(own_mark(Path(scratch), stage.stage_id), "")
+        while not _is_trained(stage, Path(scratch), refusal, num_workers, gpus_per_worker, is_started_again):
+            pass
+    if refusal.is_file():
+        from trainables.pretrain import PretrainingError
+
+        raise PretrainingError(refusal.read_text())
+
+
+def _is_trained(
+    stage: StageJob,
+    scratch: Path,
+    refusal: Path,
+    num_workers: int | tuple[int, int],
+    gpus_per_worker: int,
+    is_started_again: IsStartedAgain,
+) -> bool:
+    """Start a stage once; False where it is to be started again."""
+    trainer = _trainer(stage, scratch, refusal, num_workers, gpus_per_worker)
+    try:
+        trainer.fit()
+    except (train.TrainingFailedError, RayError) as error:
+        done = epochs_done(stage.encoders, stage.stage_id, stage.stage.kept_epochs)
+        if not is_started_again(error, done):
+            raise
+        return False
+    finally:
+        release(scratch, stage.stage_id)
+    return True
+
+
+def _trainer(
+    stage: StageJob, scratch: Path, refusal: Path, num_workers: int | tuple[int, int], gpus_per_worker: int
+) -> TorchTrainer:
+    """Return what trains a stage until something breaks: Ray would count failures over a stage's whole life."""
+    seconds, num_requests = requests(num_workers, 60 * stage.compute.worker_wait_minutes)
     os.environ[START_TIMEOUT] = str(seconds)  # Ray passes it on
-    trainer = TorchTrainer(
+    return TorchTrainer(
         pretrain_worker,
-        train_loop_config={"job": job, "refusal": str(refusal), "scratch": scratch},
+        train_loop_config={"job": stage.model_dump(mode="json"), "refusal": str(refusal), "scratch": str(scratch)},
         torch_config=TorchConfig(backend="nccl" if gpus_per_worker else "gloo"),
         scaling_config=train.ScalingConfig(
             num_workers=num_workers,
@@ -72,30 +118,20 @@ def train_stage(
         ),
         run_config=train.RunConfig(
             name=f"stage-{stage.stage_id}",
-            storage_path=scratch,
-            failure_config=train.FailureConfig(max_failures=max_failures, controller_failure_limit=num_requests - 1),
+            storage_path=str(scratch),
+            failure_config=train.FailureConfig(max_failures=0, controller_failure_limit=num_requests - 1),
         ),
     )
-    with trained_by_one(stage.encoders, stage.stage_id):
-        write_text(own_mark(Path(scratch), stage.stage_id), "")
-        try:
-            trainer.fit()
-        finally:
-            release(Path(scratch), stage.stage_id)
-    if refusal.is_file():
-        from trainables.pretrain import PretrainingError
-
-        raise PretrainingError(refusal.read_text())
 
 
-def requests(num_workers: int | tuple[int, int], wait_seconds: float, max_failures: int) -> tuple[float, int]:
+def requests(num_workers: int | tuple[int, int], wait_seconds: float) -> tuple[float, int]:
     """Return how long Ray waits for room at each request for workers, and how many requests it makes.
 
     Of an elastic number it asks for as many as there were nodes for when it last looked, which may be lost since.
     """
     if isinstance(num_workers, int):
-        return wait_seconds / (max_failures + 1), max_failures + 1
-    seconds = min(REQUEST_SECONDS, wait_seconds / (max_failures + 1))
+        return wait_seconds, 1
+    seconds = min(REQUEST_SECONDS, wait_seconds)
     return seconds, math.ceil(wait_seconds / seconds)
 
 
@@ -113,7 +149,8 @@ def release(scratch: Path, stage_id: str) -> None:
 def pretrain_worker(config: dict[str, Any]) -> None:
     """Run one worker of a pretraining stage inside a TorchTrainer; reports each epoch.
 
-    A stage that cannot go on ends in every worker alike. It is no failure to Ray, which would start it again.
+    A stage that cannot go on ends in every worker alike. It is no failure to Ray, so that no other is made of it. Ray
+    hands on an error without its traceback, of which it tells 1,000 characters: a note of the error holds the whole.
     """
     from trainables.pretrain import PretrainingError, run_stage
 
@@ -124,6 +161,9 @@ def pretrain_worker(config: dict[str, Any]) -> None:
         run_stage(job, lambda row: train.report({"epoch": row["epoch"], "loss": row["loss"]}))
     except PretrainingError as error:
         write_text(Path(config["refusal"]), str(error))
+    except Exception as error:
+        error.add_note(traceback.format_exc())
+        raise
 
 
 def finetune_trial(config: dict[str, Any]) -> None:

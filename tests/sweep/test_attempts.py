@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweep.attempts import FIRST_CELLS, MOST_LOST_NODES, Attempts
+from sweep.attempts import FIRST_CELLS, MOST_LOST_NODES, NODE, NOTHING, ROOM, WORKER, Attempts, StageAttempts
 
 
 @pytest.mark.parametrize("reason", ["RuntimeError: x", "WorkerDiedError: x", "OutOfMemoryError: x", "OSError: x", ""])
@@ -48,3 +48,49 @@ def test_failures_of_cells_that_failed_in_an_earlier_run_give_nothing_up() -> No
         assert not attempts.is_tried_again(cell_id, "RuntimeError: x")
         attempts.ended(cell_id, "RuntimeError: x")
     assert not attempts.systematic_failure
+
+
+def tries(attempts: StageAttempts, lost: str, epochs: list[int]) -> list[bool]:
+    """Whether a stage is started again after each of these ends."""
+    return [attempts.is_started_again(lost, epochs_done) for epochs_done in epochs]
+
+
+@pytest.mark.parametrize("max_retries", [0, 1, 3])
+def test_a_stage_that_makes_no_progress_is_tried_again_as_often_as_asked(max_retries: int) -> None:
+    for lost in (NOTHING, WORKER):
+        attempts = StageAttempts(max_retries, epochs_done=7)
+        assert tries(attempts, lost, [7] * (max_retries + 1)) == [True] * max_retries + [False]
+
+
+def test_a_dead_worker_costs_a_stage_no_try_where_it_has_finished_epochs_since_the_last() -> None:
+    for max_retries in (0, 1, 3):
+        num_again = MOST_LOST_NODES + max_retries
+        progress = list(range(1, num_again + 2))
+        assert tries(StageAttempts(max_retries), WORKER, progress) == [True] * num_again + [False]
+    assert tries(StageAttempts(0, epochs_done=7), WORKER, [7]) == [False]  # these were another run's
+
+
+def test_epochs_that_are_trained_again_are_no_progress() -> None:
+    assert tries(StageAttempts(1), WORKER, [5, 4, 5]) == [True, True, False]
+
+
+def test_progress_gives_a_stage_back_the_tries_that_dead_workers_took() -> None:
+    assert tries(StageAttempts(1), WORKER, [0, 3, 3, 6, 6, 6]) == [True, True, True, True, True, False]
+
+
+def test_errors_of_the_training_count_over_the_whole_stage() -> None:
+    attempts = StageAttempts(1)
+    assert tries(attempts, NOTHING, [3]) == [True]
+    assert tries(attempts, WORKER, [6]) == [True]
+    assert tries(attempts, NOTHING, [9]) == [False]
+
+
+def test_lost_nodes_cost_a_stage_no_try_until_there_are_many() -> None:
+    attempts = StageAttempts(1)
+    assert tries(attempts, NODE, [0] * (MOST_LOST_NODES + 2)) == [True] * (MOST_LOST_NODES + 1) + [False]
+
+
+def test_a_wait_that_ended_is_waited_anew_only_where_it_may_be_many_short_ones_between_epochs() -> None:
+    assert tries(StageAttempts(9), ROOM, [5]) == [False]
+    assert tries(StageAttempts(9, is_elastic=True), ROOM, [0]) == [False]
+    assert tries(StageAttempts(0, is_elastic=True), ROOM, [5, 5]) == [True, False]
