@@ -72,16 +72,23 @@ def gain_over_random(findings: Findings, label_count: int) -> Point | None:
     if not pairs:
         return None
     adjusted = dict(zip(pairs, holm([pair.p_value for pair in pairs.values()]), strict=True))
-    best = min(pairs, key=lambda name: pairs[name].estimate.value)
-    lower = sum(pair.estimate.value < 0 for pair in pairs.values())
-    told = sum(pairs[name].estimate.value < 0 and adjusted[name] < 1 - confidence for name in pairs)
+    largest = max(pairs, key=lambda name: abs(pairs[name].estimate.value))
+    told = [name for name in pairs if adjusted[name] < 1 - confidence]
+    lower, better = (sum(pairs[name].estimate.value < 0 for name in names) for names in (pairs, told))
+    higher, worse = len(pairs) - lower, len(told) - better
     unit, level = findings.results.label_unit, percent(confidence)
+    counted = [
+        f"{lower} of {len(pairs)} pretrained arms have a lower mean error, {better or 'none'} of them told apart"
+    ]
+    if higher:
+        counted.append(f"{higher} not a lower one, {worse or 'none'} of them told apart as worse")
     words = (
-        f"Against no pretraining (random) with {label_count} labelled {unit}, {lower} of {len(pairs)} pretrained arms "
-        f"have a lower mean error, {told or 'none'} of them told apart after adjusting for all; the largest change is "
-        f"that of {best} (ratio of errors {ratio_of_errors(pairs[best].ratio, level)})."
+        f"Against no pretraining (random) with {label_count} labelled {unit}, {' and '.join(counted)}, after adjusting "
+        f"for the comparisons with random; the largest change is that of {largest} (ratio of errors "
+        f"{ratio_of_errors(pairs[largest].ratio, level)})."
     )
-    return Point("Better than no pretraining?", f"{told or 'none'} of {len(pairs)} arms told apart", words)
+    short = f"{better or 'none'} of {len(pairs)} arms told better" + f", {worse} told worse" * bool(worse)
+    return Point("Better than no pretraining?", short, words)
 
 
 def _best(findings: Findings, best: BestVariant) -> Point:

@@ -212,8 +212,27 @@ def test_dice_by_class_agrees_with_the_test_dice_of_the_cells(findings):
 
 
 def test_the_gain_over_no_pretraining_is_told_where_it_is_there(many_seeds):
-    said = gain_over_random(many_seeds, 4).sentence
-    assert "5 of 5 pretrained arms have a lower mean error, 5 of them told apart" in said  # as the simulated laws say
+    point = gain_over_random(many_seeds, 4)  # as the simulated laws say
+    assert "5 of 5 pretrained arms have a lower mean error, 5 of them told apart, after" in point.sentence
+    assert point.short == "5 of 5 arms told better"
+
+
+def test_pretraining_that_hurts_is_told_as_worse(many_seeds):
+    """Three arms make 1.6 times the errors of random, one 1.9 times, one 0.8 times."""
+    shares = np.random.default_rng(0).uniform(1.5, 1.7, size=len(many_seeds.seeds))
+    by_arm = dict.fromkeys(many_seeds.curves, shares) | {"random": 1.0 + 0 * shares, "byol-natural": 0.5 * shares}
+    by_arm["byol-domain, 12 epochs"] = 1.2 * shares
+    random = many_seeds.curves["random"].errors
+    curves = {
+        name: replace(curve, errors=random * by_arm[name][:, None, None]) for name, curve in many_seeds.curves.items()
+    }
+    point = gain_over_random(replace(many_seeds, curves=curves), 4)
+    assert "1 of 5 pretrained arms have a lower mean error, 1 of them told apart and 4 not a lower one, 4 of" in (
+        point.sentence
+    )
+    ratio = 1.2 * np.exp(np.log(shares).mean())
+    assert f"the largest change is that of byol-domain, 12 epochs (ratio of errors {ratio:.2f}," in point.sentence
+    assert point.short == "1 of 5 arms told better, 4 told worse"
 
 
 def test_no_gain_is_claimed_where_random_is_the_reference_or_absent(many_seeds):
