@@ -3,6 +3,8 @@
 In: Findings. Out: the answer, point by point, and its caveats. What the data leave open is worded as "cannot tell".
 """
 
+import itertools
+
 import numpy as np
 
 from analysis.answer import CANNOT_TELL, Answer, Point, percent
@@ -38,22 +40,40 @@ def conclude(findings: Findings) -> Answer:
 
 
 def best_change(findings: Findings) -> Point | None:
-    """Say at how many labels another arm becomes the best; nothing where no such change is decided."""
+    """Say at how many labels another arm becomes the best; nothing where no such change is decided.
+
+    An arm is said to be the best at the label counts at which it is told from all others, and nowhere else.
+    """
     decided = [change for change in findings.best_changes if change.is_decided]
     if not decided:
         return None
     unit, counts = findings.results.label_unit, findings.label_counts
     level, places = percent(findings.results.options.confidence), []
     for change in decided:
-        labels = describe_labels(change.labels, counts)
-        places.append((labels, f"({level} interval {describe_labels_interval(change.low, change.high, counts)})"))
-    (labels, interval), *later = places
-    words = f"Below about {labels} labelled {unit} {interval} {decided[0].before} does best, "
-    for change, (labels, interval) in zip(decided, later, strict=False):
-        words += f"then {change.after} up to about {labels} {interval}, "
-    words += f"above it {decided[-1].after}."
-    short = f"from about {describe_labels(decided[-1].labels, counts)} on {decided[-1].after}"
+        interval = describe_labels_interval(change.low, change.high, counts)
+        places.append(f"at about {describe_labels(change.labels, counts)} ({level} interval {interval})")
+    (first, where), *later = _told_best(findings)
+    short = "; ".join([f"{first} with {where}", *(f"{arm} with {where}" for arm, where in later)])
+    words = f"Told from all others, {first} does best with {where} labelled {unit}"
+    words += "".join(f", then {arm} with {where}" for arm, where in later)
+    words += f"; they change places {' and '.join(places)}."
     return Point("Does the best arm change with labels?", short, words)
+
+
+def _told_best(findings: Findings) -> list[tuple[str, str]]:
+    """Return the arms that are told best, in rising order of labels, each with the label counts in words."""
+    counts, alpha = list(findings.label_counts), 1 - findings.results.options.confidence
+    told = [(best.arm, counts.index(best.label_count)) for best in findings.best_arms if best.p_value < alpha]
+    runs = itertools.groupby(told, key=lambda item: item[0])
+    return [(arm, _counts_words(counts, [place for _, place in run])) for arm, run in runs]
+
+
+def _counts_words(counts: list[float], places: list[int]) -> str:
+    """List some of the measured label counts; three or more without a gap by the first and the last."""
+    if len(places) > 2 and places[-1] - places[0] == len(places) - 1:
+        return f"{counts[places[0]]:.0f} to {counts[places[-1]]:.0f}"
+    *others, last = (f"{counts[place]:.0f}" for place in places)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def gain_over_random(findings: Findings, label_count: int) -> Point | None:

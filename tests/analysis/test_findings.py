@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.answer import CANNOT_TELL
-from analysis.best_change import BestChange
+from analysis.best_change import BestAt, BestChange
 from analysis.best_variant import best_variant
 from analysis.caveats import caveats
 from analysis.claims import NOT_SUPPORTED, SUPPORTED, check_claims
@@ -123,24 +123,44 @@ def test_what_the_number_of_test_patients_costs_is_said(findings, num_patients, 
     assert (len(said), words in " ".join(said)) == (bool(words), True)
 
 
+QUESTION_OF_CHANGE = "Does the best arm change with labels?"
+
+
+def told_of_change(findings, arms, changes):
+    """Return the point on changes where ``arms`` are told best at the label counts 4 to 224, or not ('')."""
+    best = [
+        BestAt(count, arm or "c", "other", 0.9, 0.001 if arm else 0.2)
+        for count, arm in zip(findings.label_counts, arms, strict=True)
+    ]
+    answer = conclude(replace(findings, best_arms=best, best_changes=changes))
+    return next((point for point in answer.points if point.question == QUESTION_OF_CHANGE), None)
+
+
 def test_a_decided_change_of_the_best_arm_is_part_of_the_answer(findings):
-    question = "Does the best arm change with labels?"
     changes = [
-        BestChange("random", "byol-natural", 40.0, 12.0, 90.0, True),
+        BestChange("random", "byol-natural", 60.0, 36.0, 112.0, True),
         BestChange("a", "b", 9.0, 0.0, 20.0, False),
     ]
-    (point,) = (p for p in conclude(replace(findings, best_changes=changes)).points if p.question == question)
+    point = told_of_change(findings, ["random"] * 3 + ["byol-natural"] * 2, changes)
     assert point.sentence == (
-        "Below about 40 labelled slices (95% interval 12 to 90) random does best, above it byol-natural."
+        "Told from all others, random does best with 4 to 36 labelled slices, then byol-natural with 112 and 224; "
+        "they change places at about 60 (95% interval 36 to 112)."
     )
-    assert point.short == "from about 40 on byol-natural"
-    assert question not in [p.question for p in conclude(replace(findings, best_changes=changes[1:])).points]
-    twice = [BestChange("a", "b", 9.0, 5.0, 20.0, True), BestChange("b", "c", 40.0, 12.0, 90.0, True)]
-    (point,) = (p for p in conclude(replace(findings, best_changes=twice)).points if p.question == question)
-    assert point.sentence == (
-        "Below about 9 labelled slices (95% interval 5 to 20) a does best, "
-        "then b up to about 40 (95% interval 12 to 90), above it c."
+    assert point.short == "random with 4 to 36; byol-natural with 112 and 224"
+    assert told_of_change(findings, ["random"] * 5, changes[1:]) is None
+    twice = [BestChange("a", "b", 9.0, 5.0, 20.0, True), BestChange("b", "c", 40.0, 36.0, 90.0, True)]
+    assert told_of_change(findings, "abbcc", twice).sentence == (
+        "Told from all others, a does best with 4 labelled slices, then b with 12 and 36, "
+        "then c with 112 and 224; they change places at about 9 (95% interval 5 to 20) and at about 40 (95% interval 36 to 90)."
     )
+
+
+def test_no_arm_is_said_to_be_the_best_at_label_counts_where_it_is_not_told(findings):
+    changes = [BestChange("a", "b", 60.0, 36.0, 112.0, True)]
+    open_ended = told_of_change(findings, ["", "", "a", "b", ""], changes)
+    assert open_ended.sentence.startswith("Told from all others, a does best with 36 labelled slices, then b with 112;")
+    with_a_gap = told_of_change(findings, ["a", "", "a", "b", "b"], changes)
+    assert with_a_gap.short == "a with 4 and 36; b with 112 and 224"
 
 
 def test_an_answer_in_few_words_names_the_arm_that_it_is_about(many_seeds):
