@@ -4,11 +4,13 @@ In: Findings. Out: the answer, point by point, and its caveats. What the data le
 """
 
 import itertools
+import math
 
 import numpy as np
 
 from analysis.answer import CANNOT_TELL, Answer, Point, percent
 from analysis.arm_cost import arm_costs, cost_words, short_cost
+from analysis.best_change import BestAt
 from analysis.best_variant import BestVariant, best_variant
 from analysis.caveats import caveats
 from analysis.comparison import compare_at, holm
@@ -20,6 +22,7 @@ from analysis.speed_answer import fastest, speed_point
 from analysis.uncertainty import Estimate
 
 NO_PRETRAINING = "random"
+QUESTION_OF_CHANGE = "Does the best arm change with labels?"
 
 
 def conclude(findings: Findings) -> Answer:
@@ -40,32 +43,53 @@ def conclude(findings: Findings) -> Answer:
 
 
 def best_change(findings: Findings) -> Point | None:
-    """Say at how many labels another arm becomes the best; nothing where no such change is decided.
+    """Say at how many labels another arm becomes the best; nothing where no two are told best anywhere.
 
     An arm is said to be the best at the label counts at which it is told from all others, and nowhere else.
     """
     decided = [change for change in findings.best_changes if change.is_decided]
+    alpha = 1 - findings.results.options.confidence
     if not decided:
-        return None
+        return _change_untold(findings, [best for best in findings.best_arms if best.p_value_alone < alpha])
     unit, counts = findings.results.label_unit, findings.label_counts
     level, places = percent(findings.results.options.confidence), []
     for change in decided:
         interval = describe_labels_interval(change.low, change.high, counts)
         places.append(f"at about {describe_labels(change.labels, counts)} ({level} interval {interval})")
-    (first, where), *later = _told_best(findings)
-    short = "; ".join([f"{first} with {where}", *(f"{arm} with {where}" for arm, where in later)])
+    told = [best for best in findings.best_arms if best.p_value < alpha]
+    (first, where), *later = _arms_with_counts(findings, told)
     words = f"Told from all others, {first} does best with {where} labelled {unit}"
     words += "".join(f", then {arm} with {where}" for arm, where in later)
     words += f"; they change places {' and '.join(places)}."
-    return Point("Does the best arm change with labels?", short, words)
+    if weaker := [best for best in findings.best_arms if best.p_value_alone < alpha <= best.p_value]:
+        words += f" Taken alone {_best_words(findings, weaker)} would be told, too, but not {_adjusted(findings)}."
+    return Point(QUESTION_OF_CHANGE, _best_words(findings, told), words)
 
 
-def _told_best(findings: Findings) -> list[tuple[str, str]]:
-    """Return the arms that are told best, in rising order of labels, each with the label counts in words."""
-    counts, alpha = list(findings.label_counts), 1 - findings.results.options.confidence
-    told = [(best.arm, counts.index(best.label_count)) for best in findings.best_arms if best.p_value < alpha]
-    runs = itertools.groupby(told, key=lambda item: item[0])
-    return [(arm, _counts_words(counts, [place for _, place in run])) for arm, run in runs]
+def _change_untold(findings: Findings, alone: list[BestAt]) -> Point | None:
+    """Say that a change between arms that are told best at single label counts is not told over all of them."""
+    if len({best.arm for best in alone}) < 2:
+        return None
+    words = f"Whether the best arm changes with labels the data cannot tell: taken alone {_best_words(findings, alone)}"
+    words += f" labelled {findings.results.label_unit} would be told from all others, but not all of these are "
+    words += f"{_adjusted(findings)}."
+    return Point(QUESTION_OF_CHANGE, CANNOT_TELL, words)
+
+
+def _adjusted(findings: Findings) -> str:
+    number = sum(not math.isnan(best.p_value) for best in findings.best_arms)
+    return f"once adjusted for the {number} label counts"
+
+
+def _best_words(findings: Findings, told: list[BestAt]) -> str:
+    return "; ".join(f"{arm} with {where}" for arm, where in _arms_with_counts(findings, told))
+
+
+def _arms_with_counts(findings: Findings, told: list[BestAt]) -> list[tuple[str, str]]:
+    """Return the arms in rising order of labels, each with its label counts in words."""
+    counts = list(findings.label_counts)
+    runs = itertools.groupby(told, key=lambda best: best.arm)
+    return [(arm, _counts_words(counts, [counts.index(best.label_count) for best in run])) for arm, run in runs]
 
 
 def _counts_words(counts: list[float], places: list[int]) -> str:
@@ -132,15 +156,21 @@ def _best_sentence(findings: Findings, best: BestVariant) -> str:
     if best.rival in best.ties:
         return (
             f"{head} the data cannot tell which pretraining is best: {best.variant} has the lowest mean error "
-            f"({scores}), but {against} its {ratio} is compatible with no difference"
-            + ("" if best.ratio.low <= 1 <= best.ratio.high else " after adjusting for all arms compared")
-            + "."
+            f"({scores}), but {against} its {ratio} {_why_untold(best)}."
         )
     evidence = f"({scores}; {against}: {ratio})"
     if best.ties:
         tie = " or ".join(best.ties)
         return f"{head} {best.variant} beats {best.rival} {evidence}, but cannot be told from {tie}."
     return f"{head} {best.variant} does best {evidence}."
+
+
+def _why_untold(best: BestVariant) -> str:
+    if best.ratio.low > 1:
+        return "on the seeds that both have is not below 1"
+    if best.ratio.high < 1:
+        return "is compatible with no difference after adjusting for all arms compared"
+    return "is compatible with no difference"
 
 
 def _scores(best: BestVariant, level: str) -> str:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from analysis.answer import CANNOT_TELL
-from analysis.best_change import BestAt, BestChange
+from analysis.best_change import BestAt, BestChange, best_arms
 from analysis.best_variant import best_variant
+from analysis.bootstrap import two_level_draws
 from analysis.caveats import caveats
 from analysis.claims import NOT_SUPPORTED, SUPPORTED, check_claims
 from analysis.conclusions import conclude, gain_over_random
@@ -19,6 +20,7 @@ from analysis.error_curve import ErrorCurve
 from analysis.figures import distances_and_ejection
 from analysis.findings import find
 from analysis.load import load_results
+from analysis.ranking import rank_arms
 from analysis.tables import all_tables
 from analysis.volumes import mean_ejection_error
 
@@ -127,9 +129,9 @@ QUESTION_OF_CHANGE = "Does the best arm change with labels?"
 
 
 def told_of_change(findings, arms, changes):
-    """Return the point on changes where ``arms`` are told best at the label counts 4 to 224, or not ('')."""
+    """Return the point on changes where ``arms`` are told best at each label count, or not (''), or only alone (A)."""
     best = [
-        BestAt(count, arm or "c", "other", 0.9, 0.001 if arm else 0.2)
+        BestAt(count, arm.lower() or "c", "other", 0.9, 0.001 if arm.islower() else 0.2, 0.04 if arm else 0.2)
         for count, arm in zip(findings.label_counts, arms, strict=True)
     ]
     answer = conclude(replace(findings, best_arms=best, best_changes=changes))
@@ -151,7 +153,8 @@ def test_a_decided_change_of_the_best_arm_is_part_of_the_answer(findings):
     twice = [BestChange("a", "b", 9.0, 5.0, 20.0, True), BestChange("b", "c", 40.0, 36.0, 90.0, True)]
     assert told_of_change(findings, "abbcc", twice).sentence == (
         "Told from all others, a does best with 4 labelled slices, then b with 12 and 36, "
-        "then c with 112 and 224; they change places at about 9 (95% interval 5 to 20) and at about 40 (95% interval 36 to 90)."
+        "then c with 112 and 224; they change places at about 9 (95% interval 5 to 20) "
+        "and at about 40 (95% interval 36 to 90)."
     )
 
 
@@ -161,6 +164,50 @@ def test_no_arm_is_said_to_be_the_best_at_label_counts_where_it_is_not_told(find
     assert open_ended.sentence.startswith("Told from all others, a does best with 36 labelled slices, then b with 112;")
     with_a_gap = told_of_change(findings, ["a", "", "a", "b", "b"], changes)
     assert with_a_gap.short == "a with 4 and 36; b with 112 and 224"
+
+
+def test_what_the_adjustment_for_label_counts_takes_from_a_change_is_said(findings):
+    changes = [BestChange("a", "b", 60.0, 36.0, 112.0, False)]
+    point = told_of_change(findings, ["A", "", "", "b", "b"], changes)
+    assert point.short == CANNOT_TELL
+    assert point.sentence == (
+        "Whether the best arm changes with labels the data cannot tell: taken alone a with 4; b with 112 and 224 "
+        "labelled slices would be told from all others, but not all of these are once adjusted for the 5 label counts."
+    )
+    assert told_of_change(findings, ["A", "", "a", "", ""], changes) is None
+    point = told_of_change(findings, ["C", "", "a", "b", ""], [replace(changes[0], is_decided=True)])
+    assert point.sentence.endswith(
+        " Taken alone c with 4 would be told, too, but not once adjusted for the 5 label counts."
+    )
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_best_arm_and_its_changes_go_by_the_same_p_values(findings, seed):
+    """Arms that differ by little, some seeds missing: both tell the best from all others, or neither."""
+    generator, shape = np.random.default_rng(seed), (5, 6, len(findings.label_counts))
+    curves = {}
+    for name in findings.curves:
+        logs = generator.normal(0, 0.15) + generator.normal(0, 0.05, size=shape) - 1.5
+        logs[generator.random(shape[0]) < 0.1] = np.nan
+        curves[name] = ErrorCurve(findings.label_counts, np.exp(logs))
+    headline = findings.headline[:4]
+    shown = {name: curves[name] for name in headline}
+    found = replace(findings, curves=curves, headline=headline)
+    for at in best_arms(shown, two_level_draws(5, 6, 20, generator)):
+        best = best_variant(found, int(at.label_count))
+        assert (best.variant, best.ties == ()) == (at.arm, at.p_value_alone < 0.05)
+
+
+def test_a_best_arm_is_not_told_from_one_that_is_lower_on_the_seeds_of_both(findings):
+    """On the two seeds that all arms have a is lowest; on the ten that a and b have it is b."""
+    errors = {"a": np.full(10, 0.30), "b": np.full(10, 0.20), "c": np.full(10, np.nan)}
+    errors["a"][:2], errors["c"][:2] = 0.10, 0.90
+    noise = np.random.default_rng(0).normal(0, 0.01, size=(2, 10))
+    errors["a"], errors["b"] = errors["a"] * np.exp(noise[0]), errors["b"] * np.exp(noise[1])
+    curves = {name: ErrorCurve(np.array([4.0]), values[:, None, None]) for name, values in errors.items()}
+    ranking = rank_arms(curves, 0, 0.95)
+    assert ranking.best == "a"
+    assert ranking.p_values["b"] == ranking.p_value == 1.0
 
 
 def test_an_answer_in_few_words_names_the_arm_that_it_is_about(many_seeds):
