@@ -19,6 +19,8 @@ from analysis.epochs_study import epoch_ladder
 from analysis.error_curve import ErrorCurve
 from analysis.figures import distances_and_ejection
 from analysis.findings import find
+from analysis.labels_answer import labels_point
+from analysis.labels_needed import LabelCount, LabelsNeeded
 from analysis.load import load_results
 from analysis.ranking import rank_arms
 from analysis.tables import all_tables
@@ -214,6 +216,23 @@ def test_an_answer_in_few_words_names_the_arm_that_it_is_about(many_seeds):
     (point,) = (each for each in conclude(many_seeds).points if each.question == "How many labelled slices?")
     assert re.fullmatch(r"\d+ \(\d+ to \d+; supervised-natural\)", point.short)  # the true best arm
     assert "supervised-natural needs" in point.sentence
+
+
+@pytest.mark.parametrize(
+    ("low", "short", "words"),
+    [
+        (np.inf, "more than 224 (byol-natural)", "needs more labels than were measured (95% interval more than 224)."),
+        (0.0, CANNOT_TELL, "does not come there, but 4 or fewer may do (95% interval 4 or fewer to more than 224)."),
+        (20.0, CANNOT_TELL, "does not come there, but 20 may do (95% interval 20 to more than 224)."),
+        (np.nan, CANNOT_TELL, "does not come there, and there is no interval."),
+    ],
+)
+def test_more_labels_than_were_measured_are_asserted_only_where_the_interval_says_so(findings, low, short, words):
+    high = np.nan if np.isnan(low) else np.inf
+    needed = {"byol-natural": LabelsNeeded(0.2, LabelCount(np.inf, low, high))}
+    found = replace(findings, near_reference={findings.results.options.near_minimum: needed})
+    point = labels_point(found, "byol-natural")
+    assert (point.short, point.sentence.endswith(words)) == (short, True)
 
 
 def test_the_answer_quotes_the_mean_error_of_the_table_and_figure_with_its_interval(many_seeds):
