@@ -6,9 +6,11 @@ import shlex
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from analysis.advice import describe, first_steps, next_steps_table
 from analysis.findings import find
+from analysis.half_width import spread
 from analysis.load import load_results
 from analysis.next_steps import NextStep, next_steps
 from analysis.open_question import OpenQuestion
@@ -199,7 +201,12 @@ def test_a_difference_told_alone_but_not_after_adjusting_is_given_more_seeds(few
         few_intermediate, curves=curves, results=results, epochs=[], near_reference={0.001: {}}
     )
     step = next_steps(designed)[0]
-    assert step.half_width < step.question.goal
+    now = spread(step.question.contrast)
+    assert now.half_width(10, 1, 0.95) < step.question.goal < step.half_width
+    assert now.half_width(step.seeds, 1, 0.95) < step.expected <= step.question.goal
+    as_seen = abs(now.mean) / np.sqrt(now.seed_variance / step.seeds)
+    assert 2 * 2 * stats.t.sf(as_seen, step.seeds - 1) < 0.05  # told after adjusting for two
+    assert describe(step).startswith("Its interval, adjusted for 2 comparisons, is")
     assert step.seeds > step.seeds_now
     assert step.num_cells > 0
     assert "still missing" not in describe(step)
