@@ -50,17 +50,21 @@ def next_steps(findings: Findings) -> list[NextStep]:
 
 
 def _best(findings: Findings) -> Iterator[OpenQuestion]:
-    """Ask which of the best and its rival is better, at each label count where they are not told apart."""
+    """Ask which of two arms is better at each label count where the best is not told from all: it or its rival.
+
+    Where the rival is told from it, the arm with the lowest mean of those that are not takes the rival's place.
+    """
     for column, count in enumerate(map(int, findings.label_counts)):
         best = best_variant(findings, count)
-        if best is None or (best.ratio.is_known and best.rival not in best.ties):
+        if best is None or not best.ties:
             continue
-        contrast = _logs(findings, best.variant, column) - _logs(findings, best.rival, column)
+        rival = best.rival if best.rival in best.ties else best.ties[0]
+        contrast = _logs(findings, best.variant, column) - _logs(findings, rival, column)
         margin = float(np.log1p(findings.results.options.near_minimum))
         goal = max(abs(_mean(contrast)), margin)
-        words = f"Which is better with {count} labelled {findings.results.label_unit}, {best.variant} or {best.rival}?"
+        words = f"Which is better with {count} labelled {findings.results.label_unit}, {best.variant} or {rival}?"
         num_compared = len(best.ties) if goal > margin else 1
-        pair = (best.variant, best.rival)
+        pair = (best.variant, rival)
         yield OpenQuestion(words, "arms", contrast, goal, pair, (count,), num_compared=num_compared)
 
 

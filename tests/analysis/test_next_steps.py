@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from analysis.advice import describe, first_steps, next_steps_table
+from analysis.best_variant import best_variant
 from analysis.findings import find
 from analysis.half_width import spread
 from analysis.load import load_results
@@ -228,3 +229,26 @@ def test_an_interval_as_narrow_as_asked_is_said_to_be_that(few_intermediate):
 def test_the_table_has_every_step(steps):
     table = next_steps_table(steps)
     assert list(table["settings"]) == [step.settings for step in steps]
+
+
+def designed_arms(findings, shares):
+    """Return findings in which arms make given shares of an error of 0.5, with little noise."""
+    generator, names = np.random.default_rng(0), list(findings.curves)
+    curves = {}
+    for name in names:
+        noise = np.exp(generator.normal(0, 0.01, size=findings.curves[name].errors.shape))
+        errors = 0.5 * shares.get(name, 1.0) * noise
+        curves[name] = dataclasses.replace(findings.curves[name], errors=errors)
+    return dataclasses.replace(findings, curves=curves, epochs=[], near_reference={0.1: {}})
+
+
+def test_a_best_arm_that_is_told_from_the_reference_alone_is_asked_about_its_closest_tie(findings):
+    shares = {"byol-natural": 0.5, "random": 0.5, "byol-domain, 12 epochs": 0.501}
+    designed = designed_arms(findings, shares)
+    steps = next_steps(designed)
+    assert {step.question.label_counts[0] for step in steps} == set(findings.label_counts)
+    for step in steps:
+        best = best_variant(designed, step.question.label_counts[0])
+        assert designed.reference not in best.ties
+        assert step.question.variants == (best.variant, best.ties[0])
+        assert set(step.question.variants) <= set(shares)
