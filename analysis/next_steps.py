@@ -69,10 +69,13 @@ def _best(findings: Findings) -> Iterator[OpenQuestion]:
 
 
 def _labels(findings: Findings) -> Iterator[OpenQuestion]:
-    """Ask whether the best arm comes near the reference's error at most labels, where its interval is open there."""
+    """Ask whether the best arm comes near the reference's error at most labels, where its interval is open there.
+
+    The reference itself comes near its own error there.
+    """
     best = best_variant(findings, int(findings.label_counts[0]))
     needed = findings.near_reference_minimum.get(best.variant) if best else None
-    if best is None or needed is None or needed.count.verdict != "cannot tell":
+    if best is None or best.variant == findings.reference or needed is None or needed.count.verdict != "cannot tell":
         return
     margin, most = findings.results.options.near_minimum, int(findings.label_counts[-1])
     arm, reference = (_logs(findings, name, -1) for name in (best.variant, findings.reference))

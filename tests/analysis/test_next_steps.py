@@ -12,6 +12,7 @@ from analysis.advice import describe, first_steps, next_steps_table
 from analysis.best_variant import best_variant
 from analysis.findings import find
 from analysis.half_width import spread
+from analysis.labels_needed import LabelCount, LabelsNeeded
 from analysis.load import load_results
 from analysis.next_steps import NextStep, next_steps
 from analysis.open_question import OpenQuestion
@@ -252,3 +253,12 @@ def test_a_best_arm_that_is_told_from_the_reference_alone_is_asked_about_its_clo
         assert designed.reference not in best.ties
         assert step.question.variants == (best.variant, best.ties[0])
         assert set(step.question.variants) <= set(shares)
+
+
+@pytest.mark.parametrize(("best", "is_asked"), [("supervised-natural", False), ("byol-natural", True)])
+def test_whether_the_reference_comes_near_its_own_error_is_not_asked(findings, best, is_asked):
+    designed = designed_arms(findings, {best: 0.5})
+    needed = LabelsNeeded(0.5, LabelCount(np.inf, np.nan, np.nan))
+    margin = findings.results.options.near_minimum
+    steps = next_steps(dataclasses.replace(designed, near_reference={margin: {best: needed}}))
+    assert any(step.question.about == "labels" for step in steps) == is_asked
