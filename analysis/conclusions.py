@@ -13,7 +13,7 @@ from analysis.arm_cost import arm_costs, cost_words, short_cost
 from analysis.best_change import BestAt
 from analysis.best_variant import BestVariant, best_variant
 from analysis.caveats import caveats
-from analysis.comparison import compare_at, holm
+from analysis.comparison import compare_at, hochberg
 from analysis.epochs_study import epoch_ladder
 from analysis.falling_curve import describe_labels, describe_labels_interval
 from analysis.findings import Findings
@@ -101,7 +101,7 @@ def _counts_words(counts: list[float], places: list[int]) -> str:
 
 
 def gain_over_random(findings: Findings, label_count: int) -> Point | None:
-    """Say whether any pretraining helps at a label count: paired differences from ``random``, Holm-adjusted.
+    """Say whether any pretraining helps at a label count: paired differences from ``random``, Hochberg-adjusted.
 
     Returns None where the sweep has no such arm, or where it is the reference and has been compared already.
     """
@@ -115,7 +115,7 @@ def gain_over_random(findings: Findings, label_count: int) -> Point | None:
     pairs = {name: pair for name, pair in pairs.items() if pair.estimate.is_known}
     if not pairs:
         return None
-    adjusted = dict(zip(pairs, holm([pair.p_value for pair in pairs.values()]), strict=True))
+    adjusted = dict(zip(pairs, hochberg([pair.p_value for pair in pairs.values()]), strict=True))
     largest = max(pairs, key=lambda name: abs(pairs[name].estimate.value))
     told = [name for name in pairs if adjusted[name] < 1 - confidence]
     lower, better = (sum(pairs[name].estimate.value < 0 for name in names) for names in (pairs, told))
@@ -131,6 +131,9 @@ def gain_over_random(findings: Findings, label_count: int) -> Point | None:
         f"for the comparisons with random; the largest change is that of {largest} (ratio of errors "
         f"{ratio_of_errors(pairs[largest].ratio, level)})."
     )
+    best = best_variant(findings, label_count)
+    if best and best.variant in pairs and NO_PRETRAINING not in best.ties and best.variant not in told:
+        words += f" That {best.variant} is better is told of it as the arm with the lowest mean, not as one of these."
     short = f"{better or 'none'} of {len(pairs)} arms told better" + f", {worse} told worse" * bool(worse)
     return Point("Better than no pretraining?", short, words)
 

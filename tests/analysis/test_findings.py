@@ -321,6 +321,46 @@ def test_pretraining_that_hurts_is_told_as_worse(many_seeds):
     assert point.short == "1 of 5 arms told better, 4 told worse"
 
 
+def test_random_as_the_best_arm_is_told_from_all_in_both_points_or_in_neither(findings):
+    """Arms 4 to 8 % above random, each with a p-value that its neighbours' adjustment decides."""
+    told = []
+    for seed in range(12):
+        generator, shape = np.random.default_rng(seed), findings.curves["random"].errors.shape
+        shift = dict(zip(findings.headline, generator.uniform(0.04, 0.08, size=len(findings.headline)), strict=True))
+        curves = {
+            name: replace(
+                curve,
+                errors=0.5 * np.exp(shift.get(name, 0.1) + generator.normal(0, 0.02, size=(3, 1, 1)) + np.zeros(shape)),
+            )
+            for name, curve in findings.curves.items()
+        }
+        found = replace(findings, curves=curves)
+        curves["random"] = replace(curves["random"], errors=curves["random"].errors * np.exp(-shift["random"]))
+        best, point = best_variant(found, 4), gain_over_random(found, 4)
+        if best.variant == "random":
+            assert point.short.endswith(f"{5 - len(best.ties)} told worse") == (len(best.ties) < 5)
+            told.append(best.ties == ())
+    assert 0 < sum(told) < len(told)
+
+
+def test_a_best_arm_told_from_random_by_itself_is_not_contradicted(findings):
+    """Ten seeds with a t of 2.6 (p 0.03) of the best against all others, which do not differ from random."""
+    deviations = 0.01 * np.array([-1.0, 1.0] * 5)
+    mean = 2.6 * deviations.std(ddof=1) / np.sqrt(10)
+    counts = findings.label_counts
+    logs = dict.fromkeys(findings.curves, deviations / 100) | {"random": 0.0 * deviations}
+    logs["byol-natural"] = deviations - mean
+    curves = {
+        name: ErrorCurve(counts, np.repeat(0.5 * np.exp(values)[:, None, None], len(counts), axis=2))
+        for name, values in logs.items()
+    }
+    found = replace(findings, curves=curves)
+    best, point = best_variant(found, 4), gain_over_random(found, 4)
+    assert (best.variant, best.ties) == ("byol-natural", ())
+    assert point.short == "none of 5 arms told better"
+    assert "That byol-natural is better is told of it as the arm with the lowest mean" in point.sentence
+
+
 def test_no_gain_is_claimed_where_random_is_the_reference_or_absent(many_seeds):
     assert gain_over_random(dataclasses.replace(many_seeds, reference="random"), 4) is None
     without = [name for name in many_seeds.headline if name != "random"]
