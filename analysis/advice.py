@@ -23,7 +23,9 @@ def first_steps(steps: list[NextStep]) -> list[NextStep]:
 
 def describe(step: NextStep) -> str:
     """Say what would settle a question, and what is to be expected of it."""
-    now = f"Its interval is {_plus_minus(step.half_width)} with {_number(step.seeds_now, 'seed')}"
+    number = step.question.num_compared
+    adjusted = f", adjusted for {number} comparisons," if number > 1 else ""
+    now = f"Its interval{adjusted} is {_plus_minus(step.half_width)} with {_number(step.seeds_now, 'seed')}"
     if math.isnan(step.half_width):
         now = f"With {_number(step.seeds_now, 'seed')} that can be compared there is no interval"
     else:
@@ -51,12 +53,13 @@ def nothing_open(findings: Findings) -> str:
 
 
 def next_steps_table(steps: Iterable[NextStep]) -> pd.DataFrame:
-    """List every open question with what would settle it."""
-    columns = ["question", "half_width", "seeds", "seeds_needed", "expected_half_width"]
+    """List every open question with what would settle it; half-widths are adjusted for ``num_compared``."""
+    columns = ["question", "num_compared", "half_width", "seeds", "seeds_needed", "expected_half_width"]
     columns += ["test_patients", "test_patients_needed", "new_cells", "settings"]
     rows = [
         (
             step.question.words,
+            step.question.num_compared,
             step.half_width,
             step.seeds_now,
             step.seeds,
@@ -75,7 +78,7 @@ def next_steps_table(steps: Iterable[NextStep]) -> pd.DataFrame:
 def _narrow_enough(step: NextStep) -> str:
     """Say what an interval that is as narrow as asked means where the answer stays open all the same."""
     if step.question.num_compared > 1:
-        return "as narrow as asked; the difference is told alone, but not once adjusted for all that is compared."
+        return "as narrow as asked; what leaves the answer open is the adjustment for all that is compared."
     if step.question.is_small:
         most = _percent(step.question.size + step.half_width)
         return f"as narrow as asked; the difference seen is small, and up to {most} is not ruled out."

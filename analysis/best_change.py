@@ -2,13 +2,12 @@
 
 In: ErrorCurves of paired arms, resamples of seeds and patients. Out: the best arm of each label count with the share of
 resamples in which it is, and the label counts at which the best arm changes, with intervals.
-Method: arms are ranked by their mean log error on the seeds that all of them have. That the best one is better than
-every other is an intersection-union test, its p-value the largest of the two-sided paired t tests: two-sided, since the
-arm was picked from the same data. P-values are Holm-adjusted over the label counts. Between neighbouring counts means
-are linear in log labels, and the arm with the lowest follows the lower envelope of lines. The interval of a change is
-that of the crossing of the two arms (``labels_needed``). Where a third arm lies lowest between two counts at which
-different arms are told best, these two change places where they cross.
-Sources: Gutmann & Maymin (1987), is the selected population the best?; Berger (1982); ``bootstrap`` for the shares.
+Method: arms are ranked and compared as in ``ranking``. That the best one is better than every other is an
+intersection-union test, its p-value the largest of the paired t tests, Holm-adjusted over the label counts. Between
+neighbouring counts means are linear in log labels, and the arm with the lowest follows the lower envelope of lines. The
+interval of a change is that of the crossing of the two arms (``labels_needed``). Where a third arm lies lowest between
+two counts at which different arms are told best, these two change places where they cross.
+Sources: ``ranking``; Holm (1979); ``bootstrap`` for the shares.
 """
 
 import itertools
@@ -19,10 +18,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.bootstrap import TwoLevelDraws
-from analysis.comparison import holm, paired_difference
+from analysis.comparison import holm
 from analysis.error_curve import ErrorCurve
 from analysis.falling_curve import FEWER_THAN_MEASURED, MORE_THAN_MEASURED
 from analysis.labels_needed import crossings
+from analysis.ranking import Ranking, rank_arms
 from analysis.uncertainty import Floats
 
 
@@ -39,6 +39,7 @@ class BestAt:
     runner_up: str
     share: float  # of resamples of seeds and patients in which the arm has the lowest mean
     p_value: float  # of "some other arm is as good", Holm-adjusted over label counts; NaN with one seed
+    p_value_alone: float  # the same at this label count alone, as ``best_variant`` judges it
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,10 @@ def best_arms(curves: Mapping[str, ErrorCurve], draws: TwoLevelDraws) -> list[Be
     """Return the best arm at each label count at which two arms or more have results."""
     counts, found = next(iter(curves.values())).label_counts, []
     for column, count in enumerate(counts):
-        errors = {name: curve.errors[:, :, column] for name, curve in curves.items()}
-        errors = {name: values for name, values in errors.items() if not np.isnan(values).all()}
-        if len(errors) < 2:
-            continue
-        shared = np.asarray(~np.isnan(np.stack([*errors.values()])).any(axis=(0, 2)))
-        if shared.any():
-            found.append(_best_at(float(count), {name: e[shared] for name, e in errors.items()}, shared, draws))
+        ranking = rank_arms(curves, column, 0.95)  # a level that no p-value depends on
+        if ranking and ranking.shared.any():
+            shared = {name: curves[name].errors[ranking.shared, :, column] for name in (ranking.best, *ranking.pairs)}
+            found.append(_best_at(float(count), ranking, shared, draws))
     adjusted = holm([best.p_value for best in found])
     return [replace(best, p_value=float(p_value)) for best, p_value in zip(found, adjusted, strict=True)]
 
@@ -119,19 +117,14 @@ def _change(
     return BestChange(before, after, labels, min(ends[0], labels), max(ends[1], labels), is_decided)
 
 
-def _best_at(count: float, errors: Mapping[str, Floats], seeds: np.ndarray, draws: TwoLevelDraws) -> BestAt:
-    """Rank arms on (seed, patient) errors without gaps."""
-    logs = {
-        name: ErrorCurve(np.array([count]), values[:, :, None]).logs.values[:, :, 0] for name, values in errors.items()
-    }
-    order = sorted(logs, key=lambda name: float(logs[name].mean()))
-    raw = [paired_difference(logs[order[0]], logs[name], 0.95).p_value for name in order[1:]]
+def _best_at(count: float, ranking: Ranking, errors: Mapping[str, Floats], draws: TwoLevelDraws) -> BestAt:
+    """Add to a ranking how often its first arm is lowest in resamples of (seed, patient) errors without gaps."""
     names, patients = list(errors), draws.patients / draws.patients.sum(axis=1, keepdims=True)
     means = np.log(np.einsum("rp,asp->ras", patients, np.stack([errors[name] for name in names])).clip(1e-12))
-    sums = np.einsum("rs,ras->ra", draws.seeds[:, seeds], means)
-    known = draws.seeds[:, seeds].any(axis=1)
-    share = float((sums[known].argmin(axis=1) == names.index(order[0])).mean())
-    return BestAt(count, order[0], order[1], share, float(np.max(raw)))
+    sums = np.einsum("rs,ras->ra", draws.seeds[:, ranking.shared], means)
+    known = draws.seeds[:, ranking.shared].any(axis=1)
+    share = float((sums[known].argmin(axis=1) == names.index(ranking.best)).mean())
+    return BestAt(count, ranking.best, next(iter(ranking.pairs)), share, ranking.p_value, ranking.p_value)
 
 
 def _envelope(curves: Mapping[str, ErrorCurve], counts: list[float]) -> Iterator[tuple[str, str, float]]:

@@ -159,7 +159,7 @@ def _few_labels(findings: Findings) -> Claim:
         verdict,
         evidence,
         "At the fewest labels. Supported: lowest mean error, and every other arm is told apart from it "
-        "(paired t tests, Holm). Not supported: another arm is told apart as better.",
+        "(paired t tests, Hochberg). Not supported: another arm is told apart as better.",
     )
 
 

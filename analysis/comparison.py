@@ -1,7 +1,7 @@
-"""Paired comparison of two arms on the same seeds and the same test patients, and Holm's adjustment for many of them.
+"""Paired comparison of two arms on the same seeds and the same test patients, and adjustments for many of them.
 
 In: errors per seed, or per seed and patient. Out: differences with intervals and p-values.
-Sources: ``crossed_effects``; Holm (1979) step-down adjustment.
+Sources: ``crossed_effects``; Holm (1979) step-down and Hochberg (1988) step-up adjustment.
 """
 
 import math
@@ -68,5 +68,22 @@ def holm(p_values: Sequence[float]) -> Floats:
     running = 0.0
     for rank, index in enumerate(known[np.argsort(values[known], kind="stable")]):
         running = max(running, min(1.0, (len(known) - rank) * float(values[index])))
+        adjusted[index] = running
+    return adjusted
+
+
+def hochberg(p_values: Sequence[float]) -> Floats:
+    """Adjust p-values for the number of comparisons, step up; NaN stays NaN and is no comparison.
+
+    The largest stands as it is, so all are told exactly where an intersection-union test of them tells.
+    Note: unlike Holm's it asks that the tests do not depend on each other negatively, as comparisons with one and the
+    same arm do not.
+    """
+    values = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full_like(values, np.nan)
+    known = np.flatnonzero(~np.isnan(values))
+    running = 1.0
+    for rank, index in enumerate(known[np.argsort(-values[known], kind="stable")]):
+        running = min(running, (rank + 1) * float(values[index]))
         adjusted[index] = running
     return adjusted

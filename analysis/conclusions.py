@@ -3,13 +3,17 @@
 In: Findings. Out: the answer, point by point, and its caveats. What the data leave open is worded as "cannot tell".
 """
 
+import itertools
+import math
+
 import numpy as np
 
 from analysis.answer import CANNOT_TELL, Answer, Point, percent
 from analysis.arm_cost import arm_costs, cost_words, short_cost
+from analysis.best_change import BestAt
 from analysis.best_variant import BestVariant, best_variant
 from analysis.caveats import caveats
-from analysis.comparison import compare_at, holm
+from analysis.comparison import compare_at, hochberg
 from analysis.epochs_study import epoch_ladder
 from analysis.falling_curve import describe_labels, describe_labels_interval
 from analysis.findings import Findings
@@ -18,6 +22,7 @@ from analysis.speed_answer import fastest, speed_point
 from analysis.uncertainty import Estimate
 
 NO_PRETRAINING = "random"
+QUESTION_OF_CHANGE = "Does the best arm change with labels?"
 
 
 def conclude(findings: Findings) -> Answer:
@@ -38,26 +43,65 @@ def conclude(findings: Findings) -> Answer:
 
 
 def best_change(findings: Findings) -> Point | None:
-    """Say at how many labels another arm becomes the best; nothing where no such change is decided."""
+    """Say at how many labels another arm becomes the best; nothing where no two are told best anywhere.
+
+    An arm is said to be the best at the label counts at which it is told from all others, and nowhere else.
+    """
     decided = [change for change in findings.best_changes if change.is_decided]
+    alpha = 1 - findings.results.options.confidence
     if not decided:
-        return None
+        return _change_untold(findings, [best for best in findings.best_arms if best.p_value_alone < alpha])
     unit, counts = findings.results.label_unit, findings.label_counts
     level, places = percent(findings.results.options.confidence), []
     for change in decided:
-        labels = describe_labels(change.labels, counts)
-        places.append((labels, f"({level} interval {describe_labels_interval(change.low, change.high, counts)})"))
-    (labels, interval), *later = places
-    words = f"Below about {labels} labelled {unit} {interval} {decided[0].before} does best, "
-    for change, (labels, interval) in zip(decided, later, strict=False):
-        words += f"then {change.after} up to about {labels} {interval}, "
-    words += f"above it {decided[-1].after}."
-    short = f"from about {describe_labels(decided[-1].labels, counts)} on {decided[-1].after}"
-    return Point("Does the best arm change with labels?", short, words)
+        interval = describe_labels_interval(change.low, change.high, counts)
+        places.append(f"at about {describe_labels(change.labels, counts)} ({level} interval {interval})")
+    told = [best for best in findings.best_arms if best.p_value < alpha]
+    (first, where), *later = _arms_with_counts(findings, told)
+    words = f"Told from all others, {first} does best with {where} labelled {unit}"
+    words += "".join(f", then {arm} with {where}" for arm, where in later)
+    words += f"; they change places {' and '.join(places)}."
+    if weaker := [best for best in findings.best_arms if best.p_value_alone < alpha <= best.p_value]:
+        words += f" Taken alone {_best_words(findings, weaker)} would be told, too, but not {_adjusted(findings)}."
+    return Point(QUESTION_OF_CHANGE, _best_words(findings, told), words)
+
+
+def _change_untold(findings: Findings, alone: list[BestAt]) -> Point | None:
+    """Say that a change between arms that are told best at single label counts is not told over all of them."""
+    if len({best.arm for best in alone}) < 2:
+        return None
+    words = f"Whether the best arm changes with labels the data cannot tell: taken alone {_best_words(findings, alone)}"
+    words += f" labelled {findings.results.label_unit} would be told from all others, but not all of these are "
+    words += f"{_adjusted(findings)}."
+    return Point(QUESTION_OF_CHANGE, CANNOT_TELL, words)
+
+
+def _adjusted(findings: Findings) -> str:
+    number = sum(not math.isnan(best.p_value) for best in findings.best_arms)
+    return f"once adjusted for the {number} label counts"
+
+
+def _best_words(findings: Findings, told: list[BestAt]) -> str:
+    return "; ".join(f"{arm} with {where}" for arm, where in _arms_with_counts(findings, told))
+
+
+def _arms_with_counts(findings: Findings, told: list[BestAt]) -> list[tuple[str, str]]:
+    """Return the arms in rising order of labels, each with its label counts in words."""
+    counts = list(findings.label_counts)
+    runs = itertools.groupby(told, key=lambda best: best.arm)
+    return [(arm, _counts_words(counts, [counts.index(best.label_count) for best in run])) for arm, run in runs]
+
+
+def _counts_words(counts: list[float], places: list[int]) -> str:
+    """List some of the measured label counts; three or more without a gap by the first and the last."""
+    if len(places) > 2 and places[-1] - places[0] == len(places) - 1:
+        return f"{counts[places[0]]:.0f} to {counts[places[-1]]:.0f}"
+    *others, last = (f"{counts[place]:.0f}" for place in places)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def gain_over_random(findings: Findings, label_count: int) -> Point | None:
-    """Say whether any pretraining helps at a label count: paired differences from ``random``, Holm-adjusted.
+    """Say whether any pretraining helps at a label count: paired differences from ``random``, Hochberg-adjusted.
 
     Returns None where the sweep has no such arm, or where it is the reference and has been compared already.
     """
@@ -71,17 +115,27 @@ def gain_over_random(findings: Findings, label_count: int) -> Point | None:
     pairs = {name: pair for name, pair in pairs.items() if pair.estimate.is_known}
     if not pairs:
         return None
-    adjusted = dict(zip(pairs, holm([pair.p_value for pair in pairs.values()]), strict=True))
-    best = min(pairs, key=lambda name: pairs[name].estimate.value)
-    lower = sum(pair.estimate.value < 0 for pair in pairs.values())
-    told = sum(pairs[name].estimate.value < 0 and adjusted[name] < 1 - confidence for name in pairs)
+    adjusted = dict(zip(pairs, hochberg([pair.p_value for pair in pairs.values()]), strict=True))
+    largest = max(pairs, key=lambda name: abs(pairs[name].estimate.value))
+    told = [name for name in pairs if adjusted[name] < 1 - confidence]
+    lower, better = (sum(pairs[name].estimate.value < 0 for name in names) for names in (pairs, told))
+    higher, worse = len(pairs) - lower, len(told) - better
     unit, level = findings.results.label_unit, percent(confidence)
+    counted = [
+        f"{lower} of {len(pairs)} pretrained arms have a lower mean error, {better or 'none'} of them told apart"
+    ]
+    if higher:
+        counted.append(f"{higher} not a lower one, {worse or 'none'} of them told apart as worse")
     words = (
-        f"Against no pretraining (random) with {label_count} labelled {unit}, {lower} of {len(pairs)} pretrained arms "
-        f"have a lower mean error, {told or 'none'} of them told apart after adjusting for all; the largest change is "
-        f"that of {best} (ratio of errors {ratio_of_errors(pairs[best].ratio, level)})."
+        f"Against no pretraining (random) with {label_count} labelled {unit}, {' and '.join(counted)}, after adjusting "
+        f"for the comparisons with random; the largest change is that of {largest} (ratio of errors "
+        f"{ratio_of_errors(pairs[largest].ratio, level)})."
     )
-    return Point("Better than no pretraining?", f"{told or 'none'} of {len(pairs)} arms told apart", words)
+    best = best_variant(findings, label_count)
+    if best and best.variant in pairs and NO_PRETRAINING not in best.ties and best.variant not in told:
+        words += f" That {best.variant} is better is told of it as the arm with the lowest mean, not as one of these."
+    short = f"{better or 'none'} of {len(pairs)} arms told better" + f", {worse} told worse" * bool(worse)
+    return Point("Better than no pretraining?", short, words)
 
 
 def _best(findings: Findings, best: BestVariant) -> Point:
@@ -105,15 +159,21 @@ def _best_sentence(findings: Findings, best: BestVariant) -> str:
     if best.rival in best.ties:
         return (
             f"{head} the data cannot tell which pretraining is best: {best.variant} has the lowest mean error "
-            f"({scores}), but {against} its {ratio} is compatible with no difference"
-            + ("" if best.ratio.low <= 1 <= best.ratio.high else " after adjusting for all arms compared")
-            + "."
+            f"({scores}), but {against} its {ratio} {_why_untold(best)}."
         )
     evidence = f"({scores}; {against}: {ratio})"
     if best.ties:
         tie = " or ".join(best.ties)
         return f"{head} {best.variant} beats {best.rival} {evidence}, but cannot be told from {tie}."
     return f"{head} {best.variant} does best {evidence}."
+
+
+def _why_untold(best: BestVariant) -> str:
+    if best.ratio.low > 1:
+        return "on the seeds that both have is not below 1"
+    if best.ratio.high < 1:
+        return "is compatible with no difference after adjusting for all arms compared"
+    return "is compatible with no difference"
 
 
 def _scores(best: BestVariant, level: str) -> str:
@@ -152,6 +212,7 @@ def _epochs(findings: Findings, variant: str) -> Point:
         return Point(question, CANNOT_TELL, f"{words} ({study.result.best_epochs} have the lowest mean error).")
     fewer = [number for number in unclear if number < enough]
     doubt = f", and whether {fewer[0]} would do the data cannot tell" if fewer else ""
+    over = f"over {findings.over_labels(study.label_counts)}"
     own = f"{enough} pretraining epoch{' is' if enough == 1 else 's are'} enough for {study.arm}"
     short = f"{enough}{', perhaps fewer' * bool(fewer)} ({study.arm})"
-    return Point(question, short, f"{own} to be within {margin} of the error of every other number{doubt}.")
+    return Point(question, short, f"{own} to be within {margin} of the error of every other number, {over}{doubt}.")

@@ -122,10 +122,13 @@ def equivalence_curve(findings: Findings) -> pd.DataFrame:
 def best_arms(findings: Findings) -> pd.DataFrame:
     """List the arm with the lowest mean log error at each label count, and whether it is told from all others.
 
+    ``p_value`` is adjusted for the label counts; ``p_value_alone``, of each count by itself, is what the answer on the
+    fewest labels goes by.
     Note: ``share_of_resamples`` in which it is lowest is no probability, and coarse with few seeds.
     """
-    rows = [(int(b.label_count), b.arm, b.runner_up, b.share, b.p_value) for b in findings.best_arms]
-    return pd.DataFrame(rows, columns=["label_count", "best", "runner_up", "share_of_resamples", "p_value"])
+    rows = [(int(b.label_count), b.arm, b.runner_up, b.share, b.p_value, b.p_value_alone) for b in findings.best_arms]
+    columns = ["label_count", "best", "runner_up", "share_of_resamples", "p_value", "p_value_alone"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def best_changes(findings: Findings) -> pd.DataFrame:

@@ -24,8 +24,13 @@ def labels_point(findings: Findings, variant: str) -> Point:
     interval = describe_labels_interval(low, needed.count.high, counts)
     known = "no interval" if math.isnan(low) else f"{level} interval {interval}"
     short = f"{count} ({variant})" if interval in (count, "unknown") else f"{count} ({interval}; {variant})"
-    if needed.count.labels == MORE_THAN_MEASURED:
+    if needed.count.verdict == "not reached":
         sentence = f"To come {goal}, {variant} needs more labels than were measured ({known})."
+    elif needed.count.labels == MORE_THAN_MEASURED:
+        short = CANNOT_TELL
+        doubt = f"and there is {known}" if math.isnan(low) else f"but {describe_labels(low, counts)} may do ({known})"
+        sentence = f"The data cannot tell how many labelled {unit} {variant} needs to come {goal}: its mean error does "
+        sentence += f"not come there, {doubt}."
     elif not math.isnan(low) and low <= counts[0] and needed.count.verdict == "cannot tell":
         short = CANNOT_TELL
         sentence = f"The data cannot tell how many labelled {unit} {variant} needs to come {goal}."

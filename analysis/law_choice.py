@@ -94,24 +94,24 @@ def standard_error_over_seeds(logs: LogCurve) -> float:
     return float(np.sqrt(np.mean(spreads))) if spreads else float("nan")
 
 
-def falls_with_labels(label_counts: Floats, medians: Floats) -> float:
+def falls_with_labels(label_counts: Floats, errors: Floats) -> float:
     """Return Spearman's correlation of mean error and label count; -1 falls at every step, NaN below 3 counts.
 
     Note: it is about order alone. At 5 label counts even -0.9 can be chance, and it says nothing on the size of the
     fall.
     """
-    known = ~np.isnan(medians)
-    if known.sum() < 3 or np.ptp(medians[known]) == 0:
+    known = ~np.isnan(errors)
+    if known.sum() < 3 or np.ptp(errors[known]) == 0:
         return float("nan")
-    return float(spearmanr(label_counts[known], medians[known]).statistic)
+    return float(spearmanr(label_counts[known], errors[known]).statistic)
 
 
-def is_falling(label_counts: Floats, medians: Floats) -> bool:
+def is_falling(label_counts: Floats, errors: Floats) -> bool:
     """Return whether the mean error falls with labels: Spearman <= -0.5, or lower at the last of two."""
-    known = medians[~np.isnan(medians)]
+    known = errors[~np.isnan(errors)]
     if len(known) < 3:
         return len(known) == 2 and bool(known[1] < known[0])
-    return falls_with_labels(label_counts, medians) <= -0.5
+    return falls_with_labels(label_counts, errors) <= -0.5
 
 
 def chance_of_fall(logs: LogCurve) -> float:

@@ -15,6 +15,7 @@ CROSSED = (
     "Investigative Radiology 27:723-731",
     "Cochran (1964) Approximate significance levels of the Behrens-Fisher test. Biometrics 20:191-195",
     "Holm (1979) A simple sequentially rejective multiple test procedure. Scandinavian Journal of Statistics 6:65-70",
+    "Hochberg (1988) A sharper Bonferroni procedure for multiple tests of significance. Biometrika 75:800-802",
     "Fieller (1954) Some problems in interval estimation. Journal of the Royal Statistical Society B 16:175-185",
     "Owen (2007) The pigeonhole bootstrap. Annals of Applied Statistics 1:386-411",
     "Agarwal et al. (2021) Deep reinforcement learning at the edge of the statistical precipice. arXiv:2108.13264",
@@ -59,7 +60,8 @@ def _errors(findings: Findings) -> str:
         "Error is 1 - mean foreground Dice, averaged over structures and phases, then over test patients. Arms have "
         f"geometric means over seeds and were compared with {findings.reference} by paired differences of logarithms, "
         f"with {level} t intervals over {crossed} (Dorfman, Berbaum & Metz 1992; Cochran 1964), p-values adjusted by "
-        f"Holm's method (1979). The labels needed to come within {margin} of the error at the most labels have "
+        f"Holm's method (1979), those of the arm with the lowest mean against all others by Hochberg's method (1988). "
+        f"The labels needed to come within {margin} of the error at the most labels have "
         "intervals from the inverted test (Fieller 1954). Medians have percentile intervals of "
         f"{options.bootstrap_resamples} resamples of seeds and of patients, each drawn independently (Owen 2007). "
         f"How likely one {run} of an arm beats one of another is the share of all pairs of {run}s (Agarwal et al. "

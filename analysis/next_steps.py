@@ -4,7 +4,9 @@ In: Findings. Out: one NextStep for each open question, those at the fewest labe
 Three kinds of question are looked at: which arm is best at a label count, how many labels the best arm needs, and
 whether fewer pretraining epochs would do. A question counts as settled where the interval's half-width falls to the
 size of the difference that was seen, or to the margin of interest if that is larger: then the two are told apart, or
-whatever difference there is is about as small as the margin.
+whatever difference there is is about as small as the margin. Where several comparisons are judged together, the
+interval is Bonferroni's: of arms over those that are not told from the best, since Hochberg's adjustment
+(``best_variant``) asks no more of one of them while the others stay told; of epochs over all numbers.
 Source: ``half_width``; the cells behind a question: ``open_question``.
 """
 
@@ -16,15 +18,16 @@ import numpy as np
 from analysis.best_variant import best_variant
 from analysis.epochs_study import EpochsStudy, averaged_counts, epoch_ladder, over_labels
 from analysis.findings import Findings
-from analysis.half_width import Spread, spread
+from analysis.half_width import spread
 from analysis.open_question import MoreSeeds, OpenQuestion, is_waiting, more_seeds, planned_seeds
 from analysis.uncertainty import FEW_SEEDS, Floats
 
 
 @dataclass(frozen=True)
 class NextStep:
-    """What would settle an open question. Half-widths are NaN where a single seed says nothing of them.
+    """What would settle an open question.
 
+    Half-widths are adjusted for ``question.num_compared``, and NaN where a single seed says nothing of them.
     ``seeds`` is None where no number of seeds would do; then ``patients`` is what the test set would need.
     """
 
@@ -47,30 +50,32 @@ def next_steps(findings: Findings) -> list[NextStep]:
 
 
 def _best(findings: Findings) -> Iterator[OpenQuestion]:
-    """Ask which of the best and its rival is better, at each label count where they are not told apart."""
+    """Ask which of two arms is better at each label count where the best is not told from all: it or its rival.
+
+    Where the rival is told from it, the arm with the lowest mean of those that are not takes the rival's place.
+    """
     for column, count in enumerate(map(int, findings.label_counts)):
         best = best_variant(findings, count)
-        if best is None or (best.ratio.is_known and best.rival not in best.ties):
+        if best is None or not best.ties:
             continue
-        contrast = _logs(findings, best.variant, column) - _logs(findings, best.rival, column)
+        rival = best.rival if best.rival in best.ties else best.ties[0]
+        contrast = _logs(findings, best.variant, column) - _logs(findings, rival, column)
         margin = float(np.log1p(findings.results.options.near_minimum))
         goal = max(abs(_mean(contrast)), margin)
-        words = f"Which is better with {count} labelled {findings.results.label_unit}, {best.variant} or {best.rival}?"
-        num_compared = _num_compared(findings, column) if goal > margin else 1
-        pair = (best.variant, best.rival)
+        words = f"Which is better with {count} labelled {findings.results.label_unit}, {best.variant} or {rival}?"
+        num_compared = len(best.ties) if goal > margin else 1
+        pair = (best.variant, rival)
         yield OpenQuestion(words, "arms", contrast, goal, pair, (count,), num_compared=num_compared)
 
 
-def _num_compared(findings: Findings, column: int) -> int:
-    """Return how many arms have a result at a label count beside the best."""
-    return sum(not np.isnan(findings.errors[name][:, column]).all() for name in findings.headline) - 1
-
-
 def _labels(findings: Findings) -> Iterator[OpenQuestion]:
-    """Ask whether the best arm comes near the reference's error at most labels, where its interval is open there."""
+    """Ask whether the best arm comes near the reference's error at most labels, where its interval is open there.
+
+    The reference itself comes near its own error there.
+    """
     best = best_variant(findings, int(findings.label_counts[0]))
     needed = findings.near_reference_minimum.get(best.variant) if best else None
-    if best is None or needed is None or needed.count.verdict != "cannot tell":
+    if best is None or best.variant == findings.reference or needed is None or needed.count.verdict != "cannot tell":
         return
     margin, most = findings.results.options.near_minimum, int(findings.label_counts[-1])
     arm, reference = (_logs(findings, name, -1) for name in (best.variant, findings.reference))
@@ -110,31 +115,20 @@ def _epochs_question(findings: Findings, study: EpochsStudy, epochs: int) -> Ope
 
 
 def _step(findings: Findings, question: OpenQuestion) -> NextStep:
-    now, level = spread(question.contrast), findings.results.options.confidence
+    now, level = spread(question.contrast), 1 - (1 - findings.results.options.confidence) / question.num_compared
     num_known, num_patients = int((~np.isnan(question.contrast).any(axis=1)).sum()), question.contrast.shape[1]
     half_width = now.half_width(num_known, num_patients, level) if now else np.nan
     planned = len(planned_seeds(findings, question))
     if planned > num_known and is_waiting(findings, question):  # what is planned tells more than a forecast
         expected = now.half_width(planned, num_patients, level) if now else np.nan
         return NextStep(question, half_width, num_known, planned, expected, num_patients, None, "", 0, True)
-    seeds = _seeds_for(now, question, level) if now else FEW_SEEDS
+    seeds = now.seeds_for(question.goal, level) if now else FEW_SEEDS
     expected = now.half_width(seeds, num_patients, level) if now and seeds else np.nan
     patients = now.patients_for(question.goal, level) if now and seeds is None else None
     is_new = seeds is not None and seeds > num_known
     more = more_seeds(findings, question, seeds) if seeds is not None and is_new else MoreSeeds("", 0)
     found = (half_width, num_known, seeds, expected, num_patients, patients)
     return NextStep(question, *found, more.settings, more.num_cells)
-
-
-def _seeds_for(now: Spread, question: OpenQuestion, level: float) -> int | None:
-    """Return the seeds that bring the interval to its goal: the adjusted one, where the plain one is there already.
-
-    The adjusted interval is Bonferroni's, which is the widest that Holm's procedure asks for.
-    """
-    seeds = now.seeds_for(question.goal, level)
-    if seeds != now.num_seeds or question.num_compared == 1:
-        return seeds
-    return now.seeds_for(question.goal, 1 - (1 - level) / question.num_compared)
 
 
 def _logs(findings: Findings, variant: str, column: int) -> Floats:

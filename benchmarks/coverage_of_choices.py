@@ -4,17 +4,18 @@ other sizes.
 In: a part and a number of seeds. Out: Checks; of a yes-or-no question the truth is 1 and the interval 1 to 1 or none.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.best_change import best_arms, best_changes
 from analysis.bootstrap import two_level_draws
-from analysis.comparison import compare_at, holm
+from analysis.comparison import compare_at, hochberg, holm
 from analysis.crossed_effects import crossed_mean
-from analysis.error_curve import LogCurve
+from analysis.error_curve import ErrorCurve, LogCurve
 from analysis.labels_needed import crossings, equivalence_curve
+from analysis.ranking import rank_arms
 from analysis.saturation import saturation
 from analysis.uncertainty import Floats
 from benchmarks.coverage_of_laws import CONFIDENCE, Check
@@ -143,6 +144,7 @@ def _rival_checks(rivals: Rivals, num_seeds: int, generator: np.random.Generator
     pairs = zip(rivals.powers, rivals.factors, strict=True)
     worths = [factor * (counts / MEETING) ** power for power, factor in pairs]
     curves = dict(zip(names, simulate_curves(setting, num_seeds, worths, generator), strict=True))
+    yield from _best_checks(rivals, curves)
     best = best_arms(curves, two_level_draws(num_seeds, NUM_PATIENTS, RESAMPLES, generator))
     decided = [change for change in best_changes(curves, best, CONFIDENCE) if change.is_decided]
     if not any(rivals.powers):
@@ -161,6 +163,19 @@ def _rival_checks(rivals: Rivals, num_seeds: int, generator: np.random.Generator
             if np.isclose(item.label_count, place):
                 truth, ends = place * rivals.factors[2] / rivals.factors[0], (item.worth.low, item.worth.high)
                 yield Check("label equivalence between the counts", "report: inverted t", truth, *ends)
+
+
+def _best_checks(rivals: Rivals, curves: Mapping[str, ErrorCurve]) -> Iterator[Check]:
+    """Judge the choice of the best arm at the fewest labels, where all arms are equal or one is the best."""
+    ranking, is_null = rank_arms(curves, 0, CONFIDENCE), len(set(rivals.factors)) == 1
+    if ranking is None or any(rivals.powers):
+        return
+    for method, adjust in (("report: Hochberg", hochberg), ("left: Holm", holm)):
+        told = [p_value < 1 - CONFIDENCE for p_value in adjust(list(ranking.p_values.values()))]
+        if is_null:
+            yield _is("no equal arm is told from the best", method, not any(told))
+        else:
+            yield _is("the best arm is told from all others", method, ranking.best == "stays" and all(told))
 
 
 def _is(quantity: str, method: str, is_right: bool) -> Check:

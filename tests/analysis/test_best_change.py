@@ -64,6 +64,7 @@ def test_p_values_are_the_largest_of_paired_t_tests_adjusted_for_label_counts():
     doubled = {name: ErrorCurve(COUNTS[:2], np.repeat(c.errors, 2, axis=2)) for name, c in curves.items()}
     two = best_arms(doubled, two_level_draws(5, 1, 400, np.random.default_rng(0)))
     assert [item.p_value for item in two] == pytest.approx([2 * best.p_value] * 2)
+    assert [item.p_value_alone for item in two] == pytest.approx([best.p_value] * 2)
 
 
 def test_the_share_is_that_of_a_plain_loop_over_resamples():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.comparison import holm, paired_difference
+from analysis.comparison import hochberg, holm, paired_difference
 
 
 def test_paired_difference_agrees_with_scipy_and_leaves_single_seeds_out():
@@ -44,3 +44,9 @@ def test_holm_follows_the_hand_calculation_and_ignores_unknown_values():
     adjusted = holm([0.01, 0.04, np.nan, 0.03])
     assert adjusted[[0, 1, 3]] == pytest.approx([0.03, 0.06, 0.06])
     assert np.isnan(adjusted[2])
+
+
+def test_hochberg_follows_the_hand_calculation_and_ignores_unknown_values():
+    """Times 1 the largest, times 2 the next, and none above one that is larger: 0.04, min(0.04, 0.06), 3 x 0.01."""
+    adjusted = hochberg([0.01, 0.04, np.nan, 0.03])
+    np.testing.assert_allclose(adjusted, [0.03, 0.04, np.nan, 0.04])

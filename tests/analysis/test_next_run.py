@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import shlex
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from analysis.crossed_effects import crossed_mean
 from analysis.findings import find
 from analysis.load import load_results
 from analysis.next_run import LOOKS, MORE, NOTHING, main, next_run
+from analysis.next_run import __doc__ as procedure
 from analysis.next_steps import next_steps
 from analysis.plateau import Plateau
 from sweep.experiment import load_preset
@@ -143,5 +145,9 @@ def test_equal_arms_are_called_different_in_at_most_a_twentieth_of_the_sweeps_ov
             ever |= (low > 0) | (high < 0)
         return ever.mean()
 
-    assert told(1 - 0.05 / LOOKS) == pytest.approx(0.0375)  # as docs/running.md says
-    assert told(0.95) == pytest.approx(0.132)  # what the division is for
+    divided, single = told(1 - 0.05 / LOOKS), told(0.95)
+    assert (divided, single) == pytest.approx((0.0375, 0.132))
+    for text in (procedure, (Path(__file__).parents[2] / "docs" / "running.md").read_text()):
+        words = " ".join(text.split())
+        assert f"different in {100 * single:.0f} % of 2,000" in words
+        assert f"and in {100 * divided:.1f} % with the division" in words

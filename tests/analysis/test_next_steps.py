@@ -6,9 +6,13 @@ import shlex
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from analysis.advice import describe, first_steps, next_steps_table
+from analysis.best_variant import best_variant
 from analysis.findings import find
+from analysis.half_width import spread
+from analysis.labels_needed import LabelCount, LabelsNeeded
 from analysis.load import load_results
 from analysis.next_steps import NextStep, next_steps
 from analysis.open_question import OpenQuestion
@@ -199,7 +203,12 @@ def test_a_difference_told_alone_but_not_after_adjusting_is_given_more_seeds(few
         few_intermediate, curves=curves, results=results, epochs=[], near_reference={0.001: {}}
     )
     step = next_steps(designed)[0]
-    assert step.half_width < step.question.goal
+    now = spread(step.question.contrast)
+    assert now.half_width(10, 1, 0.95) < step.question.goal < step.half_width
+    assert now.half_width(step.seeds, 1, 0.95) < step.expected <= step.question.goal
+    as_seen = abs(now.mean) / np.sqrt(now.seed_variance / step.seeds)
+    assert 2 * 2 * stats.t.sf(as_seen, step.seeds - 1) < 0.05  # told after adjusting for two
+    assert describe(step).startswith("Its interval, adjusted for 2 comparisons, is")
     assert step.seeds > step.seeds_now
     assert step.num_cells > 0
     assert "still missing" not in describe(step)
@@ -221,3 +230,35 @@ def test_an_interval_as_narrow_as_asked_is_said_to_be_that(few_intermediate):
 def test_the_table_has_every_step(steps):
     table = next_steps_table(steps)
     assert list(table["settings"]) == [step.settings for step in steps]
+
+
+def designed_arms(findings, shares):
+    """Return findings in which arms make given shares of an error of 0.5, with little noise."""
+    generator, names = np.random.default_rng(0), list(findings.curves)
+    curves = {}
+    for name in names:
+        noise = np.exp(generator.normal(0, 0.01, size=findings.curves[name].errors.shape))
+        errors = 0.5 * shares.get(name, 1.0) * noise
+        curves[name] = dataclasses.replace(findings.curves[name], errors=errors)
+    return dataclasses.replace(findings, curves=curves, epochs=[], near_reference={0.1: {}})
+
+
+def test_a_best_arm_that_is_told_from_the_reference_alone_is_asked_about_its_closest_tie(findings):
+    shares = {"byol-natural": 0.5, "random": 0.5, "byol-domain, 12 epochs": 0.501}
+    designed = designed_arms(findings, shares)
+    steps = next_steps(designed)
+    assert {step.question.label_counts[0] for step in steps} == set(findings.label_counts)
+    for step in steps:
+        best = best_variant(designed, step.question.label_counts[0])
+        assert designed.reference not in best.ties
+        assert step.question.variants == (best.variant, best.ties[0])
+        assert set(step.question.variants) <= set(shares)
+
+
+@pytest.mark.parametrize(("best", "is_asked"), [("supervised-natural", False), ("byol-natural", True)])
+def test_whether_the_reference_comes_near_its_own_error_is_not_asked(findings, best, is_asked):
+    designed = designed_arms(findings, {best: 0.5})
+    needed = LabelsNeeded(0.5, LabelCount(np.inf, np.nan, np.nan))
+    margin = findings.results.options.near_minimum
+    steps = next_steps(dataclasses.replace(designed, near_reference={margin: {best: needed}}))
+    assert any(step.question.about == "labels" for step in steps) == is_asked

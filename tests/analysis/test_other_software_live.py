@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.comparison import holm
+from analysis.comparison import hochberg, holm
 from analysis.convergence import kaplan_meier, restricted_mean_steps
 from analysis.crossed_effects import crossed_mean
 from analysis.overlap import dice, iou
@@ -45,11 +45,12 @@ def test_kaplan_meier_and_the_restricted_mean_agree_with_lifelines(generator):
         assert restricted_mean_steps(steps, reached, horizon) == pytest.approx(float(expected))
 
 
-def test_holm_agrees_with_statsmodels(generator):
+def test_holm_and_hochberg_agree_with_statsmodels(generator):
     multitest = pytest.importorskip("statsmodels.stats.multitest", reason=EXTRA)
     for number in range(1, 40):
         p_values = generator.random(number).round(1 + number % 3) ** 2  # some are equal
         assert holm(p_values) == pytest.approx(multitest.multipletests(p_values, method="holm")[1])
+        assert hochberg(p_values) == pytest.approx(multitest.multipletests(p_values, method="simes-hochberg")[1])
 
 
 @pytest.mark.parametrize("shape", [(6, 9), (8, 20)])
