@@ -103,7 +103,13 @@ def test_ray_gives_the_same_numbers_as_one_process(serial: Path, tmp_path: Path,
 def started(tmp_path: Path, cache: Path) -> Iterator[subprocess.Popen[str]]:
     """A run on Ray that has finished some cells, in a process group of its own."""
     results = tmp_path / "results"
-    process = subprocess.Popen(command(results, cache), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command(results, cache),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # which nohup would have it ignore
+    )
     try:
         deadline = time.monotonic() + 120
         while len(list((results / "cells").glob("*.parquet"))) < 6:
