@@ -9,6 +9,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 
 from trainables.config import DataConfig
 from trainables.data import decoded
@@ -159,3 +160,24 @@ def test_constants_of_the_training_split_are_another_splits_own(
     other = opened(intensity="training-percentiles", split="fractions")
     assert first.summary["preprocessing"]["constants"] != other.summary["preprocessing"]["constants"]
     assert first.decoded.folder != other.decoded.folder
+
+
+def test_an_exclusion_that_changes_what_the_masks_hold_is_decoded_for_itself(tmp_path: Path) -> None:
+    """Masks hold 0 and 2, and those of one patient 1, too: without her what is drawn is class 1."""
+    root, noise = tmp_path / "pictures", np.random.default_rng(0)
+    for patient in range(10):
+        mask = np.zeros((32, 32), np.uint8)
+        mask[4:12, 4:12] = 2
+        mask[14:18, 14:18] = patient == 3
+        for folder, pixels in (("images", noise.integers(0, 255, mask.shape, np.uint8)), ("masks", mask)):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(root / folder / f"pat{patient}_slice0.png")
+    config = DataConfig(format="folder", root=root, image_size=32, patient_pattern=r"([^_]+)_")
+    without = config.model_copy(update={"exclude": ("pat3_slice0",)})
+
+    def drawn(asked: DataConfig) -> set[int]:
+        store = open_store(asked, tmp_path / "cache")
+        return {int(value) for part in PARTS for value in np.unique(store.masks[store.rows(part)])}
+
+    assert drawn(config) == {0, 1, 2}
+    assert drawn(without) == {0, 1}
