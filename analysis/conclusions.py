@@ -121,14 +121,10 @@ def gain_over_random(findings: Findings, label_count: int) -> Point | None:
     lower, better = (sum(pairs[name].estimate.value < 0 for name in names) for names in (pairs, told))
     higher, worse = len(pairs) - lower, len(told) - better
     unit, level = findings.results.label_unit, percent(confidence)
-    counted = [
-        f"{lower} of {len(pairs)} pretrained arms have a lower mean error, {better or 'none'} of them told apart"
-    ]
-    if higher:
-        counted.append(f"{higher} not a lower one, {worse or 'none'} of them told apart as worse")
     words = (
-        f"Against no pretraining (random) with {label_count} labelled {unit}, {' and '.join(counted)}, after adjusting "
-        f"for the comparisons with random; the largest change is that of {largest} (ratio of errors "
+        f"Against no pretraining (random) with {label_count} labelled {unit}, {lower} of {len(pairs)} pretrained arms "
+        f"have a lower mean error{f' and {higher} a higher one' * bool(higher)}; after adjusting for comparisons with "
+        f"random, {_told_words(better, worse)}; the largest change is that of {largest} (ratio of errors "
         f"{ratio_of_errors(pairs[largest].ratio, level)})."
     )
     best = best_variant(findings, label_count)
@@ -136,6 +132,12 @@ def gain_over_random(findings: Findings, label_count: int) -> Point | None:
         words += f" That {best.variant} is better is told of it as the arm with the lowest mean, not as one of these."
     short = f"{better or 'none'} of {len(pairs)} arms told better" + f", {worse} told worse" * bool(worse)
     return Point("Better than no pretraining?", short, words)
+
+
+def _told_words(better: int, worse: int) -> str:
+    if not better and not worse:
+        return "none is told apart from it"
+    return f"{better or 'none'} {'is' if better < 2 else 'are'} told better and {worse or 'none'} worse"
 
 
 def _best(findings: Findings, best: BestVariant) -> Point:

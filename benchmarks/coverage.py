@@ -48,8 +48,10 @@ def main() -> None:
     parser.add_argument("--with-laws", type=int, default=200, help="of these, with fitted laws (default 200)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[3, 5, 10], help="numbers of seeds (default 3 5 10)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
+    parser.add_argument("--matching", default="", help="simulate settings alone whose name holds this (default: all)")
     options = parser.parse_args()
-    names = [part.name for part in (*SETTINGS, *RACES, *NO_LAWS, *CHOICES)]
+    parts = (*SETTINGS, *RACES, *NO_LAWS, *CHOICES)
+    names = [part.name for part in parts if options.matching in part.name]
     sizes = options.experiments, options.with_laws
     wanted = [(name, num_seeds, *sizes) for num_seeds in options.seeds for name in names]
     tables = [pd.read_csv(options.output)] if options.output.exists() else []

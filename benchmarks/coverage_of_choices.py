@@ -4,7 +4,8 @@ other sizes.
 In: a part and a number of seeds. Out: Checks; of a yes-or-no question the truth is 1 and the interval 1 to 1 or none.
 """
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,13 +14,13 @@ from analysis.best_change import best_arms, best_changes
 from analysis.bootstrap import two_level_draws
 from analysis.comparison import compare_at, hochberg, holm
 from analysis.crossed_effects import crossed_mean
-from analysis.error_curve import ErrorCurve, LogCurve
+from analysis.error_curve import LogCurve
 from analysis.labels_needed import crossings, equivalence_curve
 from analysis.ranking import rank_arms
 from analysis.saturation import saturation
 from analysis.uncertainty import Floats
 from benchmarks.coverage_of_laws import CONFIDENCE, Check
-from benchmarks.intervals_left import satterthwaite_interval
+from benchmarks.intervals_left import satterthwaite_interval, shaffer
 from benchmarks.simulated_sweep import NUM_PATIENTS, PATIENT_BY_ARM, REST, SETTINGS, TRAINING, Setting, simulate_curves
 
 EPOCH_MARGIN = 0.10
@@ -67,6 +68,14 @@ class Rivals:
     factors: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
+@dataclass(frozen=True)
+class Field:
+    """Arms whose labels are worth ``worths`` times the law's at every count: those with most are equally good."""
+
+    name: str
+    worths: tuple[float, ...]
+
+
 LADDERS = (
     Ladder("3 epochs worse by the margin", (3, 12), (EDGE, 0.0)),
     Ladder("3 epochs 15% worse", (3, 12), (float(np.log(1.15)), 0.0)),
@@ -82,9 +91,16 @@ RIVALS = (
     Rivals("one of three arms stays the best", (0.0, 0.0, 0.0), (1.5, 1.0, 0.5)),
     Rivals("the best of three arms changes", (0.0, -0.7, 0.0), (1.0, 1.0, 0.5)),
 )
+FIELDS = (
+    Field("three arms, all as good", (1.0,) * 3),
+    Field("six arms, all as good", (1.0,) * 6),
+    Field("six arms, three of them better", (2.5,) * 3 + (1.0,) * 3),
+    Field("three arms, one of them better", (1.5, 1.0, 0.5)),
+    Field("six arms, one of them better", (2.5,) + (1.0,) * 5),
+)
 MEETING = float(np.sqrt(16 * 64))
-Choice = Ladder | TestSet | Rivals
-CHOICES: tuple[Choice, ...] = (*LADDERS, *TEST_SETS, *RIVALS)
+Choice = Ladder | TestSet | Rivals | Field
+CHOICES: tuple[Choice, ...] = (*LADDERS, *TEST_SETS, *RIVALS, *FIELDS)
 
 
 def choice_checks(choice: Choice, num_seeds: int, generator: np.random.Generator) -> Iterator[Check]:
@@ -96,6 +112,8 @@ def choice_checks(choice: Choice, num_seeds: int, generator: np.random.Generator
             yield from _test_set_checks(choice, num_seeds, generator)
         case Rivals():
             yield from _rival_checks(choice, num_seeds, generator)
+        case Field():
+            yield from _field_checks(choice, num_seeds, generator)
 
 
 def _ladder_checks(ladder: Ladder, num_seeds: int, generator: np.random.Generator) -> Iterator[Check]:
@@ -144,7 +162,6 @@ def _rival_checks(rivals: Rivals, num_seeds: int, generator: np.random.Generator
     pairs = zip(rivals.powers, rivals.factors, strict=True)
     worths = [factor * (counts / MEETING) ** power for power, factor in pairs]
     curves = dict(zip(names, simulate_curves(setting, num_seeds, worths, generator), strict=True))
-    yield from _best_checks(rivals, curves)
     best = best_arms(curves, two_level_draws(num_seeds, NUM_PATIENTS, RESAMPLES, generator))
     decided = [change for change in best_changes(curves, best, CONFIDENCE) if change.is_decided]
     if not any(rivals.powers):
@@ -165,17 +182,26 @@ def _rival_checks(rivals: Rivals, num_seeds: int, generator: np.random.Generator
                 yield Check("label equivalence between the counts", "report: inverted t", truth, *ends)
 
 
-def _best_checks(rivals: Rivals, curves: Mapping[str, ErrorCurve]) -> Iterator[Check]:
-    """Judge the choice of the best arm at the fewest labels, where all arms are equal or one is the best."""
-    ranking, is_null = rank_arms(curves, 0, CONFIDENCE), len(set(rivals.factors)) == 1
-    if ranking is None or any(rivals.powers):
+def _field_checks(field: Field, num_seeds: int, generator: np.random.Generator) -> Iterator[Check]:
+    """Judge what is said of the arm with the lowest mean at the fewest labels."""
+    names = [f"arm {number}" for number in range(len(field.worths))]
+    curves = dict(zip(names, simulate_curves(SETTINGS[0], num_seeds, field.worths, generator), strict=True))
+    ranking = rank_arms(curves, 0, CONFIDENCE)
+    if ranking is None or np.isnan(ranking.p_value):
         return
-    for method, adjust in (("report: Hochberg", hochberg), ("left: Holm", holm)):
-        told = [p_value < 1 - CONFIDENCE for p_value in adjust(list(ranking.p_values.values()))]
-        if is_null:
-            yield _is("no equal arm is told from the best", method, not any(told))
+    own, rest = list(ranking.p_values.values()), itertools.combinations(ranking.pairs, 2)
+    every = own + [compare_at(0, curves[one], curves[other], CONFIDENCE).p_value for one, other in rest]
+    over_pairs = np.fmin(shaffer(every, len(names))[: len(own)], ranking.p_value)
+    adjusted = {"report: Hochberg": hochberg(own), "left: Holm": holm(own), "left: Shaffer, all pairs": over_pairs}
+    good = {name for name, worth in zip(names, field.worths, strict=True) if worth == max(field.worths)}
+    for method, p_values in adjusted.items():
+        told = {name for name, value in zip(ranking.pairs, p_values, strict=True) if value < 1 - CONFIDENCE}
+        if len(good) > 1:
+            yield _is("no equally good arm is told from the best", method, ranking.best in good and not told & good)
         else:
-            yield _is("the best arm is told from all others", method, ranking.best == "stays" and all(told))
+            yield _is("the best arm is told from all others", method, ranking.best in good and len(told) == len(own))
+        for name in set(names) - good:
+            yield _is("a worse arm is told from the best", method, ranking.best in good and name in told)
 
 
 def _is(quantity: str, method: str, is_right: bool) -> Check:

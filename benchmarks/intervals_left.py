@@ -1,8 +1,12 @@
-"""Intervals that were tried and left, so that their coverage can stand beside the report's in ``coverage.py``.
+"""What was tried and left, so that its rates can stand beside the report's in ``coverage.py``.
 
-In: resamples, or (seed, patient) values. Out: both ends.
-Sources: Efron (1987) for BCa; Satterthwaite (1946) and Hillis (2007) for one number of degrees of freedom.
+In: resamples, or (seed, patient) values; p-values. Out: both ends of an interval; adjusted p-values.
+Sources: Efron (1987) for BCa; Satterthwaite (1946) and Hillis (2007) for one number of degrees of freedom; Shaffer
+(1986), the first of its procedures, for all pairs of arms.
 """
+
+import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import stats
@@ -43,3 +47,22 @@ def satterthwaite_interval(values: Floats, confidence: float) -> tuple[float, fl
     degrees = max((seed_square + excess) ** 2 / spread, min(seeds, patients) - 1)
     half = stats.t.ppf(0.5 + confidence / 2, degrees) * np.sqrt((seed_square + excess) / values.size)
     return float(mean - half), float(mean + half)
+
+
+def shaffer(p_values: Sequence[float], num_arms: int) -> Floats:
+    """Adjust the p-values of all pairs of so many arms, step down, for as many pairs as can be equal at once."""
+    numbers, adjusted, running = _numbers_of_equal_pairs(num_arms), np.zeros(len(p_values)), 0.0
+    for rank, index in enumerate(np.argsort(p_values, kind="stable")):
+        true = max(number for number in numbers if number <= len(p_values) - rank)
+        running = max(running, min(1.0, max(1, true) * p_values[index]))
+        adjusted[index] = running
+    return adjusted
+
+
+def _numbers_of_equal_pairs(num_arms: int) -> frozenset[int]:
+    """Return how many pairs can be equal at once: those within each group, for all ways to group the arms."""
+    groupings = {0: frozenset({0})}
+    for number in range(1, num_arms + 1):
+        sizes = range(1, number + 1)
+        groupings[number] = frozenset(math.comb(size, 2) + rest for size in sizes for rest in groupings[number - size])
+    return groupings[num_arms]

@@ -37,7 +37,10 @@ from trainables.stage_samples import load_samples
 
 SMALL = Setting("resnet18", 96, batch_size=32, steps=4)
 SETTINGS = (SMALL, Setting("resnet18", 224, batch_size=8, steps=4), Setting("resnet50", 224, batch_size=4, steps=4))
-SHARED = replace(SMALL, batch_size=128, steps=2)  # a batch as in studies; what workers exchange is the same for any
+SHARED = (  # batches as in studies; what workers exchange is the same for any batch and image size
+    replace(SMALL, batch_size=128, steps=2),
+    Setting("resnet18", 224, batch_size=64, steps=2),
+)
 GPU_SETTINGS = (  # batches that fill it, in bf16
     Setting("resnet18", 96, batch_size=1024, steps=16),
     Setting("resnet18", 224, batch_size=256, steps=16),
@@ -123,13 +126,14 @@ def measure_workers(folder: Path, rounds: int, threads: int) -> None:
         partial(pretraining_workers.rate, num_workers=2),
         partial(pretraining_workers.rate_apart, num_stages=2),
     )
-    rates = [[measure(SHARED, folder, threads=threads) for measure in measures] for _ in range(rounds)]
-    one, two, apart = (statistics.median(each) for each in zip(*rates, strict=True))
-    of_one, of_bound = (", ".join(f"{each[1] / each[other]:.2f}" for each in rates) for other in (0, 2))
-    print(
-        f"workers: {SHARED}: one {one:.1f} samples/s, two {two:.1f}, two that share nothing {apart:.1f}; "
-        f"two over one {of_one}, over those that share nothing {of_bound}"
-    )
+    for setting in SHARED:
+        rates = [[measure(setting, folder, threads=threads) for measure in measures] for _ in range(rounds)]
+        one, two, apart = (statistics.median(each) for each in zip(*rates, strict=True))
+        of_one, of_bound = (", ".join(f"{each[1] / each[other]:.2f}" for each in rates) for other in (0, 2))
+        print(
+            f"workers: {setting}: one {one:.1f} samples/s, two {two:.1f}, two that share nothing {apart:.1f}; "
+            f"two over one {of_one}, over those that share nothing {of_bound}"
+        )
 
 
 def measure_lightly(folder: Path, rounds: int, threads: int) -> None:
