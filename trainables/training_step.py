@@ -28,11 +28,12 @@ class TrainingStep:
 
     def __init__(self, network: torch.nn.Module, config: FinetuneConfig, device: torch.device, graphs: bool) -> None:
         self._network, self._config, self._device = network, config, device
+        self._parameters = list(network.parameters())  # once: walking a network takes as long as a small convolution
         self._criterion = jaccard_loss()
         self._graph = _StepGraph(device) if graphs and device.type == "cuda" else None
         is_cuda = device.type == "cuda"
         rate = torch.tensor(config.learning_rate, device=device) if is_cuda else config.learning_rate
-        self._optimizer = torch.optim.Adam(network.parameters(), lr=rate, fused=True, capturable=is_cuda)
+        self._optimizer = torch.optim.Adam(self._parameters, lr=rate, fused=True, capturable=is_cuda)
 
     def set_learning_rate(self, rate: float) -> None:
         """Set the learning rate of the next step; of a captured step it is a number on the device."""
@@ -51,18 +52,22 @@ class TrainingStep:
 
     def release(self) -> None:
         """Give the memory of gradients and of a captured step back to others on the GPU; no step follows."""
-        self._optimizer.zero_grad(set_to_none=True)
+        self._forget_gradients()
         if self._graph is not None:
             self._graph = None
             torch.cuda.empty_cache()
+
+    def _forget_gradients(self) -> None:
+        for parameter in self._parameters:  # as the optimiser's zero_grad, without what it does around it
+            parameter.grad = None
 
     def _take(self, images: Tensor, masks: Tensor) -> Tensor:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._config.precision == "bf16"):
             logits = self._network(images)
         loss = self._criterion(logits.float(), masks)
-        self._optimizer.zero_grad(set_to_none=True)
+        self._forget_gradients()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._config.gradient_clip)
+        torch.nn.utils.clip_grad_norm_(self._parameters, self._config.gradient_clip)
         self._optimizer.step()
         return loss.detach()
 

