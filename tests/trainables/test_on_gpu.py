@@ -237,9 +237,12 @@ def stage(root: Path, cache: Path, objective: str = "byol", device: str = "cuda"
     )
 
 
-@pytest.mark.parametrize("objective", [name for name in OBJECTIVES if name not in WAITING])
+@pytest.mark.parametrize(
+    ("objective", "optimizer"),
+    [*((name, "adamw") for name in OBJECTIVES if name not in WAITING), ("byol", "sgd"), ("byol", "lars")],
+)
 def test_no_step_of_a_pretraining_method_waits_for_the_gpu(
-    objective: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    objective: str, optimizer: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[str] = []
     take_step: Callable[..., Any] = pretrain._Loop._train_step
@@ -254,7 +257,7 @@ def test_no_step_of_a_pretraining_method_waits_for_the_gpu(
         return result
 
     monkeypatch.setattr(pretrain._Loop, "_train_step", watched)
-    run_stage(stage(tmp_path, cache, objective, precision="bf16"))
+    run_stage(stage(tmp_path, cache, objective, precision="bf16", optimizer=optimizer))
     assert next(number) == 8
     assert not found
 

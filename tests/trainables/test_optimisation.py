@@ -1,12 +1,15 @@
 """One optimiser step, against its formula written out."""
 
+import copy
 from typing import Any
 
+import lightly.utils.lars
 import pytest
 import torch
 from torch import nn
 
 from trainables.config import StageConfig
+from trainables.objectives.lars import LARS
 from trainables.optimisation import Optimisation, peak_learning_rate
 
 CPU = torch.device("cpu")
@@ -68,6 +71,55 @@ def test_lars_scales_each_weight_by_its_own_norms_and_leaves_biases_and_norms_to
     assert moved[0].weight[0, 1].item() == pytest.approx(0 - 0.1 * trust * 1)
     assert moved[0].bias.tolist() == pytest.approx([0.9, 1.9])
     assert moved[1].bias.tolist() == pytest.approx([-0.1, -0.1])
+
+
+def groups_with(shapes: list[tuple[int, ...]], decay: float) -> list[dict[str, Any]]:
+    """Two groups of weights, the second without decay; the first weight of each is 0 everywhere."""
+    generator = torch.Generator().manual_seed(0)
+    every = [[torch.randn(shape, generator=generator) for shape in shapes] for _ in range(2)]
+    for weights in every:
+        weights[0].zero_()
+    return [{"params": weights, "weight_decay": wd} for weights, wd in zip(every, (decay, 0.0), strict=True)]
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_lars_is_lightlys_to_the_bit_and_goes_on_from_its_state(momentum: float) -> None:
+    """One weight is 0, one has a gradient of 0 in the first three steps, and one has none in the fifth."""
+    shapes = [(4, 3), (8, 4, 3, 3), (5, 2), (1, 1)]
+    options = {"lr": 0.3, "momentum": momentum, "trust_coefficient": 0.02}
+    theirs = lightly.utils.lars.LARS(groups_with(shapes, 1e-3), **options)
+    ours = [LARS(groups_with(shapes, 1e-3), **options)]
+    generator = torch.Generator().manual_seed(1)
+    for step in range(6):
+        for index, reference in enumerate(weights_of(theirs)):
+            gradient = torch.randn(reference.shape, generator=generator) * (index % 4 != 2 or step > 2)
+            for weight in (reference, *(weights_of(each)[index] for each in ours)):
+                weight.grad = None if (index % 4, step) == (3, 4) else gradient.clone()
+        for optimizer in (theirs, *ours):
+            optimizer.step()
+        for each in ours:
+            assert all(torch.equal(*pair) for pair in zip(weights_of(each), weights_of(theirs), strict=True)), step
+        if step == 3:
+            ours.append(LARS(copy.deepcopy([{"params": group["params"]} for group in theirs.param_groups]), **options))
+            ours[1].load_state_dict(copy.deepcopy(theirs.state_dict()))
+
+
+def weights_of(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [weight for group in optimizer.param_groups for weight in group["params"]]
+
+
+def test_lars_looks_at_no_number_and_so_waits_for_no_gpu() -> None:
+    """Numbers on torch's meta device cannot be looked at, and lightly's asks whether norms are 0."""
+    for kind in (LARS, lightly.utils.lars.LARS):
+        weight = torch.zeros(3, 2, device="meta", requires_grad=True)
+        weight.grad = torch.zeros_like(weight)
+        groups = [{"params": [weight], "weight_decay": 0.1}]
+        optimizer = kind(groups, lr=0.1, momentum=0.9, trust_coefficient=0.02)
+        if kind is LARS:
+            optimizer.step()
+        else:
+            with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+                optimizer.step()
 
 
 def test_gradients_are_clipped_to_a_norm_over_all_parameters() -> None:

@@ -1,14 +1,13 @@
 """The optimiser of a pretraining stage; biases and norms take no weight decay, nor LARS's layer-wise scaling.
 
-Source: You et al. 2017 (LARS, lightly's implementation, which scales only groups with weight decay); Loshchilov &
-Hutter 2019 (AdamW).
+Source: ``lars``; Loshchilov & Hutter 2019 (AdamW).
 """
 
 import torch
-from lightly.utils.lars import LARS
 from torch import nn
 
 from trainables.config import StageConfig
+from trainables.objectives.lars import LARS
 
 
 def build_optimizer(network: nn.Module, config: StageConfig) -> torch.optim.Optimizer:
@@ -25,7 +24,4 @@ def build_optimizer(network: nn.Module, config: StageConfig) -> torch.optim.Opti
         return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=config.momentum > 0)
-    optimizer: torch.optim.Optimizer = LARS(
-        groups, lr=config.learning_rate, momentum=config.momentum, trust_coefficient=config.trust_coefficient
-    )
-    return optimizer
+    return LARS(groups, lr=config.learning_rate, momentum=config.momentum, trust_coefficient=config.trust_coefficient)
