@@ -1,6 +1,6 @@
 """Claims on the speed of pretraining, each measured by turns in one run.
 
-    python -m benchmarks.pretraining [loop precision workers lightly peak] [--rounds 3] [--threads 1]
+    python -m benchmarks.pretraining [loop precision workers lightly peak] [--rounds 3] [--threads 1] [--batch-factor 1]
 
 loop       a whole BYOL stage (views, schedule, measures, rows, checkpoints) reaches 0.95 of the bare step's speed
 precision  bf16 is 1.5 times as fast as fp32, on a processor that has instructions for it
@@ -56,24 +56,29 @@ def main() -> None:
     parser.add_argument("claims", nargs="*", default=list(CLAIMS), help="which to measure (default: all)")
     parser.add_argument("--rounds", type=int, default=3, help="side-by-side repeats (default 3)")
     parser.add_argument("--threads", type=int, default=1, help="of a worker, on a CPU (default 1)")
+    parser.add_argument("--batch-factor", type=int, default=1, help="larger batches by this (default 1)")
     options = parser.parse_args()
     if unknown := set(options.claims) - set(CLAIMS):
         parser.error(f"expected some of {', '.join(CLAIMS)}, found {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory(prefix="labelcurve-benchmark-") as folder:
         for name in options.claims:
-            CLAIMS[name](Path(folder), options.rounds, options.threads)
+            CLAIMS[name](Path(folder), options.rounds, options.threads, options.batch_factor)
 
 
-def settings() -> tuple[tuple[Setting, ...], str]:
+def settings(factor: int) -> tuple[tuple[Setting, ...], str]:
     """Return what is measured on this machine, and in which precision."""
-    if torch.cuda.is_available():
-        return GPU_SETTINGS, "bf16"
-    return SETTINGS, "fp32"
+    known, precision = (GPU_SETTINGS, "bf16") if torch.cuda.is_available() else (SETTINGS, "fp32")
+    return larger(known, factor), precision
 
 
-def measure_loop(folder: Path, rounds: int, threads: int) -> None:
+def larger(known: Sequence[Setting], factor: int) -> tuple[Setting, ...]:
+    """Return settings with batches that many times as large."""
+    return tuple(replace(each, batch_size=factor * each.batch_size) for each in known)
+
+
+def measure_loop(folder: Path, rounds: int, threads: int, factor: int) -> None:
     """Train an epoch of a stage and as many bare steps by turns."""
-    known, precision = settings()
+    known, precision = settings(factor)
     for setting in known:
         if precision == "fp32":
             setting = replace(setting, steps=EPOCH_STEPS)
@@ -97,12 +102,12 @@ def epochs_by_turns(job: StageJob, other: Callable[[], None], steps: int) -> tup
     return first, second
 
 
-def measure_precision(folder: Path, rounds: int, threads: int) -> None:
+def measure_precision(folder: Path, rounds: int, threads: int, factor: int) -> None:
     """Take bare steps in fp32 and bf16 by turns, where the processor or a GPU has instructions for bf16."""
     if not torch.cuda.is_available() and not _has_half_instructions():
         print(f"precision: left out, since this processor has none of {', '.join(HALF_INSTRUCTIONS)}")
         return
-    for setting in settings()[0]:
+    for setting in settings(factor)[0]:
         steps = [BareStep(stage_job(setting, folder, threads, precision=name)) for name in ("fp32", "bf16")]
         full, half = by_turns(steps, rounds)
         print(f"precision: {setting}: fp32 {1e3 * full:.0f} ms, bf16 {1e3 * half:.0f} ms, ratio {full / half:.2f}")
@@ -119,14 +124,14 @@ def by_turns(runs: Sequence[Callable[[], object]], rounds: int) -> list[float]:
     return [statistics.median(each) for each in zip(*seconds, strict=True)]
 
 
-def measure_workers(folder: Path, rounds: int, threads: int) -> None:
+def measure_workers(folder: Path, rounds: int, threads: int, factor: int) -> None:
     """Train by turns: a stage in one worker, the same in two, and two stages of half its batch that share nothing."""
     measures = (
         partial(pretraining_workers.rate, num_workers=1),
         partial(pretraining_workers.rate, num_workers=2),
         partial(pretraining_workers.rate_apart, num_stages=2),
     )
-    for setting in SHARED:
+    for setting in larger(SHARED, factor):
         rates = [[measure(setting, folder, threads=threads) for measure in measures] for _ in range(rounds)]
         one, two, apart = (statistics.median(each) for each in zip(*rates, strict=True))
         of_one, of_bound = (", ".join(f"{each[1] / each[other]:.2f}" for each in rates) for other in (0, 2))
@@ -136,18 +141,19 @@ def measure_workers(folder: Path, rounds: int, threads: int) -> None:
         )
 
 
-def measure_lightly(folder: Path, rounds: int, threads: int) -> None:
+def measure_lightly(folder: Path, rounds: int, threads: int, factor: int) -> None:
     """Train on the same images with the same heads, crops and colours by turns; then draw the views alone by turns."""
     views = {"views": {"set": "byol"}, "other_views": {"set": "byol-second"}, "optimizer": "sgd", "momentum": 0.0}
     heads = {"projection_hidden": HIDDEN_SIZE, "prediction_hidden": HIDDEN_SIZE}
-    job = stage_job(SMALL, folder, threads, **views, options=heads, epochs=rounds + 1, milestones=(rounds + 1,))
+    (setting,) = larger((SMALL,), factor)
+    job = stage_job(setting, folder, threads, **views, options=heads, epochs=rounds + 1, milestones=(rounds + 1,))
     images = open_natural(job.natural, job.compute.cache).images()
-    example = LightlyStep(images, SMALL.image_size, SMALL.batch_size, this_worker(job.compute).device)
-    ours, theirs = epochs_by_turns(job, example, SMALL.steps)
+    example = LightlyStep(images, setting.image_size, setting.batch_size, this_worker(job.compute).device)
+    ours, theirs = epochs_by_turns(job, example, setting.steps)
     print(
-        f"lightly: {SMALL}: example {1e3 * theirs:.0f} ms a step, ours {1e3 * ours:.0f} ms, ratio {theirs / ours:.2f}"
+        f"lightly: {setting}: example {1e3 * theirs:.0f} ms a step, ours {1e3 * ours:.0f} ms, ratio {theirs / ours:.2f}"
     )
-    drawn, generator = torch.arange(SMALL.batch_size), torch.Generator().manual_seed(0)
+    drawn, generator = torch.arange(setting.batch_size), torch.Generator().manual_seed(0)
     samples, _ = load_samples(job, this_worker(job.compute).device)
     recipes = [job.stage.views, job.stage.other_views or job.stage.views]
     our_views = [partial(random_view, samples, drawn, recipe, generator) for recipe in recipes]
@@ -157,9 +163,9 @@ def measure_lightly(folder: Path, rounds: int, threads: int) -> None:
     )
 
 
-def measure_peak(folder: Path, rounds: int, threads: int) -> None:
+def measure_peak(folder: Path, rounds: int, threads: int, factor: int) -> None:
     """Take bare steps and multiply matrices by turns."""
-    known, precision = settings()
+    known, precision = settings(factor)
     size, dtype = (8192, torch.bfloat16) if precision == "bf16" else (2048, torch.float32)
     for setting in known:
         step = BareStep(stage_job(setting, folder, threads, precision=precision))
