@@ -13,8 +13,8 @@ from sweep.experiment import Experiment
 from sweep.stage_checks import check_stage
 from trainables.config import content_hash
 from trainables.data.dataset import DataError, Problem
-from trainables.data.decoded import Progress
 from trainables.data.natural import open_natural
+from trainables.data.parallel import Progress
 from trainables.data.slice_store import SliceStore
 from trainables.data.slices import open_store
 from trainables.data.splits import describe_order, label_order

@@ -15,7 +15,7 @@ from sweep.experiment import Experiment
 from sweep.inputs import Inputs
 from sweep.plan import Plan
 from sweep.shares import LOCAL, LaunchError, Resources, cluster_address, divide
-from trainables.data.decoded import available_cores
+from trainables.data.parallel import available_cores
 
 MOST_OF_RUN = 0.02  # that calibrating may take of a run that did not ask for it
 

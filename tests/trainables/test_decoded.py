@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from trainables.data.dataset import Piece, Volume
-from trainables.data.decoded import fingerprints, for_each_volume, in_parallel, is_flat
+from trainables.data.decoded import fingerprints, for_each_volume, is_flat
+from trainables.data.parallel import in_parallel
 
 
 def test_results_come_in_order_although_threads_finish_out_of_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,7 +33,7 @@ def test_results_come_in_order_although_threads_finish_out_of_order(monkeypatch:
 def memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four threads, a budget of 50 bytes of which a volume takes five times its name, and no files."""
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(4))
-    monkeypatch.setattr("trainables.data.decoded.MEMORY_BYTES", 50)
+    monkeypatch.setattr("trainables.data.parallel.MEMORY_BYTES", 50)
     monkeypatch.setattr("trainables.data.decoded.claimed_bytes", lambda volume: int(volume.name))
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from trainables.config import DataConfig
 from trainables.data.dataset import DataError
-from trainables.data.decoded import GrowingArray
+from trainables.data.growing_array import GrowingArray
 from trainables.data.slice_store import SliceStore
 from trainables.data.slices import open_store
 from trainables.data.splits import PARTS
@@ -220,7 +220,7 @@ def test_a_disk_that_fails_while_volumes_are_decoded_leaves_no_store(
             raise OSError(errno.EIO, "Input/output error")
         real(handle)
 
-    monkeypatch.setattr("trainables.data.decoded.SYNC_BYTES", 10_000)
+    monkeypatch.setattr("trainables.data.growing_array.SYNC_BYTES", 10_000)
     monkeypatch.setattr(os, "fsync", failing)
     with pytest.raises(OSError, match="Input/output error"):
         opened()

@@ -2,25 +2,23 @@
 
 In: volumes in the order of the store. Out, in a folder: ``images.npy`` (slice, channel, row, column) float16,
 ``masks.npy`` uint8 (the labelled slices come first), ``fingerprints.npy`` uint64 (one a slice, 0 where a slice is one
-value everywhere). Threads decode, since decompression, counting and resampling release Python's lock;
-one thread writes in order.
+value everywhere). Threads decode (``parallel``), one writes in order.
 """
 
 import dataclasses
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
 
 from trainables.config import DataConfig
-from trainables.data.dataset import DataError, Dataset, Problem, Volume
+from trainables.data.dataset import DataError, Dataset, Volume
 from trainables.data.decode import Decoded, as_whole_numbers, claimed_bytes, decode_volume, foreground_box
+from trainables.data.growing_array import GrowingArray
+from trainables.data.parallel import Progress, Result, in_parallel, without_errors
 from trainables.data.preprocess import (
     Constants,
     distribution,
@@ -32,18 +30,9 @@ from trainables.data.preprocess import (
     volume_constants,
 )
 
-MEMORY_BYTES = 2**29
-"""What the files in the making may take at once, as their headers claim; a larger file is decoded alone."""
-
-SYNC_BYTES = 2**24  # written before the disk is told to write it
-AHEAD = 8  # items a thread that may be started before the first of them is taken
 ALIKE = 0.01  # relative difference of spacings that count as one
 SPARSE = 101  # of so many pixels one is looked at first: a prime, so that they do not line up
 COPIES = 5  # of a file's voxels that are alive at once at most: inflated, reordered, windowed and prepared
-
-Progress = Callable[[int, int], None]
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,52 +68,6 @@ class Prepared:
     images: npt.NDArray[np.float16]
     masks: npt.NDArray[np.uint8] | None
     fingerprints: npt.NDArray[np.uint64]
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use; not every system can tell these from those of the machine."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def in_parallel(
-    work: Callable[[Item], Result],
-    items: Sequence[Item],
-    progress: Progress | None = None,
-    cost: Callable[[Item], int] = lambda item: 0,
-) -> Iterator[Result | DataError]:
-    """Run ``work`` on every item in threads, a few ahead of what is taken, and yield results or errors in order.
-
-    ``cost``: bytes that an item takes from its start until its result is taken. Items that would take more than the
-    budget together are not started together; one that takes more alone runs alone.
-    """
-    num_threads = available_cores()
-    waiting: deque[tuple[Future[Result | DataError], int]] = deque()
-    done = taken = 0
-    with ThreadPoolExecutor(num_threads) as threads:
-        try:
-            for item in [*items, None]:
-                amount = 0 if item is None else cost(item)
-                while waiting and (
-                    item is None or len(waiting) >= AHEAD * num_threads or taken + amount > MEMORY_BYTES
-                ):
-                    future, held = waiting.popleft()
-                    yield future.result()
-                    done, taken = done + 1, taken - held
-                    if progress:
-                        progress(done, len(items))
-                if item is not None:
-                    waiting.append((threads.submit(_or_error, work, item), amount))
-                    taken += amount
-        finally:
-            for future, _ in waiting:
-                future.cancel()
-
-
-def _or_error(work: Callable[[Item], Result], item: Item) -> Result | DataError:
-    try:
-        return work(item)
-    except DataError as error:
-        return error
 
 
 def for_each_volume(
@@ -232,57 +175,6 @@ def _class_counts(labels: npt.NDArray[np.uint8], num_classes: int) -> npt.NDArra
     return np.array(counts, dtype=np.int64).reshape(num_classes - 1, len(labels)).T
 
 
-class GrowingArray:
-    """A ``.npy`` file to which rows are appended, as a context that closes it; its header is written at the end."""
-
-    def __init__(self, path: Path, row_shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
-        self._file: BinaryIO = path.open("wb")
-        self._row_shape, self._dtype, self._rows = row_shape, np.dtype(dtype), 0
-        self._unsynced_bytes = 0
-        self._thread = ThreadPoolExecutor(1)
-        self._sync: Future[None] | None = None
-        self._write_header()
-
-    def append(self, rows: npt.NDArray[np.generic]) -> None:
-        assert rows.shape[1:] == self._row_shape
-        content = np.ascontiguousarray(rows, self._dtype).data
-        self._file.write(content)
-        self._rows += len(rows)
-        self._unsynced_bytes += content.nbytes
-        if self._unsynced_bytes > SYNC_BYTES and (self._sync is None or self._sync.done()):
-            self._start_sync()
-
-    def _start_sync(self) -> None:
-        """Let the disk write while the next volumes are decoded; who feeds their threads does not wait for it."""
-        self._raise_sync_error()
-        self._file.flush()
-        self._sync = self._thread.submit(os.fsync, self._file.fileno())
-        self._unsynced_bytes = 0
-
-    def _raise_sync_error(self) -> None:
-        """Wait for the last sync. The system tells a failed write once, so a later sync would not tell it again."""
-        if self._sync:
-            self._sync.result()
-
-    def __enter__(self) -> "GrowingArray":
-        return self
-
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        with self._file, self._thread:
-            if error is None:
-                self._raise_sync_error()
-                self._file.seek(0)
-                self._write_header()
-                self._file.flush()
-                os.fsync(self._file.fileno())
-
-    def _write_header(self) -> None:
-        """Numpy leaves room in a header for the first axis to grow, so the later one has the same length."""
-        description = np.lib.format.dtype_to_descr(self._dtype)
-        header = {"descr": description, "fortran_order": False, "shape": (self._rows, *self._row_shape)}
-        np.lib.format.write_array_header_1_0(self._file, header)
-
-
 def measure_constants(
     training: Sequence[Volume], dataset: Dataset, config: DataConfig, progress: Progress | None = None
 ) -> Constants | None:
@@ -317,15 +209,3 @@ def write_decoded(
             facts.append(prepared.facts)
     np.save(folder / "fingerprints.npy", np.concatenate(marks))
     return facts
-
-
-def without_errors(results: Iterable[Result | DataError]) -> Iterator[Result]:
-    """Yield results until the first error; then only gather the other errors, and raise them all."""
-    problems: list[Problem | str] = []
-    for result in results:
-        if isinstance(result, DataError):
-            problems += result.problems or [str(result)]
-        elif not problems:
-            yield result
-    if problems:
-        raise DataError(*problems)

@@ -21,7 +21,8 @@ import numpy.typing as npt
 from trainables.config import DataConfig, content_hash
 from trainables.data.cache import BUILDING, mark_used, opened, opened_if_there
 from trainables.data.dataset import DataError, Dataset, Volume
-from trainables.data.decoded import Progress, VolumeFacts, write_decoded
+from trainables.data.decoded import VolumeFacts, write_decoded
+from trainables.data.parallel import Progress
 from trainables.data.preprocess import Constants
 
 ROWS, FACTS = "rows.json", "facts.json"

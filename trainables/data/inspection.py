@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from trainables.config import DataConfig
 from trainables.data.dataset import DataError, Dataset, Problem, Volume
-from trainables.data.decoded import Prepared, Progress, VolumeFacts, for_each_volume, measure_constants, prepare
+from trainables.data.decoded import Prepared, VolumeFacts, for_each_volume, measure_constants, prepare
 from trainables.data.duplicates import across_parts
 from trainables.data.manifest import Manifest, Marked
+from trainables.data.parallel import Progress
 from trainables.data.pool import admitted, find_unlabelled
 from trainables.data.preprocess import Constants
 from trainables.data.readers import kind_at, read_dataset, unlabelled

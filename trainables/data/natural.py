@@ -19,7 +19,8 @@ from PIL import Image, ImageOps
 from trainables.config import RECIPE_VERSION, NaturalConfig, content_hash
 from trainables.data.cache import cache_root, opened
 from trainables.data.dataset import DataError, Problem
-from trainables.data.decoded import GrowingArray, Progress, in_parallel, without_errors
+from trainables.data.growing_array import GrowingArray
+from trainables.data.parallel import Progress, in_parallel, without_errors
 from trainables.data.procedural import render_images
 from trainables.data.raster import NOT_READABLE
 from trainables.data.readers import imagefolder

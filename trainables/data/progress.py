@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trainables.data.decoded import Progress as Report
+from trainables.data.parallel import Progress as Report
 
 
 @contextmanager

@@ -17,10 +17,11 @@ from trainables.data import readers
 from trainables.data.cache import built_once, cache_root, opened
 from trainables.data.cases import files_below, is_image, tabled_files
 from trainables.data.dataset import DataError, Volume
-from trainables.data.decoded import Progress, measure_constants
+from trainables.data.decoded import measure_constants
 from trainables.data.decoded_volumes import DecodedVolumes, Decoding, find_decoded, volume_key
 from trainables.data.listing import Listing, list_volumes
 from trainables.data.manifest import Manifest, Marked
+from trainables.data.parallel import Progress
 from trainables.data.phantom import write_phantom
 from trainables.data.slice_store import INDEX, SPLIT, SUMMARY, SliceStore, read_index
 from trainables.data.splits import as_nnunet_split

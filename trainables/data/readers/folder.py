@@ -27,8 +27,8 @@ from trainables.data.cases import (
     to_volumes,
 )
 from trainables.data.dataset import DataError, Dataset, Piece, Problem, listed, natural_order
-from trainables.data.decoded import in_parallel
 from trainables.data.mask_names import MASK_ENDING, MASK_FOLDERS
+from trainables.data.parallel import in_parallel
 
 KIND: Literal["labelled"] = "labelled"
 LAYOUT = "images/NAME.png and masks/NAME.png (or .tif, .nii.gz), or NAME.png and NAME_mask.png, or a cases.csv"
