@@ -154,7 +154,7 @@ def _best_sentence(findings: Findings, best: BestVariant) -> str:
     if not best.ratio.is_known:
         return (
             f"{head} the data cannot tell which pretraining is best: {best.variant} has the lowest mean error "
-            f"({scores}), but without a second seed there is no interval."
+            f"({scores}), but {_why_no_ratio(best)}."
         )
     ratio = f"paired ratio of errors {ratio_of_errors(best.ratio, level)}"
     against = f"against {best.rival}" + (" (the next best)" if best.rival != findings.reference else "")
@@ -168,6 +168,12 @@ def _best_sentence(findings: Findings, best: BestVariant) -> str:
         tie = " or ".join(best.ties)
         return f"{head} {best.variant} beats {best.rival} {evidence}, but cannot be told from {tie}."
     return f"{head} {best.variant} does best {evidence}."
+
+
+def _why_no_ratio(best: BestVariant) -> str:
+    if best.mean_error.is_known:
+        return f"it and {best.rival} have no two seeds in common yet, which a comparison needs"
+    return "without a second seed there is no interval"
 
 
 def _why_untold(best: BestVariant) -> str:

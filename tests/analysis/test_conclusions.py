@@ -170,3 +170,15 @@ def test_no_gain_is_claimed_where_random_is_the_reference_or_absent(many_seeds):
     assert gain_over_random(dataclasses.replace(many_seeds, reference="random"), 4) is None
     without = [name for name in many_seeds.headline if name != "random"]
     assert gain_over_random(dataclasses.replace(many_seeds, headline=without), 4) is None
+
+
+def test_arms_without_two_seeds_in_common_are_said_to_have_no_comparison_yet(findings):
+    """As in a report of an unfinished sweep: one arm has all its seeds at 4 slices, the others have the first alone."""
+    curves = {name: replace(curve, errors=curve.errors.copy()) for name, curve in findings.curves.items()}
+    for name, curve in curves.items():
+        curve.errors[:, :, 0] *= 0.3 if name == "byol-natural" else 1
+        if name != "byol-natural":
+            curve.errors[1:, :, 0] = np.nan
+    said = conclude(replace(findings, curves=curves)).points[0].sentence
+    assert re.search(r"lowest mean error \(geometric mean 0\.\d+, 95% interval", said)
+    assert said.endswith("it and supervised-natural have no two seeds in common yet, which a comparison needs.")
