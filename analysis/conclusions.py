@@ -206,6 +206,9 @@ def _epochs(findings: Findings, variant: str) -> Point:
     question, rows = "How many pretraining epochs?", findings.variants.set_index("variant")
     arm = str(rows.loc[variant, "arm"])
     if int(str(rows.loc[variant, "pretraining_epochs"])) == 0:
+        if arm_costs(findings.results)[variant].num_pretraining_runs:
+            words = f"{variant} was pretrained for one number of epochs (its stage has no milestones)"
+            return Point(question, CANNOT_TELL, f"How many pretraining epochs suffice cannot be told: {words}.")
         return Point(question, "none to choose", f"There are no pretraining epochs to choose for {variant}.")
     study = findings.epochs_study(arm, "error")
     ladder = [number for number in epoch_ladder(findings.variants, arm) if number]
