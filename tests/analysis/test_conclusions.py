@@ -187,11 +187,11 @@ def test_arms_without_two_seeds_in_common_are_said_to_have_no_comparison_yet(fin
 def test_an_arm_that_was_pretrained_for_one_length_is_not_said_to_have_no_epochs(findings):
     curves = {name: replace(curve, errors=curve.errors.copy()) for name, curve in findings.curves.items()}
     for best, words in (
-        ("supervised-natural", "How many pretraining epochs suffice cannot be told: supervised-natural was pretrained"),
+        ("byol-natural", "How many pretraining epochs suffice cannot be told: byol-natural was pretrained for one"),
         ("random", "There are no pretraining epochs to choose for random."),
     ):
         curves[best].errors[:, :, 0] = 0.01
-        headline = ("random", "supervised-natural")
+        headline = ("random", "supervised-natural", "byol-natural")
         points = conclude(replace(findings, curves=curves, headline=headline)).points
         (point,) = (each for each in points if each.question == "How many pretraining epochs?")
         assert point.sentence.startswith(words)
