@@ -63,7 +63,7 @@ CAPTIONS = {
     "time_to_target": (
         "Share of runs that have reached the common target and hold it, against steps (Kaplan-Meier; a run is a seed). "
         "Ticks: runs that ended before they reached it. A line that ends below 1: training ended before those runs "
-        "got there. Lines of arms are lifted slightly apart.",
+        "got there. Lines of arms are lifted slightly apart.{carried}",
         "Share of runs at the target against optimiser steps, for every arm at up to three label counts.",
     ),
     "pretraining_epochs": (

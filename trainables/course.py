@@ -34,7 +34,7 @@ class Course:
     """The rate of a cell at each step, and ``end``, its number of steps: the budget, or fewer once scores say so.
 
     Scores before the end of the warm-up do not count: where the rate is still small, one that stands still says
-    nothing. Nor do those of the cooldown, which only lowers what is left to come.
+    nothing. Nor do those of a cooldown, which goes on whatever they are.
     """
 
     def __init__(self, config: FinetuneConfig) -> None:
