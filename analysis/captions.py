@@ -6,6 +6,7 @@ In: the name of a figure and the findings. Out: caption and alternative text.
 from collections.abc import Mapping
 
 from analysis.findings import Findings
+from analysis.stopped_cells import num_stopped
 
 CAPTIONS = {
     "examples": (
@@ -49,7 +50,7 @@ CAPTIONS = {
     ),
     "convergence": (
         "Validation Dice during fine-tuning: mean over seeds with its {level} t interval, cut to 0 and 1. "
-        "The dashed line is the common target.",
+        "The dashed line is the common target.{carried}",
         "Validation curves of every arm at up to three label counts.",
     ),
     "speed_up": (
@@ -62,7 +63,7 @@ CAPTIONS = {
     "time_to_target": (
         "Share of runs that have reached the common target and hold it, against steps (Kaplan-Meier; a run is a seed). "
         "Ticks: runs that ended before they reached it. A line that ends below 1: training ended before those runs "
-        "got there. Lines of arms are lifted slightly apart.",
+        "got there. Lines of arms are lifted slightly apart.{carried}",
         "Share of runs at the target against optimiser steps, for every arm at up to three label counts.",
     ),
     "pretraining_epochs": (
@@ -89,6 +90,7 @@ CAPTIONS = {
         "HD95 and ejection fraction error against labelled {unit} for {num_arms} pretraining arms.",
     ),
 }
+CARRIED = " A run that was stopped early goes on to its budget with its last Dice."
 
 
 def caption(name: str, findings: Findings, more: Mapping[str, object] | None = None) -> tuple[str, str]:
@@ -100,6 +102,7 @@ def caption(name: str, findings: Findings, more: Mapping[str, object] | None = N
         "margin": f"{100 * findings.results.options.near_minimum:g}%",
         "within": findings.convergence.within(),
         "averaged": _averaged(findings),
+        "carried": CARRIED if num_stopped(findings.results.cells) else "",
         "level": f"{100 * findings.results.options.confidence:g}%",
         **(more or {}),
     }

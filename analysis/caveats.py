@@ -12,6 +12,7 @@ from analysis.crossed_effects import crossed_mean
 from analysis.findings import Findings
 from analysis.load import ExperimentResults
 from analysis.replicates import is_one_subset
+from analysis.stopped_cells import may_stop, num_stopped, saved_words
 from analysis.uncertainty import FEW_SEEDS
 
 FEW_PATIENTS = 5  # below, intervals of errors span a factor of three; with 2, of a hundred
@@ -20,12 +21,13 @@ WEAK_DICE = 0.5  # below it most of what is outlined is wrong, and arms may rank
 
 
 def caveats(findings: Findings) -> tuple[str, ...]:
-    """Say what limits the answer: seeds, test patients, shared labels and pretraining, other labels, weak networks,
-    gaps.
+    """Say what limits the answer: seeds, test patients, shared labels and pretraining, runs that were stopped, other
+    labels, weak networks, gaps.
     """
     cells = findings.results.cells
     found = [_missing(findings.results), *_left_out(findings), _weak(findings), _seeds(findings), *_patients(findings)]
-    found += [_one_subset(findings), _pretraining_runs(cells, len(findings.seeds)), _validation(cells)]
+    found += [_one_subset(findings), _pretraining_runs(cells, len(findings.seeds))]
+    found += [_stopped(findings), _validation(findings.results)]
     return tuple(caveat for caveat in found if caveat)
 
 
@@ -151,10 +153,32 @@ def _pretraining_runs(cells: pd.DataFrame, num_seeds: int) -> str:
     return ""
 
 
-def _validation(cells: pd.DataFrame) -> str:
+def _stopped(findings: Findings) -> str:
+    """Say how many runs were stopped early, what that saved, and what is assumed of them."""
+    results, targets = findings.results, findings.convergence.targets
+    if not (number := num_stopped(results.cells)):
+        return ""
+    hold = results.options.hold_evaluations
+    times = [
+        run.reached_at(targets[run.label_count], hold)
+        for run in findings.runs
+        if run.is_stopped and run.label_count in targets
+    ]
+    short = sum(not time.is_reached for time in times)
+    return (
+        f"{number} of {len(results.cells)} fine-tunings were stopped early, annealed, since their validation Dice had "
+        f"stopped rising: {saved_words(results)}. {short} of them had not reached the target and count as not reaching "
+        "it within the budget; curves and areas keep their last Dice. That assumes that further steps would have "
+        "changed nothing. Steps to the target hold the rise that a cooldown brings, which comes where patience ends."
+    )
+
+
+def _validation(results: ExperimentResults) -> str:
+    cells = results.cells
     if not (slices := int(cells["validation_slices"].max())):
         return ""
+    chosen = "They decide where a run ends, and nothing else" if may_stop(results) else "They choose nothing"
     return (
         f"Beside the labels counted here, {slices} slices of {cells['validation_patients'].max()} patients are "
-        "labelled for the validation curves. They choose nothing: the last network of each run is tested."
+        f"labelled for the validation curves. {chosen}: the last network of each run is tested."
     )

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparison import paired_difference
-from analysis.convergence import SpeedUp, steps_to_target
+from analysis.convergence import SpeedUp
 from analysis.findings import Findings
 from analysis.pretraining_cost import pretraining_cost
-from analysis.stability import Stability, stability
+from analysis.stability import Stability, normalised_area, stability
 from analysis.time_to_target import ConvergenceStudy, Run
 from analysis.uncertainty import Floats, t_interval
 
@@ -98,11 +98,13 @@ def speed_up_by_unit(findings: Findings) -> pd.DataFrame:
 def curve_stability(findings: Findings) -> pd.DataFrame:
     """List area, spread after convergence and drawdown: medians over seeds, and the area against the reference's.
 
-    Runs of one seed, which differ in the pretraining or the training seed, are averaged first.
+    Runs of one seed, which differ in the pretraining or the training seed, are averaged first. The area of a run that
+    was stopped early is that up to its budget; spread and drawdown are of what was trained.
     """
     found: dict[tuple[str, int], dict[str, list[Stability]]] = {}
     for run in findings.runs:
-        one = stability(run.steps, run.val_dice, _reached_at(run, findings))
+        one, whole = stability(run.steps, run.val_dice, _reached_at(run, findings)), run.to_budget()
+        one = replace(one, area=normalised_area(whole.steps, whole.val_dice))
         found.setdefault((run.variant, run.label_count), {}).setdefault(run.seed, []).append(one)
     measures = {key: {name: _means(runs, name) for name in MEASURES} for key, runs in found.items()}
     areas = {key: _by_seed(findings, each["area"]) for key, each in measures.items()}
@@ -130,7 +132,8 @@ def _costs(findings: Findings) -> dict[tuple[str, bool], Costs]:
     for run in findings.runs:
         if run.label_count in study.targets:
             steps = min(_reached_at(run, findings), study.horizons[run.label_count])
-            seconds = float(np.interp(steps, run.steps, run.seconds))
+            whole = run.to_budget()
+            seconds = float(np.interp(steps, whole.steps, whole.seconds))
             for unit, value in zip(spent, (steps, steps * run.batch_size, seconds), strict=True):
                 spent[unit].setdefault((run.variant, run.label_count), {}).setdefault(run.seed, []).append(value)
     costs: dict[tuple[str, bool], Costs] = {}
@@ -165,8 +168,7 @@ def _reached_at(run: Run, findings: Findings) -> float:
     study: ConvergenceStudy = findings.convergence
     if run.label_count not in study.targets:
         return float("inf")
-    hold = findings.results.options.hold_evaluations
-    time = steps_to_target(run.steps, run.val_dice, study.targets[run.label_count], hold)
+    time = run.reached_at(study.targets[run.label_count], findings.results.options.hold_evaluations)
     return time.steps if time.is_reached else float("inf")
 
 

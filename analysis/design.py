@@ -11,8 +11,10 @@ import pandas as pd
 import yaml
 
 from analysis.findings import Findings
+from analysis.load import ExperimentResults
 from analysis.options import ReportOptions
 from analysis.replicates import are_subsets, seed_list
+from analysis.stopped_cells import may_stop, num_stopped, rule_words, saved_words
 
 PARTS = (("train", "training"), ("validation", "validation"), ("test", "test"), ("pool", "unlabelled"))
 IDS = ("content_id", "data_id", "pool_id")
@@ -28,8 +30,9 @@ def design_rows(findings: Findings) -> list[tuple[str, str]]:
         (f"Seeds ({'subset (training)' if are_subsets(cells) else 'subset / training'})", seed_list(cells)),
         ("Pretraining seeds", _listed(cells.loc[cells["pretraining_schedule"] != "none", "pretraining_seed"])),
         ("Data", _data(results.data)),
-        ("Validation", _validation(cells)),
-        ("Fine-tuning", f"{_listed(cells['steps'])} steps, batches of {_listed(cells['batch_size'])}"),
+        ("Validation", _validation(results)),
+        ("Fine-tuning", f"{_steps(results)}, batches of {_listed(cells['batch_size'])}"),
+        ("Early stopping", _stopping(results)),
         ("Reference arm", findings.reference),
         ("Convergence target", _target(results.options, findings.reference)),
         ("Confidence", f"{100 * results.options.confidence:g}%"),
@@ -108,9 +111,26 @@ def _data(data: Mapping[str, Any]) -> str:
     return f"{data.get('name', 'unnamed')} ({'; '.join(parts)})" if parts else str(data.get("name", ""))
 
 
-def _validation(cells: pd.DataFrame) -> str:
+def _steps(results: ExperimentResults) -> str:
+    """Say the steps of a cell, at most where cells may be stopped."""
+    budget = f"{_listed(results.cells['budget_steps'])} steps"
+    return f"at most {budget}" if may_stop(results) else budget
+
+
+def _stopping(results: ExperimentResults) -> str:
+    """Say the rule of early stopping and what it saved; nothing where every cell runs its budget."""
+    if not may_stop(results):
+        return ""
+    cells = results.cells
+    found = f"{num_stopped(cells)} of {len(cells)} cells stopped; {saved_words(results)}"
+    return "; ".join(words for words in (rule_words(results), found) if words)
+
+
+def _validation(results: ExperimentResults) -> str:
+    cells = results.cells
     slices, patients = int(cells["validation_slices"].max()), int(cells["validation_patients"].max())
-    return f"{slices} labelled slices of {patients} patients, which choose nothing" if slices else "none"
+    role = "decide where a run ends, and nothing else" if may_stop(results) else "choose nothing"
+    return f"{slices} labelled slices of {patients} patients, which {role}" if slices else "none"
 
 
 def _target(options: ReportOptions, reference: str) -> str:

@@ -2,7 +2,8 @@
 
 In: the validation curves of finished cells. Out: by arm and label count the share of the steps that a patience rule
 would have saved, and how much lower the best validation Dice would have been; at how many label counts another arm
-would have had the highest. Nothing is changed: cells run their whole budget, and these are prefixes of their curves.
+would have had the highest. Nothing is changed: these cells ran their whole budget, and these are prefixes of their
+curves. Cells that ``finetune.stop`` may have ended are refused: they tell what was saved in their report.
 Exit codes: 0 done, 1 error, 2 usage.
 Source: patience and min_delta as in the EarlyStopping callbacks of Keras and Lightning; what stopping rules trade
 off: Prechelt 1998, "Early Stopping - But When?".
@@ -19,6 +20,7 @@ import pandas as pd
 
 from analysis.load import load_results
 from analysis.selection import ReportError
+from analysis.stopped_cells import may_stop
 from analysis.time_to_target import Run, collect_runs
 from analysis.uncertainty import Floats
 from trainables.results import ResultsError
@@ -123,6 +125,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = load_results(options.results)
     except (ReportError, ResultsError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return ERROR
+    if may_stop(found):
+        print(
+            f"error: expected cells that ran their whole budget, found finetune.stop in {options.results}: its report "
+            "says what was saved",
+            file=sys.stderr,
+        )
         return ERROR
     runs = collect_runs(found.cells, found.curves)
     if not runs:

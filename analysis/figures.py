@@ -28,6 +28,7 @@ from analysis.mean_error import mean_error_ends
 from analysis.panels import FIGURE_STYLE, drawn, legend, look, panels, whiskers
 from analysis.ratio_figure import paired_differences
 from analysis.speed_figure import speed_ups
+from analysis.stopped_cells import curves_to_budget
 from analysis.time_figure import time_to_target
 from analysis.uncertainty import Floats, t_interval
 from analysis.volumes import mean_ejection_error
@@ -94,7 +95,8 @@ def convergence_curves(findings: Findings) -> Drawing | None:
     """
     counts = [int(count) for count in findings.label_counts]
     chosen = sorted({counts[0], counts[len(counts) // 2], counts[-1]})
-    curves = findings.results.curves.merge(findings.results.cells[["cell_id", "variant", "label_count", "seed"]])
+    names = ["cell_id", "variant", "label_count", "seed", "budget_steps"]
+    curves = findings.results.curves.merge(findings.results.cells[names])
     if curves["val_dice"].isna().all():
         return None
     figure, axes = panels(len(chosen), 3, 3.1, 3.3)
@@ -102,7 +104,7 @@ def convergence_curves(findings: Findings) -> Drawing | None:
         for variant in findings.headline:
             rows = curves[(curves["variant"] == variant) & (curves["label_count"] == count)]
             if not rows.empty:
-                table = rows.pivot_table(index="step", columns="seed", values="val_dice", aggfunc="mean")
+                table = curves_to_budget(rows)
                 _band(
                     panel,
                     table.index.to_numpy(dtype=np.float64),

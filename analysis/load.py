@@ -140,12 +140,17 @@ def _read_tables(root: Path) -> tuple[dict[str, pd.DataFrame], list[str]]:
 
 
 def _describe_cells(cells: pd.DataFrame) -> pd.DataFrame:
-    """Add variant, seed and error; a seed, shared by all arms, is what ``replicates`` takes for one."""
+    """Add variant, seed and error; a seed, shared by all arms, is what ``replicates`` takes for one.
+
+    Cells of older programs, which tell no budget, ran it whole.
+    """
     labels = [
         variant_label(str(arm), int(epochs))
         for arm, epochs in zip(cells["arm"], cells["pretraining_epochs"], strict=True)
     ]
-    return cells.assign(variant=labels, seed=seed_names(cells), error=1.0 - cells["test_dice"])
+    budget = cells["budget_steps"].fillna(cells["steps"]).astype("int64")
+    error = 1.0 - cells["test_dice"]
+    return cells.assign(variant=labels, seed=seed_names(cells), error=error, budget_steps=budget)
 
 
 def _of_design(failures: pd.DataFrame, planned: pd.DataFrame) -> pd.DataFrame:

@@ -33,7 +33,7 @@ SECTIONS: tuple[
     ("Example segmentations", ("examples_fewest_labels", "examples_most_labels"), ()),
     ("Structures and groups", (), ("dice_by_class", "error_by_group")),
     ("Distances and volumes", ("distances_and_ejection",), ("distances", "volumes", "ejection_fraction")),
-    ("Cost", (), ("device_hours", "cost", "pretraining")),
+    ("Cost", (), ("device_hours", "cost", "early_stopping", "pretraining")),
 )
 OPEN = ("errors", "progress", "failures", "device_hours")  # tables that are not folded
 

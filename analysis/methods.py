@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.findings import Findings
 from analysis.methods_statistics import statistics
 from analysis.replicates import are_subsets, is_one_subset
+from analysis.stopped_cells import may_stop, num_stopped, saved_words, stop_rule
 
 OBJECTIVES = {
     "barlow-twins": "Zbontar et al. (2021) Barlow Twins. arXiv:2103.03230",
@@ -28,6 +29,10 @@ ALWAYS = (
     "Dice (1945) Measures of the amount of ecologic association between species. Ecology 26:297-302",
 )
 MISSED = "Maier-Hein et al. (2024) Metrics reloaded: recommendations for image analysis validation. Nature Methods 21"
+STOPPING = (
+    "Hägele et al. (2024) Scaling laws and compute-optimal training beyond fixed training durations. arXiv:2405.18392",
+    "Hu et al. (2024) MiniCPM: unveiling the potential of small language models. arXiv:2404.06395",
+)
 PARTS = (("train", "training"), ("validation", "validation"), ("test", "test"))
 
 
@@ -47,7 +52,8 @@ def methods(findings: Findings) -> Methods:
     objectives = {str(name) for name in findings.results.pretraining["objective"].unique()}
     used = tuple(OBJECTIVES[name] for name in sorted(objectives & set(OBJECTIVES)))
     policy = () if findings.distances.empty else (MISSED,)
-    return Methods(" ".join(part for part in parts if part), (*ALWAYS, *cited, *policy, *used))
+    schedule = STOPPING if may_stop(findings.results) else ()
+    return Methods(" ".join(part for part in parts if part), (*ALWAYS, *cited, *policy, *schedule, *used))
 
 
 def _data(findings: Findings) -> str:
@@ -117,15 +123,39 @@ def _training(findings: Findings) -> str:
     encoder = f" with a {model['encoder']} encoder" if "encoder" in model else ""
     rate = f" and a learning rate of {finetune['learning_rate']:g}" if "learning_rate" in finetune else ""
     validated = int(cells["validation_slices"].max())
+    chose = "decided where a run ended, and nothing else" if may_stop(findings.results) else "chose nothing"
+    most = "at most " if may_stop(findings.results) else ""
     validation = (
         f" {validated} further labelled slices of {int(cells['validation_patients'].max())} patients served the "
-        "validation curves and chose nothing."
+        f"validation curves and {chose}."
         if validated
         else ""
     )
     return (
-        f"A U-Net{encoder} was trained for {_span(cells['steps'])} steps with batches of {_span(cells['batch_size'])}"
-        f"{rate} whatever the label count, and the last network was tested.{validation}"
+        f"A U-Net{encoder} was trained for {most}{_span(cells['budget_steps'])} steps with batches of "
+        f"{_span(cells['batch_size'])}{rate} whatever the label count, and the last network was tested."
+        f"{_stopping(findings)}{validation}"
+    )
+
+
+def _stopping(findings: Findings) -> str:
+    """Describe schedule and rule of cells that may end early, and what became of them."""
+    results = findings.results
+    if not may_stop(results):
+        return ""
+    rule, cells = stop_rule(results), results.cells
+    when, over = "once the validation Dice had stopped rising", ""
+    if rule:
+        when = (
+            f"once the validation Dice had not risen by more than {rule['min_delta']:g} in {rule['patience']} "
+            f"evaluation{'s' * (rule['patience'] != 1)} in a row after the warm-up"
+        )
+        over = f" over {rule['cooldown_fraction']:.0%} of these steps"
+    return (
+        f" The learning rate was constant after a linear warm-up (Hu et al. 2024); {when}, or at last at the end of "
+        f"these steps, it was cooled down to 0 by 1 - sqrt{over} (Hägele et al. 2024), and the run ended. "
+        f"{num_stopped(cells)} of {len(cells)} runs ended early: {saved_words(results)}. Of these, runs that had not "
+        "reached the target counted as not reaching it, and the last Dice stood for the steps that were left."
     )
 
 

@@ -29,9 +29,15 @@ class Stability:
 
 def stability(steps: Floats, val_dice: Floats, reached_at: float) -> Stability:
     """Summarise a curve; ``reached_at`` is the step from which the target is held, infinite if never."""
-    width = float(steps[-1] - steps[0])
-    heights = (val_dice[1:] + val_dice[:-1]) / 2
-    area = float((np.diff(steps) * heights).sum() / width) if width > 0 else float(val_dice[0])
     after = val_dice[steps >= reached_at]
     spread = float(after.std(ddof=1)) if len(after) > 1 else float("nan")
-    return Stability(area, spread, float((np.maximum.accumulate(val_dice) - val_dice).max()))
+    return Stability(
+        normalised_area(steps, val_dice), spread, float((np.maximum.accumulate(val_dice) - val_dice).max())
+    )
+
+
+def normalised_area(steps: Floats, val_dice: Floats) -> float:
+    """Return the mean height of a curve over its steps."""
+    width = float(steps[-1] - steps[0])
+    heights = (val_dice[1:] + val_dice[:-1]) / 2
+    return float((np.diff(steps) * heights).sum() / width) if width > 0 else float(val_dice[0])

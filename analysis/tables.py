@@ -16,6 +16,7 @@ from analysis.findings import Findings
 from analysis.load import LOST
 from analysis.pretraining_cost import pretraining_cost
 from analysis.robust_scores import probability_of_improvement
+from analysis.stopped_cells import saved_table
 
 COLLAPSED_RANK = 2.0
 COLLAPSED_STD = 0.1
@@ -50,6 +51,7 @@ def all_tables(findings: Findings) -> dict[str, pd.DataFrame]:
         "pretraining": pretraining,
         "device_hours": device_hours,
         "cost": cost,
+        "early_stopping": lambda found: saved_table(found.results),
         "progress": progress,
         "missing": lambda found: found.results.missing,
         "failures": lambda found: found.results.failures.drop(columns="traceback"),

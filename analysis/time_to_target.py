@@ -1,13 +1,13 @@
 """Steps to a common target for every run of a sweep, and speed-ups against the reference variant.
 
 In: validation curves and the cells they belong to. Out: per label count a target, a horizon, and one time
-per seed.
+per seed. A run that was stopped early goes on to its budget with its last score: it has the horizon of the others.
 Target: a share of the median final validation Dice of the reference at that label count, so that it is the same for all
 arms, or any fixed Dice; see ``convergence`` for the definitions.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,7 @@ class ConvergenceStudy:
     reference: str
     seeds: tuple[str, ...]
     targets: Mapping[int, float]  # validation Dice; no entry where the reference has no finished cell
-    horizons: Mapping[int, float]  # steps observed in every run
+    horizons: Mapping[int, float]  # steps observed in every run, or spared it
     times: Mapping[tuple[str, int], Times]
     confidence: float
 
@@ -123,6 +123,34 @@ class Run:
     val_dice: Floats
     seconds: Floats  # of training, validation left out
     batch_size: int
+    budget_steps: float = 0.0  # above the last step where the run was stopped early
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it ended before its budget."""
+        return bool(self.steps[-1] < self.budget_steps)
+
+    def to_budget(self) -> "Run":
+        """Return the run as if its last score had been seen at every further evaluation, at its own pace in seconds.
+
+        Note: that further steps would have changed nothing is assumed, not known.
+        """
+        if not self.is_stopped:
+            return self
+        last, every = float(self.steps[-1]), float(np.diff(self.steps).max(initial=1.0))
+        more = np.append(np.arange((last // every + 1) * every, self.budget_steps, every), self.budget_steps)
+        seconds = self.seconds[-1] * more / last if last else np.zeros(len(more))
+        return replace(
+            self,
+            steps=np.append(self.steps, more),
+            val_dice=np.append(self.val_dice, np.full(len(more), self.val_dice[-1])),
+            seconds=np.append(self.seconds, seconds),
+        )
+
+    def reached_at(self, target: float, hold_evaluations: int) -> TimeToTarget:
+        """Return its time to a target; one that never got there was observed up to its budget."""
+        whole = self.to_budget()
+        return steps_to_target(whole.steps, whole.val_dice, target, hold_evaluations)
 
 
 def collect_runs(cells: pd.DataFrame, curves: pd.DataFrame) -> list[Run]:
@@ -133,10 +161,13 @@ def collect_runs(cells: pd.DataFrame, curves: pd.DataFrame) -> list[Run]:
         dict(zip(ids, np.split(curves[name].to_numpy(dtype=np.float64), starts[1:]), strict=False))
         for name in ("step", "val_dice", "seconds")
     )
-    names = ["cell_id", "variant", "label_count", "seed", "batch_size"]
+    names = ["cell_id", "variant", "label_count", "seed", "batch_size", "steps", "budget_steps"]
     return [
-        Run(variant, int(count), seed, steps[cell_id], dice[cell_id], seconds[cell_id], int(batch_size))
-        for cell_id, variant, count, seed, batch_size in cells[names].itertuples(index=False)
+        Run(
+            *(variant, int(count), seed, steps[cell_id], dice[cell_id], seconds[cell_id], int(batch_size)),
+            budget_steps=float(budget) if trained < budget else 0.0,
+        )
+        for cell_id, variant, count, seed, batch_size, trained, budget in cells[names].itertuples(index=False)
         if cell_id in steps
     ]
 
@@ -172,9 +203,10 @@ def study_convergence(
     for run in runs:
         if run.label_count not in targets:
             continue
-        time = steps_to_target(run.steps, run.val_dice, targets[run.label_count], options.hold_evaluations)
+        time = run.reached_at(targets[run.label_count], options.hold_evaluations)
         found.setdefault((run.variant, run.label_count), {}).setdefault(run.seed, []).append(time)
-        horizons[run.label_count] = min(horizons.get(run.label_count, np.inf), float(run.steps[-1]))
+        horizon = max(float(run.steps[-1]), run.budget_steps)
+        horizons[run.label_count] = min(horizons.get(run.label_count, np.inf), horizon)
     times = {
         key: [_combine(of_seed.get(seed, []), horizons[key[1]]) for seed in seeds] for key, of_seed in found.items()
     }

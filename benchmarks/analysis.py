@@ -143,7 +143,12 @@ def _write_cell(root: Path, axes: dict[str, object], error: float, generator: np
     floats = dict.fromkeys(("val_loss", "test_loss", "test_iou", "test_slice_iou"), 1.0)
     floats |= {f"{name}_seconds": 1.0 for name in ("train", "validation", "test", "wall")}
     integers = dict.fromkeys(("labelled_patients", "validation_slices", "validation_patients", "batch_size"), 8)
-    row = axes | floats | integers | {"labelled_slices": axes["label_count"], "steps": 390, "num_parameters": 1}
+    row = (
+        axes
+        | floats
+        | integers
+        | {"labelled_slices": axes["label_count"], "steps": 390, "budget_steps": 390, "num_parameters": 1}
+    )
     row |= {"val_dice": float(dice[-1]), "test_dice": 1 - error, "data_id": "d", "encoder_id": "e", "device": "cpu"}
     row |= {"threads": 1, "code_version": "0", "finished_at": datetime(2026, 1, 1, tzinfo=UTC)}
     _write(root / "cells" / f"{cell_id}.parquet", "cells", {name: [value] for name, value in row.items()})

@@ -14,6 +14,7 @@ from functools import partial
 import torch
 
 from benchmarks.networks import rounds_and_jobs
+from trainables.course import Course
 from trainables.data import batches
 from trainables.data.batches import Samples, finetune_batches, from_slices
 from trainables.data.slice_store import SliceStore
@@ -74,7 +75,7 @@ class Steps:
 
     def block(self, samples: Samples) -> None:
         """Take steps on batches that are drawn."""
-        train_block(self._config, self._network, self._step, samples, self._generator, 0, STEPS)
+        train_block(Course(self._config), self._network, self._step, samples, self._generator, 0, STEPS)
 
 
 def median(run: Callable[[], object], rounds: int) -> float:

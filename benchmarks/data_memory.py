@@ -25,6 +25,7 @@ from pathlib import Path
 import torch
 
 from trainables.config import ComputeConfig, DataConfig, FinetuneConfig, ModelConfig, PhantomConfig, ViewConfig
+from trainables.course import Course
 from trainables.data.batches import epoch_batches, finetune_batches, from_slices, random_view
 from trainables.data.phantom import write_phantom
 from trainables.data.slice_store import SliceStore
@@ -114,7 +115,7 @@ def train(store: SliceStore, num_batches: int | None) -> None:
     recipe = FinetuneConfig(steps=20, batch_size=16)
     take_step = TrainingStep(network, recipe, CPU, graphs=False)
     next(finetune_batches(labelled, 1, recipe.batch_size, recipe.views, generator))
-    train_block(recipe, network, take_step, labelled, generator, 0, num_batches or recipe.steps)
+    train_block(Course(recipe), network, take_step, labelled, generator, 0, num_batches or recipe.steps)
 
 
 class _Peak:

@@ -226,7 +226,9 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     *parents, last = path.split(".")
     node: Any = tree
     for key in parents:
-        node = node.setdefault(key, {}) if isinstance(node, dict) else node
+        if isinstance(node, dict):
+            node[key] = {} if node.get(key) is None else node[key]  # a section that may be null is begun
+            node = node[key]
         if not isinstance(node, dict):
             raise ExperimentError(f"'{override}': {key} is not a section")
     try:
@@ -251,9 +253,15 @@ def _fields_at(location: Sequence[Any]) -> list[str]:
     for part in location:
         if isinstance(section, type) and issubclass(section, BaseModel):
             section = section.model_fields[str(part)].annotation
+            if type(None) in get_args(section):  # a section that may be left out
+                section = next((each for each in get_args(section) if _is_section(each)), section)
         else:  # dict[str, Section]: any key leads to the section
             section = get_args(section)[-1]
-    return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+    return list(section.model_fields) if _is_section(section) else []
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def to_yaml(experiment: Experiment) -> str:

@@ -52,6 +52,7 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None, is_her
     used = {stage for arm in arms for stage in arm.stages}
     if any(experiment.stages[name].data == "domain" for name in used):
         _check_pool(experiment, store)
+    _check_stop(experiment, store)
     natural_id = None
     summary = {"name": experiment.name, **store.summary}
     if any(experiment.stages[name].data == "natural" for name in used):
@@ -95,6 +96,17 @@ def _check_pool(experiment: Experiment, store: SliceStore) -> None:
         found, remedy = f"{available} slices to pretrain on", "give data.unlabelled_root, or choose arms without domain"
         where = str(experiment.data.root or "the phantom")
         raise DataError(Problem(where, found, f"at least {SMALLEST_POOL}", remedy))
+
+
+def _check_stop(experiment: Experiment, store: SliceStore) -> None:
+    """Refuse early stopping of cells that nothing is validated in."""
+    available, wanted = store.summary["num_slices"]["validation"], experiment.data.validation_slices
+    if experiment.finetune.stop and (not available or wanted == 0):
+        found = f"data.validation_slices={wanted}" if available else "no validation patients in the split"
+        raise DataError(
+            f"finetune.stop: expected validation slices whose Dice can stop rising, found {found}; set "
+            "finetune.stop=null, or validate on some"
+        )
 
 
 def _label_orders(experiment: Experiment, store: SliceStore) -> dict[int, list[list[int]]]:

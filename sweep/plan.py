@@ -191,7 +191,7 @@ def _protocol_id(experiment: Experiment, inputs: Inputs) -> str:
         experiment.data.validation_slices,
         experiment.model,
     )
-    return content_hash(*recipe, experiment.finetune, SCHEMA_VERSION, RECIPE_VERSION)
+    return content_hash(*recipe, experiment.finetune.identity, SCHEMA_VERSION, RECIPE_VERSION)
 
 
 def _planned_cell(

@@ -4,9 +4,11 @@ imported.
 
 import ast
 import importlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 from scipy import stats
@@ -15,6 +17,7 @@ from analysis.load import load_results
 from benchmarks.analysis import NUM_PATIENTS, NUM_POINTS, write_sweep
 from benchmarks.coverage_figure import fingerprint, rate_interval, shown_rates
 from benchmarks.data_memory import places_for_groups
+from benchmarks.early_stopping import lowest, ratios_by_seed
 from benchmarks.networks import NETWORKS
 from trainables.results import SCHEMAS, read_table
 
@@ -44,6 +47,17 @@ def test_the_sweep_of_the_reports_benchmark_is_whole(sweep: Path):
     assert len(results.curves) == 50 * NUM_POINTS
     assert results.cases["patient"].nunique() == NUM_PATIENTS
     assert set(results.cells["arm"]) == {"arm-0", "arm-1"}
+
+
+def test_two_sweeps_are_compared_cell_by_cell_and_averaged_within_each_seed():
+    """Seed 0 errs twice and eight times as much, 4 times in the mean; seed 1 lacks a cell and errs as much."""
+    columns = ["arm", "label_count", "seed", "error"]
+    one = pd.DataFrame([("a", 4, "0", 0.4), ("b", 4, "0", 0.8), ("a", 4, "1", 0.2)], columns=columns)
+    two = pd.DataFrame(
+        [("a", 4, "0", 0.2), ("b", 4, "0", 0.1), ("a", 4, "1", 0.2), ("b", 4, "1", 0.3)], columns=columns
+    )
+    assert ratios_by_seed(one, two).to_dict() == pytest.approx({"0": math.log(4), "1": 0.0})
+    assert (lowest(one, 4), lowest(two, 4)) == ("a", "b")  # 0.28 against 0.8, and 0.2 against 0.17
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)

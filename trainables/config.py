@@ -259,10 +259,22 @@ class StageConfig(Section):
         return self.milestones or (self.epochs,)
 
 
-class FinetuneConfig(Section):
-    """The supervised recipe of every cell: the same steps whatever the label count."""
+class StopConfig(Section):
+    """When a cell ends before its budget: once validation Dice has stopped rising, its rate is cooled down to 0.
 
-    steps: int = Field(1050, ge=1)
+    With it the rate is constant after the warm-up and falls in the last steps alone, so that a cell can end annealed
+    wherever it ends.
+    """
+
+    patience: int = Field(ge=1)  # evaluations in a row without a rise, from the end of the warm-up on
+    min_delta: float = Field(0.001, ge=0, lt=1)  # Dice that counts as a rise
+    cooldown_fraction: float = Field(0.2, gt=0, lt=1)  # of the steps, over which the rate falls
+
+
+class FinetuneConfig(Section):
+    """The supervised recipe of every cell: the same budget of steps whatever the label count."""
+
+    steps: int = Field(1050, ge=1)  # at most, where ``stop`` is set
     batch_size: int = Field(192, ge=2)
     learning_rate: float = Field(1e-4, gt=0)
     warmup_fraction: float = Field(10 / 150, ge=0, lt=1)
@@ -271,6 +283,19 @@ class FinetuneConfig(Section):
     evaluation_batch_size: int = Field(64, ge=1)
     precision: Literal["fp32", "bf16"] = "fp32"
     views: ViewConfig = ViewConfig()
+    stop: StopConfig | None = None  # none: every cell runs all its steps, under a cosine
+
+    @model_validator(mode="after")
+    def _cooldown_follows_warmup(self) -> "FinetuneConfig":
+        if self.stop and self.warmup_fraction + self.stop.cooldown_fraction >= 1:
+            found = f"found {self.warmup_fraction:g} + {self.stop.cooldown_fraction:g}; lower one of them"
+            raise ValueError(f"warmup_fraction + stop.cooldown_fraction: expected below 1, {found}")
+        return self
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What changes a number, as it enters a cell's id: cells that are not stopped are those of older programs."""
+        return self.model_dump(mode="json", exclude=None if self.stop else {"stop"})
 
 
 class ComputeConfig(Section):

@@ -1,8 +1,9 @@
 """One cell of the grid: fine-tune a segmentation network on a labelled subset, validate on the way, test once.
 
 In: a CellJob. Out: its row, its curve, its test counts and example segmentations (``results.commit_cell``). The budget
-is a number of steps whatever the label count; validation is deterministic; the last network is the one that is
-tested, so no validation score selects it. Equal jobs give equal numbers on one machine and thread count: every random
+is a number of steps whatever the label count, and a cell ends before it only where ``finetune.stop`` asks for that
+(``course``); validation is deterministic; the last network is the one that is tested, so no validation score selects
+it among others. Equal jobs give equal numbers on one machine and thread count: every random
 draw comes from the cell's seeds.
 """
 
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 
 from trainables.config import DataConfig, FinetuneConfig, content_hash
+from trainables.course import Course
 from trainables.data.batches import Samples, finetune_batches, from_slices, network_input
 from trainables.data.slice_store import SliceStore
 from trainables.data.slices import open_store
@@ -30,7 +32,6 @@ from trainables.metrics import Counts, SoftJaccard, dice, slice_counts
 from trainables.models.segmenter import Segmenter
 from trainables.processes import seeded, this_worker
 from trainables.results import commit_cell, record_example_slices
-from trainables.schedule import warmup_cosine
 from trainables.scoring import score_cases
 from trainables.training_step import TrainingStep
 from trainables.weights import build_encoder, check_unchanged, load_decoder
@@ -92,7 +93,7 @@ def run_cell(job: CellJob) -> CellResult:
     is_measured = job.compute.surface_distances
     kept = range(len(data["test"])) if is_measured else [each.position for each in shown]
     test = evaluate(network, data["test"], job.finetune, kept)
-    _must_be_finite("test", test.loss, job.finetune, job.finetune.steps)
+    _must_be_finite("test", test.loss, job.finetune, fit.curves[-1]["step"])
     masks = dict(zip(kept, test.masks, strict=True))
     cases, scores = score_cases(job.cell_id, store, test.counts, test.masks if is_measured else None)
     now = time.perf_counter()
@@ -104,7 +105,8 @@ def run_cell(job: CellJob) -> CellResult:
         "labelled_patients": subset.num_patients,
         "validation_slices": len(chosen),
         "validation_patients": len({validation_origins[index].patient for index in chosen}),
-        "steps": job.finetune.steps,
+        "steps": fit.curves[-1]["step"],
+        "budget_steps": job.finetune.steps,
         "batch_size": job.finetune.batch_size,
         "num_parameters": sum(parameter.numel() for parameter in network.parameters()),
         "val_loss": fit.curves[-1]["val_loss"],
@@ -176,23 +178,23 @@ class _Fit:
 
 
 def _fit(job: CellJob, network: Segmenter, train: Samples, validation: Samples) -> _Fit:
-    """Train for the step budget; validate at step 0, every ``evaluate_every`` steps and at the end.
+    """Train to the end of the course; validate at step 0, every ``evaluate_every`` steps and at the end.
 
     Without validation slices the curve holds the training loss alone.
     """
-    config, fit = job.finetune, _Fit([])
+    config, course, fit = job.finetune, Course(job.finetune), _Fit([])
     take_step = TrainingStep(network, config, train.device, job.compute.cuda_graphs)
     generator = torch.Generator().manual_seed(int(content_hash("batches", job.axes["train_seed"])[:12], 16))
     step = 0
-    _validate(job, fit, network, validation, step, None)
-    while step < config.steps:
-        block = min(config.evaluate_every, config.steps - step)
+    course.see(step, _validate(job, fit, network, validation, step, None))
+    while step < course.end:
+        block = min(config.evaluate_every, course.end - step)
         started = time.perf_counter()
-        loss = train_block(config, network, take_step, train, generator, step, block)
+        loss = train_block(course, network, take_step, train, generator, step, block)
         fit.train_seconds += time.perf_counter() - started
         step += block
         _must_be_finite("training", loss, config, step)
-        _validate(job, fit, network, validation, step, loss)
+        course.see(step, _validate(job, fit, network, validation, step, loss))
     take_step.release()
     return fit
 
@@ -206,7 +208,7 @@ def _must_be_finite(part: str, loss: float, config: FinetuneConfig, step: int) -
 
 
 def train_block(
-    config: FinetuneConfig,
+    course: Course,
     network: torch.nn.Module,
     take_step: TrainingStep,
     train: Samples,
@@ -216,18 +218,19 @@ def train_block(
 ) -> float:
     """Take ``num_steps`` optimiser steps and return their mean loss; waits for the device once, at the end."""
     network.train()
+    config = course.config
     total = torch.zeros((), device=train.device)
     batches = finetune_batches(train, num_steps, config.batch_size, config.views, generator)
     for step, batch in enumerate(batches, first_step):
-        factor = warmup_cosine(step, config.steps, config.warmup_fraction * config.steps)
-        take_step.set_learning_rate(config.learning_rate * factor)
+        take_step.set_learning_rate(config.learning_rate * course.factor(step))
         total += take_step(*batch)
     return float(total) / num_steps
 
 
 def _validate(
     job: CellJob, fit: _Fit, network: Segmenter, validation: Samples, step: int, train_loss: float | None
-) -> None:
+) -> float | None:
+    """Add a point to the curve, and return its Dice."""
     started = time.perf_counter()
     result = evaluate(network, validation, job.finetune) if len(validation) else None
     fit.validation_seconds += time.perf_counter() - started
@@ -239,10 +242,11 @@ def _validate(
             "step": step,
             "train_loss": train_loss,
             "val_loss": result.loss if result else None,
-            "val_dice": _pooled_dice(result.counts) if result else None,
+            "val_dice": (val_dice := _pooled_dice(result.counts) if result else None),
             "seconds": fit.train_seconds,
         }
     )
+    return val_dice
 
 
 def _pooled_dice(counts: Counts) -> float | None:

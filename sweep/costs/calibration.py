@@ -2,7 +2,8 @@
 
 In: an Experiment, its Plan and Inputs. Out: seconds on one worker. Steps are timed on random images at a batch that a
 CPU gets through quickly, and scaled to the recipe's. Misleads where another machine runs the plan or has trained a
-stage's epochs, where cells that share a GPU slow one another, and for compiled stages, which are timed uncompiled.
+stage's epochs, where cells that share a GPU slow one another, for compiled stages, which are timed uncompiled, and for
+cells that stop early, which are timed for their whole budget until some have finished.
 """
 
 import math
@@ -20,6 +21,7 @@ from sweep.inputs import Inputs
 from sweep.plan import Plan, PlannedStage
 from sweep.stage_checks import samples_of
 from trainables.config import content_hash
+from trainables.course import Course
 from trainables.data.batches import Samples, random_view
 from trainables.encoder_store import epochs_done
 from trainables.finetune import evaluate, train_block
@@ -119,7 +121,7 @@ def _timed_cell(experiment: Experiment, inputs: Inputs) -> float:
     timed = config.model_copy(update={"batch_size": batch})
     take_step = TrainingStep(network, timed, device, experiment.compute.cuda_graphs)
     generator = torch.Generator().manual_seed(0)
-    train = partial(train_block, timed, network, take_step, samples, generator, 0, NUM_STEPS)
+    train = partial(train_block, Course(timed), network, take_step, samples, generator, 0, NUM_STEPS)
     step = _time(train) / NUM_STEPS
     slice_seconds = _time(lambda: evaluate(network, samples, timed)) / len(samples)
     return config.steps * step * config.batch_size / batch + _evaluated_slices(experiment, inputs) * slice_seconds

@@ -178,6 +178,7 @@ def _cell(axes: dict[str, Any], error: float, val_dice: float) -> dict[str, Any]
         "validation_slices": 50,
         "validation_patients": 5,
         "steps": STEPS,
+        "budget_steps": STEPS,
         "batch_size": 16,
         "num_parameters": 1000,
         "val_loss": 1 - val_dice,

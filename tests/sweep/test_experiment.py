@@ -81,6 +81,8 @@ def test_overrides_reach_every_level_and_take_yaml_values() -> None:
     ("override", "message"),
     [
         ("finetune.step=9", r"unknown key 'finetune\.step'; did you mean 'steps'\?"),
+        ("finetune.stop.patiance=9", r"unknown key 'finetune\.stop\.patiance'; did you mean 'patience'\?"),
+        ("finetune.stop.min_delta=0.1", r"finetune\.stop\.patience: Field required"),
         ("stages.byol-domain.epoch=9", r"unknown key 'stages\.byol-domain\.epoch'; did you mean 'epochs'\?"),
         ("finetne.steps=9", r"unknown key 'finetne'; did you mean 'finetune'\?"),
         ("data.phantom.patients=9", r"unknown key 'data\.phantom\.patients'; did you mean 'num_patients'\?"),

@@ -52,6 +52,20 @@ def test_whatever_changes_a_number_changes_every_id(tmp_path: Path, override: st
     assert not ids(plan(tmp_path)) & ids(plan(tmp_path, override))
 
 
+def test_cells_that_are_not_stopped_early_have_the_ids_that_they_had_before_they_could_be(tmp_path: Path) -> None:
+    """Stored ids: results of years are found by them."""
+    job = plan(tmp_path).cells[0].job
+    assert (job.axes["protocol_id"], job.cell_id) == ("834be1f3ca580984", "c32ed998d6969a1f")
+    assert ids(plan(tmp_path, "finetune.stop=null")) == ids(plan(tmp_path))
+
+
+def test_each_setting_of_early_stopping_is_another_protocol(tmp_path: Path) -> None:
+    stop = "finetune.stop.patience=3"
+    plans = [(), (stop,), (stop, "finetune.stop.min_delta=0"), (stop, "finetune.stop.cooldown_fraction=0.3")]
+    protocols = [plan(tmp_path, *each).cells[0].job.axes["protocol_id"] for each in plans]
+    assert len(set(protocols)) == 4
+
+
 def test_what_only_pretraining_sees_leaves_the_arms_without_it_alone(tmp_path: Path) -> None:
     for other in (plan(tmp_path, pool_id="other"), plan(tmp_path, "stages.byol-domain.learning_rate=0.5")):
         common = ids(plan(tmp_path)) & ids(other)

@@ -24,6 +24,7 @@ from trainables.config import (
     StageConfig,
     ViewConfig,
 )
+from trainables.course import Course
 from trainables.data import batches
 from trainables.data.augment import draw_views, view_images, view_masks
 from trainables.data.batches import Samples, finetune_batches, from_natural, from_slices, random_view
@@ -130,9 +131,9 @@ def test_a_block_of_steps_waits_for_the_gpu_once(
     config = FinetuneConfig.model_validate({"steps": 30, "batch_size": 8, "precision": precision})
     network, samples, generator = segmenter(gpu), slices(gpu), torch.Generator().manual_seed(0)
     take_step = TrainingStep(network, config, gpu, graphs=True)
-    train_block(config, network, take_step, samples, generator, 0, WARMUP_STEPS + 1)
+    train_block(Course(config), network, take_step, samples, generator, 0, WARMUP_STEPS + 1)
     with waits() as found:
-        train_block(config, network, take_step, samples, generator, WARMUP_STEPS + 1, 20)
+        train_block(Course(config), network, take_step, samples, generator, WARMUP_STEPS + 1, 20)
     assert len(found) == 1, found  # for the mean loss of the block
 
 
@@ -157,7 +158,9 @@ def test_a_captured_step_is_the_step(precision: str, gpu: torch.device) -> None:
     for graphs in (False, True):
         network, generator = segmenter(gpu), torch.Generator().manual_seed(0)
         take_step = TrainingStep(network, config, gpu, graphs)
-        blocks = [train_block(config, network, take_step, slices(gpu), generator, step, 1) for step in range(12)]
+        blocks = [
+            train_block(Course(config), network, take_step, slices(gpu), generator, step, 1) for step in range(12)
+        ]
         losses.append(blocks)
         weights.append([parameter.detach().clone() for parameter in network.parameters()])
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
@@ -170,7 +173,7 @@ def test_the_learning_rate_reaches_a_captured_step(gpu: torch.device) -> None:
     config = FinetuneConfig(steps=20, batch_size=8)
     network, generator = segmenter(gpu), torch.Generator().manual_seed(0)
     take_step = TrainingStep(network, config, gpu, graphs=True)
-    train_block(config, network, take_step, slices(gpu), generator, 0, WARMUP_STEPS + 1)
+    train_block(Course(config), network, take_step, slices(gpu), generator, 0, WARMUP_STEPS + 1)
     before = [parameter.detach().clone() for parameter in network.parameters()]
     take_step.set_learning_rate(0.0)
     take_step(*next(finetune_batches(slices(gpu), 1, 8, config.views, generator)))

@@ -1,10 +1,10 @@
-"""Warm-up and cosine against their closed forms."""
+"""Warm-up, cosine and cooldown against their closed forms."""
 
 import math
 
 import pytest
 
-from trainables.schedule import warmup_cosine
+from trainables.schedule import warmup_cooldown, warmup_cosine
 
 
 def test_warm_up_rises_linearly_and_never_starts_at_zero() -> None:
@@ -19,3 +19,9 @@ def test_the_peak_follows_the_warm_up_and_half_way_is_half() -> None:
 
 def test_a_schedule_without_warm_up_starts_at_the_peak() -> None:
     assert warmup_cosine(0, 10, 0) == 1
+
+
+def test_a_cooldown_leaves_the_peak_at_its_first_step_and_would_be_at_zero_after_its_last() -> None:
+    rates = [warmup_cooldown(step, 10, 2, 3) for step in range(11)]
+    assert rates[:7] == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 1, 1])
+    assert rates[7:] == pytest.approx([1 - math.sqrt(1 / 4), 1 - math.sqrt(2 / 4), 1 - math.sqrt(3 / 4), 0])

@@ -67,7 +67,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("labelled_patients", pa.int32()),
             ("validation_slices", pa.int32()),  # labelled too: what a validated study costs in masks
             ("validation_patients", pa.int32()),
-            ("steps", pa.int32()),
+            ("steps", pa.int32()),  # that were trained
+            ("budget_steps", pa.int32()),  # planned: more than ``steps`` where the cell was stopped early
             ("batch_size", pa.int32()),
             ("num_parameters", pa.int64()),
             ("val_loss", pa.float64()),  # Jaccard loss at the last step; null without validation slices
@@ -186,7 +187,7 @@ SCHEMAS: dict[str, pa.Schema] = {
 
 
 LATER_COLUMNS: dict[str, frozenset[str]] = {
-    "cells": frozenset({"test_slice_iou"}),
+    "cells": frozenset({"test_slice_iou", "budget_steps"}),
     "cases": frozenset(
         {"voxel_ml", "slice_dice", "slice_iou", "scored_slices", "hd95", "assd", "diagonal", "distance_unit"}
         | {"num_distances", "num_undefined_distances"}

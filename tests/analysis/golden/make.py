@@ -146,7 +146,14 @@ def write_cell(axes: dict[str, Any], luck: dict[Any, float], patients: Any, gene
 def facts(count: int) -> dict[str, Any]:
     """Return what is alike in all cells of a label count."""
     counts = {"labelled_slices": count, "labelled_patients": min(20, count), "validation_slices": 48}
-    sizes = {"validation_patients": 5, "steps": 400, "batch_size": 16, "num_parameters": 24_000_000, "threads": 1}
+    sizes = {
+        "validation_patients": 5,
+        "steps": 400,
+        "budget_steps": 400,
+        "batch_size": 16,
+        "num_parameters": 24_000_000,
+        "threads": 1,
+    }
     seconds = {"train_seconds": 60.0, "validation_seconds": 6.0, "test_seconds": 2.0, "wall_seconds": 70.0}
     origin = {"data_id": "data", "encoder_id": "encoder", "device": "cpu", "code_version": "0.1.0"}
     return counts | sizes | seconds | origin | {"finished_at": datetime(2026, 1, 1, tzinfo=UTC)}

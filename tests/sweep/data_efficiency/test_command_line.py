@@ -30,8 +30,12 @@ def test_print_config_prints_an_experiment_that_runs_again(
     run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert run("--print-config") == DONE
-    (tmp_path / "mine.yaml").write_text(capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    assert "\n  stop: null\n" in printed
+    (tmp_path / "mine.yaml").write_text(printed)
     assert main(["--config", str(tmp_path / "mine.yaml"), "--print-config"]) == DONE
+    assert main(["--config", str(tmp_path / "mine.yaml"), "--print-config", "finetune.stop.patience=4"]) == DONE
+    assert "\n  stop:\n    patience: 4\n    min_delta: 0.001\n    cooldown_fraction: 0.2\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [["--preset", "dmo"], ["finetune.step=1"], ["--config", "/nowhere.yaml"]])

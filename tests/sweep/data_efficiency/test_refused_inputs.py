@@ -32,6 +32,16 @@ def test_an_order_that_was_drawn_on_other_data_is_refused(
     assert "seed-0.json: found an order drawn on data" in capsys.readouterr().err
 
 
+def test_early_stopping_of_cells_that_are_not_validated_is_refused_before_anything_is_trained(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run("finetune.stop.patience=2", "data.validation_slices=0") == ERROR
+    said = " ".join(capsys.readouterr().err.split())
+    assert "finetune.stop: expected validation slices" in said
+    assert "found data.validation_slices=0; set finetune.stop=null, or validate on some" in said
+    assert not list((tmp_path / "results").rglob("*.parquet"))
+
+
 @pytest.mark.parametrize(
     ("files", "setting"), [("cat/a.png dog/a.png", "natural.root="), ("p1/a.nii.gz", "data.unlabelled_root=")]
 )

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from sweep.exit_codes import DONE, INTERRUPTED, OUT_OF_TIME
 from sweep.inputs import read_inputs
 from sweep.plan import Plan
+from sweep.status import main as status
 from tests.sweep.data_efficiency.run import Run
 from trainables.config import ModelConfig
 from trainables.encoder_store import record_epochs
@@ -28,6 +29,24 @@ def test_a_run_finishes_and_running_again_does_nothing(
     assert run() == DONE
     assert "nothing to do" in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "results" / "cells").iterdir()} == written
+
+
+def test_a_cell_that_is_stopped_early_is_finished_and_counted_as_any_other(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    stop = ["finetune.steps=12", "finetune.evaluate_every=1", "finetune.stop={patience: 1, min_delta: 0.99}"]
+    assert run(*stop) == DONE
+    (cell,) = read_table(tmp_path / "results", "cells")[0].to_pylist()
+    assert cell["steps"] < cell["budget_steps"] == 12
+    assert run(*stop) == DONE
+    assert "nothing to do" in capsys.readouterr().err
+    assert status([str(tmp_path / "results")]) == DONE
+    assert "1 of 1" in capsys.readouterr().out
+    assert run(*stop[:2]) == DONE  # without stopping it is another cell
+    assert sorted(row["steps"] for row in read_table(tmp_path / "results", "cells")[0].to_pylist()) == [
+        cell["steps"],
+        12,
+    ]
 
 
 def test_more_seeds_extend_a_finished_run(run: Run, tmp_path: Path) -> None:
