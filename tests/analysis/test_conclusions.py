@@ -184,15 +184,19 @@ def test_arms_without_two_seeds_in_common_are_said_to_have_no_comparison_yet(fin
     assert said.endswith("it and supervised-natural have no two seeds in common yet, which a comparison needs.")
 
 
-def test_an_arm_that_was_pretrained_for_one_length_is_not_said_to_have_no_epochs(findings):
-    curves = {name: replace(curve, errors=curve.errors.copy()) for name, curve in findings.curves.items()}
-    for best, words in (
+@pytest.mark.parametrize(
+    ("best", "words"),
+    [
         ("byol-natural", "How many pretraining epochs suffice cannot be told: byol-natural was pretrained for one"),
         ("random", "There are no pretraining epochs to choose for random."),
-    ):
-        curves[best].errors[:, :, 0] = 0.01
-        headline = ("random", "supervised-natural", "byol-natural")
-        points = conclude(replace(findings, curves=curves, headline=headline)).points
-        (point,) = (each for each in points if each.question == "How many pretraining epochs?")
-        assert point.sentence.startswith(words)
-        curves[best].errors[:, :, 0] = 0.9
+    ],
+)
+def test_an_arm_that_was_pretrained_for_one_length_is_not_said_to_have_no_epochs(findings, best, words):
+    errors = findings.curves[best].errors.copy()
+    errors[:, :, 0] = 0.01
+    curves = findings.curves | {best: replace(findings.curves[best], errors=errors)}
+    points = conclude(
+        replace(findings, curves=curves, headline=("random", "supervised-natural", "byol-natural"))
+    ).points
+    (point,) = (each for each in points if each.question == "How many pretraining epochs?")
+    assert point.sentence.startswith(words)
