@@ -109,8 +109,8 @@ def _patients(findings: Findings) -> Iterator[str]:
     elif _patients_dominate(findings):
         yield (
             f"The {patients} test patients differ more than the seeds do: they set how wide the intervals of errors "
-            "are, and more test patients would narrow these, more seeds hardly. Arms are compared on the same patients, so "
-            "differences suffer less."
+            "are, and more test patients would narrow these, more seeds hardly. Arms are compared on the same "
+            "patients, so differences suffer less."
         )
 
 
