@@ -84,12 +84,13 @@ def _checked_run(experiment: "Experiment", options: argparse.Namespace) -> int:
 
     from sweep.shares import LaunchError
     from trainables.data.dataset import DataError
+    from trainables.data.progress import LOG_WIDTH
     from trainables.failures import full_disk_behind
     from trainables.processes import DeviceError
     from trainables.results import ResultsError
     from trainables.weights import WeightsError
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, width=None if sys.stderr.isatty() else LOG_WIDTH)
     results = options.results or Path("results") / experiment.name
     try:
         return _run(experiment, results, options, console)

@@ -18,9 +18,9 @@ from rich.text import Text
 from trainables.data.dataset import Dataset, Problem
 from trainables.data.decoded import VolumeFacts
 from trainables.data.inspection import FIRST_LOOK, Inspection
+from trainables.data.progress import LOG_WIDTH
 from trainables.data.splits import PARTS
 
-LOG_WIDTH = 160
 SMALLEST_COUNT = 3  # labels with which the suggested sweep may begin
 MAX_COUNTS = 5
 

@@ -179,3 +179,11 @@ def test_a_run_with_other_settings_says_that_the_folder_holds_cells_which_it_doe
     assert "warning:" not in capsys.readouterr().err
     assert run("finetune.steps=3") == DONE
     assert "results holds 2 finished cells of other data, settings, label counts or seeds" in capsys.readouterr().err
+
+
+def test_an_arm_is_named_on_one_line_of_a_log(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Away from a terminal a table was 80 columns wide, and names were broken within a word."""
+    name = "supervised-natural+byol-domain-of-a-long-name"
+    assert run(f"arms.{name}={{weights: random}}", f"grid.arms=[random,{name}]", "--dry-run") == DONE
+    said = capsys.readouterr().err
+    assert len([line for line in said.partition("forecast, device-hours")[2].splitlines() if name in line]) == 1
