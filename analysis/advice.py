@@ -8,9 +8,11 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from analysis.counted import number
 from analysis.findings import Findings
 from analysis.next_steps import NextStep
 
+LOG_MOST = math.log(1000)  # an interval that is wider tells nothing more
 FEW = 3  # steps that the page shows before the table of all
 
 
@@ -23,20 +25,20 @@ def first_steps(steps: list[NextStep]) -> list[NextStep]:
 
 def describe(step: NextStep) -> str:
     """Say what would settle a question, and what is to be expected of it."""
-    number = step.question.num_compared
-    adjusted = f", adjusted for {number} comparisons," if number > 1 else ""
-    now = f"Its interval{adjusted} is {_plus_minus(step.half_width)} with {_number(step.seeds_now, 'seed')}"
+    compared = step.question.num_compared
+    adjusted = f", adjusted for {compared} comparisons," if compared > 1 else ""
+    now = f"Its interval{adjusted} is {_plus_minus(step.half_width)} with {number(step.seeds_now, 'seed')}"
     if math.isnan(step.half_width):
-        now = f"With {_number(step.seeds_now, 'seed')} that can be compared there is no interval"
+        now = f"With {number(step.seeds_now, 'seed')} that can be compared there is no interval"
     else:
-        now += f" and {_number(step.patients_now, 'test patient')}" * (step.patients_now > 1)
+        now += f" and {number(step.patients_now, 'test patient')}" * (step.patients_now > 1)
     if step.seeds is None:
         return f"{now}. {_beyond_seeds(step)}"
     if step.is_waiting:
         return f"{now}; the planned cells that are still missing come first."
     if step.num_cells == 0:
         return f"{now}, {_narrow_enough(step)}"
-    then = f"{now}; {step.seeds} seeds, {_number(step.num_cells, 'new cell')},"
+    then = f"{now}; {step.seeds} seeds, {number(step.num_cells, 'new cell')},"
     if math.isnan(step.expected):
         return f"{then} would give one."
     return (
@@ -95,14 +97,15 @@ def _beyond_seeds(step: NextStep) -> str:
 
 
 def _plus_minus(half_width: float) -> str:
-    return f"±{_percent(half_width)}"
+    """Say how far an interval of log errors reaches: in percent while both ends are near, else as a factor."""
+    factor = math.exp(min(half_width, LOG_MOST))
+    if factor < 2:
+        return f"±{_percent(half_width)}"
+    most = "more than " if half_width >= LOG_MOST else ""
+    return f"a factor of {most}{factor:.{1 if factor < 10 else 0}f} either way"
 
 
 def _percent(size: float) -> str:
     """Say a difference of log errors as a share of the error."""
     share = 100 * math.expm1(size)
     return f"{share:.{0 if share >= 1 else 1}f}% of the error"
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}{'s' if count != 1 else ''}"

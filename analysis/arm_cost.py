@@ -120,7 +120,7 @@ def device_time(seconds: float) -> str:
 
 
 def _no_pretraining(cost: ArmCost) -> str:
-    return _origin(cost) or "there was no pretraining in this sweep"
+    return _origin(cost) or "it has no pretraining"
 
 
 def _origin(cost: ArmCost) -> str:

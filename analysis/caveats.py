@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from analysis.counted import number
 from analysis.crossed_effects import crossed_mean
 from analysis.findings import Findings
 from analysis.load import ExperimentResults
@@ -95,23 +96,23 @@ def _seeds(findings: Findings) -> str:
 
 def _patients(findings: Findings) -> Iterator[str]:
     """Say what the number of test patients costs; the thresholds are from docs/validation.md."""
-    number = findings.num_patients
-    if number == 1:
-        yield "Intervals do not cover other test patients: errors are known of a single one, or of whole cells alone."
+    patients = findings.num_patients
+    if patients == 1:
+        yield "Intervals do not cover other test patients: there is one alone, or only errors of whole cells are known."
         return
     if findings.seed_range[1] == 1:
         return
-    if number < FEW_PATIENTS:
-        factor = "a hundred" if number == 2 else "three"
+    if patients < FEW_PATIENTS:
+        factor = "a hundred" if patients == 2 else "three"
         yield (
-            f"Only {number} test patients: intervals of errors span a factor of {factor} or more in simulated sweeps. "
-            f"At least {FEW_PATIENTS} test patients, better 20, would settle more."
+            f"Only {patients} test patients: intervals of errors span a factor of {factor} or more in simulated "
+            f"sweeps. At least {FEW_PATIENTS} test patients, better 20, would settle more."
         )
     elif _patients_dominate(findings):
         yield (
-            f"The {number} test patients differ more than the seeds do: they set how wide the intervals of errors are, "
-            "and more test patients would narrow these, more seeds hardly. Arms are compared on the same patients, so "
-            "differences suffer less."
+            f"The {patients} test patients differ more than the seeds do: they set how wide the intervals of errors "
+            "are, and more test patients would narrow these, more seeds hardly. Arms are compared on the same "
+            "patients, so differences suffer less."
         )
 
 
@@ -156,7 +157,7 @@ def _pretraining_runs(cells: pd.DataFrame, num_seeds: int) -> str:
 def _stopped(findings: Findings) -> str:
     """Say how many runs were stopped early, what that saved, and what is assumed of them."""
     results, targets = findings.results, findings.convergence.targets
-    if not (number := num_stopped(results.cells)):
+    if not (stopped := num_stopped(results.cells)):
         return ""
     hold = results.options.hold_evaluations
     times = [
@@ -166,7 +167,7 @@ def _stopped(findings: Findings) -> str:
     ]
     short = sum(not time.is_reached for time in times)
     return (
-        f"{number} of {len(results.cells)} fine-tunings were stopped early, annealed, since their validation Dice had "
+        f"{stopped} of {len(results.cells)} fine-tunings were stopped early, annealed, since their validation Dice had "
         f"stopped rising: {saved_words(results)}. {short} of them had not reached the target and count as not reaching "
         "it within the budget; curves and areas keep their last Dice. That assumes that further steps would have "
         "changed nothing. Steps to the target hold the rise that a cooldown brings, which comes where patience ends."
@@ -177,8 +178,9 @@ def _validation(results: ExperimentResults) -> str:
     cells = results.cells
     if not (slices := int(cells["validation_slices"].max())):
         return ""
+    whose = number(int(cells["validation_patients"].max()), "patient")
     chosen = "They decide where a run ends, and nothing else" if may_stop(results) else "They choose nothing"
     return (
-        f"Beside the labels counted here, {slices} slices of {cells['validation_patients'].max()} patients are "
+        f"Beside the labels counted here, {number(slices, 'slice')} of {whose} {'is' if slices == 1 else 'are'} "
         f"labelled for the validation curves. {chosen}: the last network of each run is tested."
     )

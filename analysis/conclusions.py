@@ -151,7 +151,7 @@ def _epochs(findings: Findings, variant: str) -> Point:
     study = findings.epochs_study(arm, "error")
     ladder = [number for number in epoch_ladder(findings.variants, arm) if number]
     if len(ladder) < 2 or study is None:
-        words = f"Only {ladder[-1]} pretraining epochs were run, so how many suffice cannot be told."
+        words = f"Only one number of pretraining epochs was run ({ladder[-1]}), so how many suffice cannot be told."
         return Point(question, CANNOT_TELL, words)
     enough, margin = study.result.sufficient_epochs, percent(findings.results.options.near_minimum)
     unclear = [e for e, v in zip(study.result.epochs, study.result.verdicts, strict=True) if v == "cannot tell"]

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from analysis.counted import number
 from analysis.findings import Findings
 from analysis.load import ExperimentResults
 from analysis.options import ReportOptions
@@ -88,7 +89,7 @@ def flattened(content: Mapping[str, object], prefix: str = "") -> dict[str, str]
         elif isinstance(value, list):
             flat[name] = ", ".join(map(str, value)) or "none"
         else:
-            flat[name] = str(value)
+            flat[name] = "none" if value is None else str(value)
     return flat
 
 
@@ -96,7 +97,7 @@ def _arms(findings: Findings) -> list[str]:
     """Name every arm with the numbers of epochs at which it was run."""
     epochs = findings.variants.groupby("arm", sort=True)["pretraining_epochs"].agg(list)
     return [
-        f"{arm} ({', '.join(map(str, numbers))} epochs)" if any(numbers) else str(arm)
+        f"{arm} ({', '.join(map(str, numbers))} epoch{'s' * (numbers != [1])})" if any(numbers) else str(arm)
         for arm, numbers in epochs.items()
     ]
 
@@ -104,7 +105,8 @@ def _arms(findings: Findings) -> list[str]:
 def _data(data: Mapping[str, Any]) -> str:
     patients, slices = data.get("num_patients") or {}, data.get("num_slices") or {}
     parts = [
-        f"{word}: {slices.get(part, 0)} slices" + (f" of {patients[part]} patients" if part in patients else "")
+        f"{word}: {number(slices.get(part, 0), 'slice')}"
+        + (f" of {number(patients[part], 'patient')}" if part in patients else "")
         for part, word in PARTS
         if part in slices or part in patients
     ]
@@ -130,7 +132,8 @@ def _validation(results: ExperimentResults) -> str:
     cells = results.cells
     slices, patients = int(cells["validation_slices"].max()), int(cells["validation_patients"].max())
     role = "decide where a run ends, and nothing else" if may_stop(results) else "choose nothing"
-    return f"{slices} labelled slices of {patients} patients, which {role}" if slices else "none"
+    words = f"{number(slices, 'labelled slice')} of {number(patients, 'patient')}, which {role}"
+    return words if slices else "none"
 
 
 def _target(options: ReportOptions, reference: str) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 from analysis.best_change import BestAt, BestChange, best_arms, best_changes
 from analysis.bootstrap import BOOTSTRAP_SEED, TwoLevelDraws, two_level_draws
 from analysis.comparison import PairedDifference, compare_at, holm
+from analysis.counted import number
 from analysis.distances import patient_distances
 from analysis.epochs_study import EpochsStudy, study_epochs
 from analysis.error_curve import CellErrors, ErrorCurve, cell_errors, error_curves
@@ -160,7 +161,7 @@ class Findings:
         """Say a label count in both units: the medians over cells of labelled slices and patients."""
         rows = self.results.cells[self.results.cells["label_count"] == label_count]
         slices, patients = rows["labelled_slices"].median(), rows["labelled_patients"].median()
-        return f"{slices:g} slices of {patients:g} patients"
+        return f"{number(slices, 'slice')} of {number(patients, 'patient')}"
 
     def over_labels(self, label_counts: Sequence[int]) -> str:
         """Say which label counts a mean is over: all that the sweep has, or these by number."""

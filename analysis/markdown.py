@@ -90,7 +90,12 @@ def _next_steps(content: Content) -> list[str]:
     for step in first_steps(content.steps):
         parts.append(f"**{step.question.words}** {describe(step)}")
         parts += [f"```\n{step.settings}\n```"] if step.num_cells else []
-    return parts if len(parts) > 1 else [*parts, nothing_open(content.findings)]
+    if len(parts) == 1:
+        return [*parts, nothing_open(content.findings)]
+    added = (
+        "Settings to add to the command of this sweep, with the same results folder: finished cells are not run again."
+    )
+    return [*parts, added]
 
 
 def _methods(findings: Findings) -> list[str]:

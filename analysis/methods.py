@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.counted import number
 from analysis.findings import Findings
 from analysis.methods_statistics import statistics
 from analysis.replicates import are_subsets, is_one_subset
@@ -61,7 +62,10 @@ def _data(findings: Findings) -> str:
     patients, slices = data.get("num_patients") or {}, data.get("num_slices") or {}
     if not patients:
         return ""
-    counts = [f"{patients.get(part, 0)} {word} patients ({slices.get(part, 0)} slices)" for part, word in PARTS]
+    counts = [
+        f"{number(patients.get(part, 0), f'{word} patient')} ({number(slices.get(part, 0), 'slice')})"
+        for part, word in PARTS
+    ]
     size = (data.get("preprocessing") or {}).get("image_size", data.get("image_size"))
     scaled = f", as 2D slices of {size} by {size} pixels" if size else ""
     return (
@@ -99,7 +103,11 @@ def _pretraining(findings: Findings) -> str:
     told = [_stage(str(name), row, _section(settings, str(name))) for name, row in stages.iterrows()]
     chains = "Arms named with a plus sign ran their stages one after another. " if _has_chains(findings) else ""
     ladder = [str(each) for each in sorted(set(findings.variants["pretraining_epochs"]) - {0})]
-    taken = f"Encoders were taken after {_listed(ladder)} epochs of an arm's last stage. " if ladder else ""
+    taken = (
+        f"Encoders were taken after {_listed(ladder)} epoch{'s' * (ladder != ['1'])} of an arm's last stage. "
+        if ladder
+        else ""
+    )
     return f"Encoders were pretrained in stages: {'; '.join(told)}. {chains}{taken}Whole networks were then fine-tuned."
 
 
@@ -126,8 +134,8 @@ def _training(findings: Findings) -> str:
     chose = "decided where a run ended, and nothing else" if may_stop(findings.results) else "chose nothing"
     most = "at most " if may_stop(findings.results) else ""
     validation = (
-        f" {validated} further labelled slices of {int(cells['validation_patients'].max())} patients served the "
-        f"validation curves and {chose}."
+        f" {number(validated, 'further labelled slice')} of "
+        f"{number(int(cells['validation_patients'].max()), 'patient')} served the validation curves and {chose}."
         if validated
         else ""
     )

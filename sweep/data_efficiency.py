@@ -84,12 +84,13 @@ def _checked_run(experiment: "Experiment", options: argparse.Namespace) -> int:
 
     from sweep.shares import LaunchError
     from trainables.data.dataset import DataError
+    from trainables.data.progress import LOG_WIDTH
     from trainables.failures import full_disk_behind
     from trainables.processes import DeviceError
     from trainables.results import ResultsError
     from trainables.weights import WeightsError
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, width=None if sys.stderr.isatty() else LOG_WIDTH)
     results = options.results or Path("results") / experiment.name
     try:
         return _run(experiment, results, options, console)
@@ -160,6 +161,7 @@ def _plan_and_run(experiment: "Experiment", folder: Path, options: argparse.Name
     for source, report in inputs.weights_reports.items():
         console.print(f"weights {source}: {report}", highlight=False, markup=False, soft_wrap=True)
     plan = build_plan(experiment, inputs, folder)
+    _describe_data(experiment, inputs, console)
     _describe(plan, folder, console)
     if options.dry_run:
         _describe_cells(plan, console)
@@ -187,18 +189,42 @@ def _print_forecast(
         console.print(line, highlight=False, soft_wrap=True)
 
 
+def _describe_data(experiment: "Experiment", inputs: "Inputs", console: "Console") -> None:
+    """Say whose images they are: without data.root they are synthetic, which no later line would tell."""
+    from sweep.wording import number
+
+    slices, patients = inputs.summary["num_slices"], inputs.summary["num_patients"]
+    counts = (
+        f"{number(slices[part], 'slice')} of {number(patients[part], 'patient')} for {purpose}"
+        for part, purpose in (("train", "training"), ("validation", "validation"), ("test", "test"))
+    )
+    source = f"{experiment.data.root} ({inputs.summary['format']})"
+    if experiment.data.root is None:
+        source = "synthetic hearts, since data.root is not set"
+    console.print(f"data: {source}; {', '.join(counts)}", **PLAIN)
+
+
 def _describe(plan: "Plan", folder: Path, console: "Console") -> None:
     """Say what is to do."""
+    from sweep.wording import number
+
     console.print(
-        f"{len(plan.cells)} cells: {plan.num_finished} finished, {len(plan.missing)} to run, after "
-        f"{len(plan.stages)} pretraining stages; results in {folder}",
+        f"{number(len(plan.cells), 'cell')}: {plan.num_finished} finished, {len(plan.missing)} to run, after "
+        f"{number(len(plan.stages), 'pretraining stage')}; results in {folder}",
         highlight=False,
         soft_wrap=True,
     )
-    for stage in plan.stages:
-        kept = ", ".join(map(str, stage.config.kept_epochs))
+    if plan.num_strangers and not plan.num_finished:
+        strangers = number(plan.num_strangers, "finished cell")
         console.print(
-            f"  stage {stage.name}: {stage.config.epochs} epochs from {stage.source.name}, encoder kept after {kept}",
+            f"warning: {folder} holds {strangers} of other data, settings, label counts or seeds; what is there stays, "
+            "but a report is of the latest plan alone (--results DIR keeps the two apart)",
+            **PLAIN,
+        )
+    for stage in plan.stages:
+        length, kept = number(stage.config.epochs, "epoch"), ", ".join(map(str, stage.config.kept_epochs))
+        console.print(
+            f"  stage {stage.name}: {length} from {stage.source.name}, encoder kept after {kept}",
             highlight=False,
             soft_wrap=True,
         )
@@ -206,13 +232,15 @@ def _describe(plan: "Plan", folder: Path, console: "Console") -> None:
 
 def _describe_cells(plan: "Plan", console: "Console") -> None:
     """List the cells to run, one line for each arm and number of pretraining epochs."""
+    from sweep.wording import number
+
     groups: dict[tuple[str, int], list[PlannedCell]] = {}
     for cell in plan.missing:
         groups.setdefault((cell.point.arm, cell.point.pretraining_epochs), []).append(cell)
     for (arm, epochs), cells in groups.items():
         counts = sorted({cell.point.label_count for cell in cells})
         seeds = sorted({cell.point.subset_seed for cell in cells})
-        name = f"{arm} after {epochs} epochs" if epochs else arm
+        name = f"{arm} after {number(epochs, 'epoch')}" if epochs else arm
         at = f"{', '.join(map(str, counts))} labels, seeds {', '.join(map(str, seeds))}"
         console.print(
             f"  cells of {name}: {len(cells)} at {at}",

@@ -21,6 +21,7 @@ from trainables.config import (
     NaturalConfig,
     Section,
     StageConfig,
+    mistakes,
     override_value,
 )
 
@@ -132,7 +133,7 @@ def _with_all_options(name: str, stage: StageConfig) -> StageConfig:
     try:
         options = objective.options_type.model_validate(stage.options)
     except ValidationError as error:
-        raise ValueError("; ".join(_explain(each, f"{name}.options") for each in error.errors())) from error
+        raise ValueError("; ".join(_explain(*each, f"{name}.options") for each in mistakes(error))) from error
     return stage.model_copy(update={"options": options.model_dump()})
 
 
@@ -182,7 +183,7 @@ def _build(text: str, source: str, overrides: Sequence[str]) -> Experiment:
     try:
         return _with_absolute_paths(Experiment.model_validate(tree))
     except ValidationError as error:
-        raise ExperimentError("\n".join(_explain(each, source) for each in error.errors())) from error
+        raise ExperimentError("\n".join(_explain(*each, source) for each in mistakes(error))) from error
 
 
 def _unshared(node: Any) -> Any:
@@ -223,6 +224,8 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals or not path:
         raise ExperimentError(f"'{override}': expected key.path=value, such as finetune.steps=500")
+    if not text.strip():
+        raise ExperimentError(f"'{override}': expected a value after '=', found nothing; null sets none")
     *parents, last = path.split(".")
     node: Any = tree
     for key in parents:
@@ -237,14 +240,12 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         raise ExperimentError(f"'{override}': the value is not valid YAML") from error
 
 
-def _explain(error: Mapping[str, Any], source: str) -> str:
+def _explain(error: Mapping[str, Any], message: str, source: str) -> str:
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         key = str(error["loc"][-1])
         return f"{source}: unknown key '{where}'{nearest(key, _fields_at(error['loc'][:-1]))}"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    found = "" if isinstance(error["input"], (dict, BaseModel)) else f", found {error['input']!r}"
-    return f"{source}: {where + ': ' if where else ''}{message}{found}"
+    return f"{source}: {where + ': ' if where else ''}{message}"
 
 
 def _fields_at(location: Sequence[Any]) -> list[str]:

@@ -74,6 +74,7 @@ class Plan:
     missing: tuple[PlannedCell, ...]
     stages: tuple[PlannedStage, ...]  # to train now
     failed_before: frozenset[str] = frozenset()  # ids of missing cells whose failure an earlier run recorded
+    num_strangers: int = 0  # finished cells of the results folder that are none of these
 
     @property
     def max_retries(self) -> int:
@@ -115,7 +116,8 @@ def build_plan(experiment: Experiment, inputs: Inputs, results: Path) -> Plan:
     kept = _epochs_to_keep(missing)
     needed = _stages_to_train(missing)
     failed = failed_units(results).intersection(cell.job.cell_id for cell in missing)
-    return Plan(tuple(cells), tuple(missing), tuple(_keeping(stage, kept) for stage in needed), failed)
+    strangers = len(finished.difference(cell.job.cell_id for cell in cells))
+    return Plan(tuple(cells), tuple(missing), tuple(_keeping(stage, kept) for stage in needed), failed, strangers)
 
 
 def _source(

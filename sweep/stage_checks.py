@@ -8,6 +8,7 @@ from typing import Any
 
 from sweep.experiment import Experiment, ExperimentError
 from sweep.shares import LOCAL, cluster_address
+from sweep.wording import number
 from trainables.config import ComputeConfig, StageConfig
 from trainables.data.dataset import DataError
 from trainables.objectives import check_batches
@@ -82,5 +83,7 @@ def _warnings(stage: StageConfig, available: int) -> list[str]:
         found.append(f"expected at least batch_size={stage.batch_size} samples, found {available}: all are one batch")
     shortest = min(stage.kept_epochs) if stage.schedule == "per_length" else stage.epochs
     if stage.warmup_epochs >= shortest:
-        found.append(f"warmup_epochs={stage.warmup_epochs:g} leaves a run of {shortest} epochs no time to anneal")
+        found.append(
+            f"warmup_epochs={stage.warmup_epochs:g} leaves a run of {number(shortest, 'epoch')} no time to anneal"
+        )
     return found

@@ -3,6 +3,11 @@
 import math
 
 
+def number(count: int, what: str) -> str:
+    """Write a count with its noun: 1 epoch, 2 epochs."""
+    return f"{count} {what}{'s' if count != 1 else ''}"
+
+
 def duration(seconds: float) -> str:
     """Write seconds as 42 s, 7 min 5 s or 3 h 20 min."""
     whole = round(seconds)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 MAX_CLASSES = 255  # of a mask, without the background: masks are stored as uint8
 RECIPE_VERSION = 4
@@ -43,6 +43,25 @@ def override_value(key: str, text: str) -> Any:
         is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
         return text[1:-1] if is_quoted else text
     return yaml.safe_load(text)
+
+
+def mistakes(error: ValidationError) -> list[tuple[Any, str]]:
+    """Return each of pydantic's errors with its message, for who writes YAML: a tuple is a list there.
+
+    That a list is too short is left out where its values were refused, which pydantic then does not count.
+    """
+    found = []
+    for each in error.errors():
+        message, value = str(each["msg"]).removeprefix("Value error, "), each["input"]
+        if each["type"] == "too_short" and value:
+            continue
+        if each["type"] == "tuple_type":
+            message = f"expected a list, such as [{value}]"
+        elif each["type"] == "too_short":
+            message = f"expected at least {each['ctx']['min_length']} value"
+        is_plain = not isinstance(value, (dict, BaseModel))
+        found.append((each, f"{message}, found {value!r}" if is_plain else message))
+    return found
 
 
 class PhantomConfig(Section):

@@ -68,7 +68,7 @@ def test_device_hours_and_price_are_said_beside_the_answer(priced):
 def test_without_a_price_none_is_said(findings):
     cost = arm_costs(findings.results)["random"]
     assert "a device-hour" not in cost_words("random", cost)
-    assert "no pretraining in this sweep" in cost_words("random", cost)
+    assert "it has no pretraining" in cost_words("random", cost)
     assert "price" not in all_tables(findings)["device_hours"].columns
 
 

@@ -262,3 +262,19 @@ def test_whether_the_reference_comes_near_its_own_error_is_not_asked(findings, b
     margin = findings.results.options.near_minimum
     steps = next_steps(dataclasses.replace(designed, near_reference={margin: {best: needed}}))
     assert any(step.question.about == "labels" for step in steps) == is_asked
+
+
+@pytest.mark.parametrize(
+    ("half_width", "words"),
+    [
+        (np.log(1.5), "±50% of the error"),
+        (np.log(4), "a factor of 4.0 either way"),
+        (np.log(40), "a factor of 40 either way"),
+        (30.0, "a factor of more than 1000 either way"),
+    ],
+)
+def test_a_wide_interval_is_told_as_a_factor_that_can_be_read(half_width, words):
+    """An error cannot be smaller by more than 100 %, and a width of 10^13 % was printed."""
+    question = OpenQuestion("Which?", "arms", np.array([[-0.1], [0.1]]), 0.1, ("a", "b"), (4,))
+    step = NextStep(question, half_width, 2, 8, 0.1, 1, None, "", 12)
+    assert describe(step).startswith(f"Its interval is {words} with 2 seeds; 8 seeds, 12 new cells, are expected")

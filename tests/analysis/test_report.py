@@ -173,6 +173,7 @@ def test_markdown_says_what_the_page_says_of_design_gaps_torn_files_and_warnings
     assert headings[:4] == ["Answer", "Design", "Missing and failed", "Convergence"]
     assert headings[-4:] == ["Cost", "What to run next", "Claims of arXiv 2209.00314", "Methods"]
     assert torn.name in text
+    assert "Settings to add to the command of this sweep" in text
     assert "Data: simulated data warning" in text
     assert "| Protocol | protocol-a |" in text
     assert "near_minimum: 0.1" in text

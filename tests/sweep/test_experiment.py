@@ -117,6 +117,10 @@ def test_overrides_reach_every_level_and_take_yaml_values() -> None:
             r"natural\.root: source procedural expects no root, found /images; set natural\.source=folder to",
         ),
         ("natural.source=folder", r"natural\.root: source folder expects a folder .*, found None; set natural\.root="),
+        ("data.root=", r"'data\.root=': expected a value after '=', found nothing; null sets none"),
+        ("grid.label_counts=4", r"grid\.label_counts: expected a list, such as \[4\], found 4"),
+        ("grid.label_counts=[]", r"grid\.label_counts: expected at least 1 value, found \[\]"),
+        ("grid.label_counts=[4.5]", r"label_counts\.0: [^\n]*fractional part, found 4\.5$"),
         ("finetune", r"'finetune': expected key\.path=value"),
         (
             "compute.min_pretraining_workers=2",

@@ -92,5 +92,5 @@ def test_a_set_smaller_than_a_batch_is_warned_of() -> None:
 def test_a_warm_up_without_an_end_is_warned_of() -> None:
     overrides = ("stages.byol-domain.warmup_epochs=1", "stages.byol-domain.schedule=per_length")
     (warning,) = check(*overrides)  # lengths of 1 and 2 epochs
-    assert warning == "stages.byol-domain: warmup_epochs=1 leaves a run of 1 epochs no time to anneal"
+    assert warning == "stages.byol-domain: warmup_epochs=1 leaves a run of 1 epoch no time to anneal"
     assert check("stages.byol-domain.warmup_epochs=1") == []

@@ -128,3 +128,14 @@ def test_names_in_doubt_are_refused_with_a_pattern_that_works_for_them(
         assert f"data.patient_pattern='{pattern}'" in problem.remedy
         found = {volume.patient for volume in read(config.model_copy(update={"patient_pattern": pattern})).volumes}
         assert [each[-3:] for each in sorted(found)] == ["p00", "p01", "p02", "p03"]
+
+
+def test_a_proposed_pattern_names_whom_it_finds_and_visits_have_one_that_keeps_them_together(tmp_path: Path) -> None:
+    names = [f"sub-{i:02d}_ses-{j}_slice{k}" for i in range(4) for j in (1, 2) for k in range(3)]
+    config = write_pairs(tmp_path, names)
+    (problem,) = read_dataset(config).problems
+    by_visit, by_patient = "data.patient_pattern='(.+)_[^_]*$'", "data.patient_pattern='(.+)_[^_]*_[^_]*$'"
+    assert f"{by_visit} (the group is the patient: sub-00_ses-1, sub-00_ses-2, ... (8 in all))" in problem.remedy
+    assert f"{by_patient} (the group is the patient: sub-00, sub-01, ... (4 in all))" in problem.remedy
+    found = read(config.model_copy(update={"patient_pattern": "(.+)_[^_]*_[^_]*$"})).volumes
+    assert [volume.patient for volume in found] == ["sub-00", "sub-01", "sub-02", "sub-03"]

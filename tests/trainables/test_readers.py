@@ -13,7 +13,7 @@ from trainables_datasets import Written, decoded, read
 
 from trainables.config import DataConfig
 from trainables.data.decode import decode_volume
-from trainables.data.readers import READERS, detect_format
+from trainables.data.readers import READERS, detect_format, read_dataset
 from trainables.data.slices import open_store
 
 LABELLED = [name for name, reader in READERS.items() if reader.KIND == "labelled"]
@@ -260,3 +260,17 @@ def test_slices_are_cut_along_the_chosen_axis(written: dict[str, Written], axis:
     assert piece.spacing == (zooms[across[1]], zooms[across[0]])
     assert piece.slice_spacing == zooms[axis]
     assert piece.labels.shape == expected.shape
+
+
+def test_masks_that_were_resampled_smoothly_are_to_be_saved_again_and_not_to_be_named(
+    tmp_path: Path, datasets: ModuleType
+) -> None:
+    """Classes are whole numbers, so that a half could not be named."""
+    half = np.where(np.arange(64).reshape(8, 8, 1) < 20, 0.5, 1.0)
+    for number in range(4):
+        datasets.save_nifti(tmp_path / "images" / f"{number}.nii.gz", np.random.default_rng(number).random((8, 8, 1)))
+        datasets.save_nifti(tmp_path / "masks" / f"{number}.nii.gz", half * (number > 0))
+    found = read_dataset(DataConfig(root=tmp_path)).problems
+    (problem,) = (each for each in found if "masks that hold 0.5, 1 beside 0" in each.found)
+    assert "nearest neighbour, or a threshold" in problem.remedy
+    assert "data.classes" not in problem.remedy

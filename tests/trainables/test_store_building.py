@@ -275,7 +275,8 @@ def test_a_stranger_with_one_slice_of_a_held_out_patient_is_left_out_wholly_and_
 
 
 def test_empty_slices_are_no_sign_that_patients_are_one(opened: Open) -> None:
-    assert opened().summary["warnings"] == []  # though the first slice of each is empty
+    warnings = opened().summary["warnings"]  # the first slice of each is empty
+    assert not [each for each in warnings if "identical" in each]
 
 
 def test_one_patient_under_two_names_is_warned_about_in_training_and_refused_across_parts(
@@ -283,7 +284,7 @@ def test_one_patient_under_two_names_is_warned_about_in_training_and_refused_acr
 ) -> None:
     shutil.copy(frame(root, "patient003"), frame(root, "patient004"))
     store = opened()
-    (warning,) = store.summary["warnings"]
+    (warning,) = (each for each in store.summary["warnings"] if "identical" in each)
     assert "patients patient003 and patient004 with 2 identical slices" in warning
     shutil.copy(frame(root, "patient003"), frame(root, "patient011"))
     with pytest.raises(DataError, match=r"patient003 and patient011 with 2 identical .*, in train and test") as error:

@@ -95,7 +95,7 @@ def _config(options: argparse.Namespace) -> "DataConfig":
     import yaml
     from pydantic import ValidationError
 
-    from trainables.config import DataConfig, override_value
+    from trainables.config import DataConfig, mistakes, override_value
     from trainables.data.inspection import FIRST_LOOK
 
     values: dict[str, Any] = {"root": options.root, "unlabelled_root": options.unlabelled}
@@ -107,6 +107,8 @@ def _config(options: argparse.Namespace) -> "DataConfig":
         key, equals, text = override.removeprefix("data.").partition("=")
         if not equals:
             raise ValueError(f"'{override}': expected key=value, such as spacing_mm=1.5")
+        if not text.strip():
+            raise ValueError(f"'{override}': expected a value after '=', found nothing; null sets none")
         try:
             values[key] = override_value(key, text)
         except yaml.YAMLError as error:
@@ -116,10 +118,10 @@ def _config(options: argparse.Namespace) -> "DataConfig":
     try:
         return DataConfig.model_validate(values)
     except ValidationError as error:
-        raise ValueError("\n".join(_explain(each) for each in error.errors())) from error
+        raise ValueError("\n".join(_explain(*each) for each in mistakes(error))) from error
 
 
-def _explain(error: "ErrorDetails") -> str:
+def _explain(error: "ErrorDetails", message: str) -> str:
     """One line for a mistake, with the nearest key where there is none of the name."""
     import difflib
 
@@ -129,7 +131,7 @@ def _explain(error: "ErrorDetails") -> str:
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, DataConfig.model_fields, 1)
         return f"unknown key '{name}'" + (f"; did you mean '{near[0]}'?" if near else "")
-    return ": ".join(filter(None, (name, error["msg"].removeprefix("Value error, "))))
+    return ": ".join(filter(None, (name, message)))
 
 
 def _write_files(found: "Inspection", options: argparse.Namespace) -> None:

@@ -17,6 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from trainables.data.dataset import DataError, Problem
+from trainables.failures import FULL
+
 BUILDING = ".building-"
 IN_USE = ".in-use"
 ORIGIN = "origin.json"
@@ -112,7 +115,7 @@ def built_once(root: Path, key: str, build: Callable[[Path], None], sources: Seq
     if final.is_dir():
         mark_used(final)
         return final
-    root.mkdir(parents=True, exist_ok=True)
+    _check_writable(root)
     with locked(root / f"{key}.lock", fcntl.LOCK_EX):
         if final.is_dir():
             return final
@@ -128,6 +131,20 @@ def built_once(root: Path, key: str, build: Callable[[Path], None], sources: Seq
         finally:
             shutil.rmtree(building, ignore_errors=True)
     return final
+
+
+def _check_writable(root: Path) -> None:
+    """Create the cache if it is absent. Raises DataError where it cannot be written; a full disk stays an OSError."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        found = f"a cache of decoded data that cannot be written ({error.strerror})"
+        remedy = "choose another with compute.cache=FOLDER, or XDG_CACHE_HOME"
+        raise DataError(Problem(str(root), found, "a folder that this user may write", remedy)) from error
 
 
 def _remove_abandoned(root: Path, held_key: str) -> None:

@@ -24,6 +24,7 @@ SUFFIXES = (*NIFTI_SUFFIXES, *RASTER_SUFFIXES)
 UNKNOWN_GROUP = "unknown"
 LAST_PART = r"([\W_]+)[^\W_]*$"  # what follows the last separator of a name
 LAST_NUMBER = r"[\W_]*[^\W\d_]*\d+$"  # a name's last number with the letters and separators before it
+MAX_PARTS = 3  # of a name behind the patient, such as visit, series and slice
 
 
 @dataclass(frozen=True)
@@ -219,17 +220,31 @@ def _check_rule(
 
 
 def _rule_for(patients: list[str], cases: list[FoundCase], common: str) -> str:
-    """What to do about such names: a pattern that works for all of them, or a table where none is at hand."""
-    separators = Counter(match[1] for name in patients if (match := re.search(LAST_PART, name)))
-    for separator, _ in separators.most_common(1):
-        before, last = _escaped(separator), _escaped(separator[-1])
-        pattern = f"(.+){before}[^{last}]*$"
-        if any("/" in case.name for case in cases):
-            pattern = f"{_escaped(common)}([^/]+){before}"
+    """What to do about such names: patterns that work for all of them, or a table where none is at hand.
+
+    Each is offered with whom it finds, since a pattern that leaves the visit in would part the visits of one patient.
+    """
+    rules: list[str] = []
+    number = len(patients)
+    for pattern in _patterns(patients, any("/" in case.name for case in cases), common):
         matches = [re.match(pattern, case.name) for case in cases]
-        if all(matches) and 1 < len({match[1] for match in matches if match}) < len(patients):
-            return f"set data.patient_pattern='{pattern}' (the group is the patient)"
-    return f"write a {CASES_FILE} with the columns case,patient"
+        found = list(dict.fromkeys(match[1] for match in matches if match))
+        if all(matches) and 1 < len(found) < number:
+            number = len(found)
+            rules.append(f"data.patient_pattern='{pattern}' (the group is the patient: {listed(found, 2)})")
+    return f"set {', or '.join(rules)}" if rules else f"write a {CASES_FILE} with the columns case,patient"
+
+
+def _patterns(patients: list[str], has_folders: bool, common: str) -> list[str]:
+    """Patterns that take one or more of the last parts from a name, by the separator that most names have there."""
+    separators = Counter(match[1] for name in patients if (match := re.search(LAST_PART, name)))
+    if not separators:
+        return []
+    separator = separators.most_common(1)[0][0]
+    before, last = _escaped(separator), _escaped(separator[-1])
+    if has_folders:
+        return [f"{_escaped(common)}([^/]+){before}"]
+    return [f"(.+){f'{before}[^{last}]*' * parts}$" for parts in range(1, MAX_PARTS + 1)]
 
 
 def _escaped(text: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 MAX_LISTED = 20
+FRACTIONS = "fractions are what smooth resampling leaves: take the nearest neighbour, or a threshold"
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ import numpy.typing as npt
 from trainables.config import DataConfig
 from trainables.data import nifti, raster
 from trainables.data.cases import NIFTI_SUFFIXES
-from trainables.data.dataset import DataError, Dataset, Piece, Problem, Volume
+from trainables.data.dataset import FRACTIONS, DataError, Dataset, Piece, Problem, Volume
 
 Array = npt.NDArray[np.generic]
 MAX_SHOWN = 5
+SMOOTHED = f"correct the mask ({FRACTIONS}), or leave the case out with data.exclude"
 LARGEST = 1e30
 ALIKE = 1e-3  # of affines that count as one, relative to the number and to the largest in them
 
@@ -266,7 +267,8 @@ def class_labels(mask: Array, label_values: tuple[int, ...], path: Path, remedy:
         wrong = [float(value) for value in np.unique(inside) if float(value) not in label_values]
         shown = ", ".join(f"{value:.9g}" for value in wrong[:MAX_SHOWN]) + (", ..." if len(wrong) > MAX_SHOWN else "")
         expected = f"only {', '.join(map(str, label_values))}"
-        raise DataError(Problem(str(path), f"label values {shown}", expected, remedy))
+        is_smoothed = any(value % 1 > 0 for value in wrong)
+        raise DataError(Problem(str(path), f"label values {shown}", expected, SMOOTHED if is_smoothed else remedy))
     if label_values == tuple(range(len(label_values))):
         return mask.astype(np.uint8)
     result = np.zeros(mask.shape, np.uint8)

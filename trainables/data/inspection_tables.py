@@ -18,9 +18,9 @@ from rich.text import Text
 from trainables.data.dataset import Dataset, Problem
 from trainables.data.decoded import VolumeFacts
 from trainables.data.inspection import FIRST_LOOK, Inspection
+from trainables.data.progress import LOG_WIDTH
 from trainables.data.splits import PARTS
 
-LOG_WIDTH = 160
 SMALLEST_COUNT = 3  # labels with which the suggested sweep may begin
 MAX_COUNTS = 5
 
@@ -202,8 +202,14 @@ def _classes(found: Inspection) -> Table:
         patients = {each.patient for each in found.facts if each.class_slices[index]}
         pixels = sum(each.class_pixels[index] for each in found.facts)
         value = str(found.dataset.label_values[index + 1])
-        table.add_row(name, value, str(slices), str(len(patients)), f"{pixels / max(total, 1):.1%}")
+        table.add_row(name, value, str(slices), str(len(patients)), _share(pixels, total))
     return table
+
+
+def _share(pixels: int, total: int) -> str:
+    """Write a share so that what is rare does not look absent."""
+    share = pixels / max(total, 1)
+    return f"{share:.1%}" if share >= 0.0005 or not pixels else "<0.1%"
 
 
 def _split(found: Inspection) -> Table:

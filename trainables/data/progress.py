@@ -1,4 +1,7 @@
-"""A bar while files are decoded. In: a console. Out: what ``decoded`` and ``natural`` report their progress to."""
+"""A bar while files are decoded. In: a console. Out: what ``decoded`` and ``natural`` report their progress to.
+
+How wide tables are away from a terminal stands here, too.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from trainables.data.parallel import Progress as Report
+
+LOG_WIDTH = 160  # columns
 
 
 @contextmanager

@@ -46,9 +46,8 @@ def check_writable(folder: Path, what: str, option: str) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise ResultsError(
-            f"{what} {folder} cannot be written ({error.strerror}); choose another with {option}"
-        ) from error
+        found = "a file of that name is there" if folder.is_file() else error.strerror
+        raise ResultsError(f"{what} {folder} cannot be written ({found}); choose another with {option}") from error
 
 
 def check_results(root: Path) -> Path:

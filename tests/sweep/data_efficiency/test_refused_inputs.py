@@ -156,6 +156,26 @@ def test_a_folder_for_encoders_that_cannot_be_written_is_refused_before_anything
     assert "choose another with compute.encoders" in capsys.readouterr().err
 
 
+def test_a_cache_that_cannot_be_written_is_named_with_the_setting_that_moves_it(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert run(f"compute.cache={tmp_path / 'file' / 'cache'}") == ERROR
+    said = capsys.readouterr().err
+    assert f"{tmp_path}/file/cache: found a cache of decoded data that cannot be written" in said
+    assert "compute.cache=FOLDER" in said
+    assert "the same command goes on" not in said
+
+
+def test_a_file_in_the_place_of_the_results_folder_is_called_one(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results").touch()
+    assert run() == ERROR
+    said = capsys.readouterr().err
+    assert "results cannot be written (a file of that name is there); choose another with --results" in said
+
+
 def test_a_set_smaller_than_a_batch_is_named_before_it_becomes_one(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

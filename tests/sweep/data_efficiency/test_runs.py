@@ -15,7 +15,8 @@ from sweep.inputs import read_inputs
 from sweep.plan import Plan
 from sweep.status import main as status
 from tests.sweep.data_efficiency.run import Run
-from trainables.config import ModelConfig
+from trainables.config import ModelConfig, PhantomConfig
+from trainables.data.phantom import write_phantom
 from trainables.encoder_store import record_epochs
 from trainables.models.encoder import Encoder
 from trainables.results import read_table
@@ -85,7 +86,7 @@ def test_a_dry_run_says_what_would_run_and_what_it_costs_and_writes_nothing(
 ) -> None:
     assert run("--dry-run", "grid.arms=[random,byol-domain]") == DONE
     said = capsys.readouterr().err
-    assert "3 cells: 0 finished, 3 to run, after 1 pretraining stages" in said
+    assert "3 cells: 0 finished, 3 to run, after 1 pretraining stage;" in said
     assert "forecast" in said
     assert "3 cells of" in said
     assert not (tmp_path / "results").exists()
@@ -171,3 +172,37 @@ def test_a_stage_that_is_stopped_while_it_is_trained_again_leaves_the_rows_of_it
     monkeypatch.setattr("sweep.launch_serial.launch", stopped)
     assert run(*stage, "stages.byol-domain.milestones=[2,3]") == INTERRUPTED
     assert read_table(tmp_path / "results", "pretraining")[0] == before
+
+
+def test_the_plan_tells_whose_images_they_are_and_that_none_were_given(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--dry-run") == DONE
+    assert "data: synthetic hearts, since data.root is not set; " in capsys.readouterr().err
+    root = tmp_path / "acdc" / "training"
+    write_phantom(root, PhantomConfig(num_patients=12, num_slices=3, num_frames=2))
+    assert run("--dry-run", f"data.root={root}") == DONE
+    said = capsys.readouterr().err
+    (line,) = (line for line in said.splitlines() if line.startswith("data: "))
+    assert line.startswith(f"data: {root} (acdc); ")
+    numbers = [int(word) for word in line.partition("; ")[2].split() if word.isdigit()]
+    assert sum(numbers[0::2]) == 12 * 2 * 3  # patients, frames, slices
+    assert sum(numbers[1::2]) == 12
+
+
+def test_a_run_with_other_settings_says_that_the_folder_holds_cells_which_it_does_not_ask_for(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run() == DONE
+    assert run("grid.subset_seeds=[0,1]") == DONE
+    assert "warning:" not in capsys.readouterr().err
+    assert run("finetune.steps=3") == DONE
+    assert "results holds 2 finished cells of other data, settings, label counts or seeds" in capsys.readouterr().err
+
+
+def test_an_arm_is_named_on_one_line_of_a_log(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Away from a terminal a table was 80 columns wide, and names were broken within a word."""
+    name = "supervised-natural+byol-domain-of-a-long-name"
+    assert run(f"arms.{name}={{weights: random}}", f"grid.arms=[random,{name}]", "--dry-run") == DONE
+    said = capsys.readouterr().err
+    assert len([line for line in said.partition("forecast, device-hours")[2].splitlines() if name in line]) == 1

@@ -192,7 +192,7 @@ NIFTI_MASKS = (
     ),
     Broken(
         *("half labels", "acdc", set_voxels(MASK, lambda array: array * np.float32(0.5)), MASK),
-        *("label values 0.5, 1.5$", "only 0, 1, 2, 3", "correct the mask"),
+        *("label values 0.5, 1.5$", "only 0, 1, 2, 3", "nearest neighbour, or a threshold.*data.exclude$"),
     ),
     Broken(
         *("nearly whole labels", "acdc", set_voxels(MASK, put(1.0000001)), MASK),

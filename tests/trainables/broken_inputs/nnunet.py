@@ -25,8 +25,12 @@ NNUNET = (
         *(r"label 'all' = \[1, 2, 3\]", "a whole number", "split regions"),
     ),
     Broken(
+        *("regions alone", "nnunet", set_json(labels={"background": 0, "all": [1, 2, 3], "inner": [2, 3]}), JSON),
+        *(r"label 'inner' = \[2, 3\]", "a whole number", "one value that stands in the masks", {}, 2),
+    ),
+    Broken(
         *("ignore", "nnunet", set_json(labels=lambda labels: labels | {"ignore": 4}), JSON),
-        *("a label 'ignore'", "every pixel of a known class", "data.exclude"),
+        *("a label 'ignore'", "every pixel of a known class", "take it out of dataset.json; .* hold 4 .*data.exclude"),
     ),
     Broken(
         *("two labels of one value", "nnunet", set_json(labels=lambda labels: labels | {"core": 2}), JSON),

@@ -80,7 +80,7 @@ PICTURES = (
     ),
     Broken(
         *("classes in doubt", "folder", recode_masks(85, 170, 255), ".png", "masks that hold 85, 170, 255 beside 0"),
-        *("0 and one value, or 0, 1, 2", r"data.classes=\{NAME1: 85, NAME2: 170\}"),
+        *("0 and one value, or 0, 1, 2", r"data.classes='\{NAME1: 85, NAME2: 170, NAME3: 255\}'$"),
     ),
     Broken(
         *("one stray label", "folder", set_picture(PICTURE_MASK, lambda pixels: pixels * 7), PICTURE_MASK),

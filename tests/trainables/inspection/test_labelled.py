@@ -8,6 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sweep.experiment import load_preset
 from tests.trainables.inspection.printed import Run, rows
@@ -148,3 +149,25 @@ def test_the_real_acdc_is_as_its_publication_and_its_files_say(real_acdc: Path) 
     assert max(facts.highest for facts in found.facts) == 4031
     (warning,) = [warning for warning in found.warnings if "identical" in warning]
     assert "patients patient074 and patient076" in warning
+
+
+def test_a_class_that_test_or_training_lacks_is_warned_about(run: Run, tmp_path: Path) -> None:
+    """Class 2 is in one patient alone, so that another part lacks it; class 3 is named and nowhere drawn."""
+    generator = np.random.default_rng(0)
+    for name in ("images", "masks"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+    for number in range(8):
+        mask = np.zeros((32, 32), np.uint8)
+        mask[5:20] = 1
+        mask[25, 10] = 2 * (number == 0)  # a pixel beside 8 * 480
+        image = generator.integers(0, 255, (32, 32), np.uint8)
+        Image.fromarray(image).save(tmp_path / "set" / "images" / f"{number}.png")
+        Image.fromarray(mask).save(tmp_path / "set" / "masks" / f"{number}.png")
+    code, printed = run(tmp_path / "set", "classes={organ: 1, lesion: 2, cyst: 3}", "image_size=32")
+    assert code == 0
+    said = " ".join(printed.split())
+    assert "warning: 'cyst' in no mask at all" in said
+    part = inspect(DataConfig(root=tmp_path / "set", image_size=32)).parts["0"]
+    lacking = {"train", "test"} - {part}
+    assert {each for each in ("train", "test") if f"warning: 'lesion' in no slice of {each}" in said} == lacking
+    assert rows(printed)["lesion"] == ["2", "1", "1", "<0.1%"]

@@ -13,6 +13,8 @@ from trainables.data.__main__ import main
     [
         (["spacing=1"], "unknown key 'spacing'; did you mean 'spacing_mm'?"),
         (["data.exclud=[a]"], "unknown key 'exclud'; did you mean 'exclude'?"),
+        (["spacing_mm="], "'spacing_mm=': expected a value after '=', found nothing; null sets none"),
+        (["exclude=p01"], "exclude: expected a list, such as [p01], found 'p01'"),
         (["spacing_mm"], "'spacing_mm': expected key=value, such as spacing_mm=1.5"),
         (["spacing_mm=-1"], "spacing_mm: Input should be greater than 0"),
         (

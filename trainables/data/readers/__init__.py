@@ -99,7 +99,7 @@ def _label_remedy(name: str) -> str:
     """What to do about a value that stands for no class: formats that name the classes do not take data.classes."""
     source = SETTLED.get(name, {}).get("classes")
     if source is None:
-        return "correct the mask, or name its classes with data.classes={name: value, ...}"
+        return "correct the mask, or name its classes with data.classes='{name: value, ...}'"
     where = f"correct {source}" if "dataset.json" in source else "leave the case out with data.exclude"
     return f"correct the mask, or {where}"
 

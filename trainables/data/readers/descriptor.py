@@ -51,15 +51,22 @@ def labels(root: Path, by_name: Mapping[str, Any], problems: list[Problem]) -> t
     plain = {name: value for name, value in by_name.items() if isinstance(value, int) and not isinstance(value, bool)}
     for name in by_name.keys() - plain.keys():
         found = f"label '{name}' = {by_name[name]}"
-        remedy = "split regions into classes, each of one value"
+        remedy = "split regions into classes, each of one value that stands in the masks, which stay as they are"
         problems.append(Problem(where, found, "a whole number (regions of several labels are not trained)", remedy))
     if "ignore" in plain:
-        remedy = "draw what is ignored, or leave the cases out with data.exclude"
+        remedy = (
+            f"take it out of {FILE}; masks that hold {plain['ignore']} are refused then: draw in them what is ignored, "
+            "or leave their cases out with data.exclude"
+        )
         problems.append(Problem(where, "a label 'ignore'", "every pixel of a known class", remedy))
     if 0 not in plain.values():
         problems.append(Problem(where, f"labels {dict(by_name)}", "background = 0 among them", "add it"))
     foreground = sorted((value, name) for name, value in plain.items() if value != 0)
-    if not foreground or len({value for value, _ in foreground}) < len(foreground) or foreground[0][0] < 0:
+    if (
+        (not foreground and len(plain) == len(by_name))
+        or len({value for value, _ in foreground}) < len(foreground)
+        or any(value < 0 for value, _ in foreground)
+    ):
         expected = "at least one foreground class, each of its own value above 0"
         problems.append(Problem(where, f"labels {dict(by_name)}", expected, "correct the labels"))
     if len(foreground) > MAX_CLASSES:

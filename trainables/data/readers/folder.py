@@ -26,7 +26,7 @@ from trainables.data.cases import (
     stem,
     to_volumes,
 )
-from trainables.data.dataset import DataError, Dataset, Piece, Problem, listed, natural_order
+from trainables.data.dataset import FRACTIONS, DataError, Dataset, Piece, Problem, listed, natural_order
 from trainables.data.mask_names import MASK_ENDING, MASK_FOLDERS
 from trainables.data.parallel import in_parallel
 
@@ -208,8 +208,14 @@ def _guessed(by_value: dict[float, Path], problems: list[Problem]) -> tuple[tupl
         return tuple(f"class {value:g}" for value in values), (0, *map(int, values))
     where = str(by_value[(odd or values or [0.0])[0]])
     found = f"masks that hold {listed((f'{value:g}' for value in values), 6)} beside 0" if values else "empty masks"
-    example = ", ".join(f"NAME{i}: {value:g}" for i, value in enumerate(values[:2], 1)) or "NAME: 255"
-    remedy = f"name the classes with data.classes={{{example}}}"
-    problems.append(Problem(where, found, "0 and one value, or 0, 1, 2, ...", remedy))
+    problems.append(Problem(where, found, "0 and one value, or 0, 1, 2, ...", _remedy(values)))
     whole = [int(value) for value in values if value > 0 and value.is_integer()][:MAX_GUESSED]
     return tuple(f"value {value}" for value in whole), (0, *whole)
+
+
+def _remedy(values: list[float]) -> str:
+    """What to do about values that name no classes: all of them named, as a shell takes it, or whole numbers first."""
+    if any(value < 0 or not value.is_integer() for value in values):
+        return f"save masks of whole numbers from 0 ({FRACTIONS})"
+    example = ", ".join(f"NAME{i}: {value:g}" for i, value in enumerate(values[:MAX_GUESSED], 1)) or "NAME: 255"
+    return f"name the classes with data.classes='{{{example}}}'"
