@@ -10,14 +10,14 @@ from analysis.stopped_cells import num_stopped
 
 CAPTIONS = {
     "examples": (
-        "Segmentations after {count} labelled {unit}, seed {seed}. {num_slices} test slices were fixed before any "
+        "Segmentations after {count}, seed {seed}. {num_slices} fixed before any "
         "training, by rule: patients in turn from each group, and of each the slice with most foreground. Shown are "
         "those with the highest, the median and the lowest mean Dice over all arms and seeds at this label count; the "
         "seed is the first at which most arms have finished. Solid: what an arm predicts, with its Dice on the slice, "
         "and in the top row the truth; white, dashed: the truth. Slices are cut to where masks lie. Dice of one slice "
         "is not that of a whole volume.",
-        "Outlines of true and predicted structures on the best, median and worst example slice after {count} labelled "
-        "{unit}. Dice of each arm: {scores}.",
+        "Outlines of true and predicted structures on the best, median and worst example slice after {count}. "
+        "Dice of each arm: {scores}.",
     ),
     "error_vs_labels": (
         "Test error (1 - mean foreground Dice) against the number of labels. Lines join geometric means over seeds, "

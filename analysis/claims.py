@@ -12,6 +12,7 @@ import numpy as np
 
 from analysis.answer import CANNOT_TELL, percent
 from analysis.best_variant import best_variant
+from analysis.counted import labels
 from analysis.epochs_study import epoch_ladder
 from analysis.falling_curve import MORE_THAN_MEASURED, describe_labels_interval
 from analysis.findings import Findings
@@ -171,7 +172,7 @@ def _judge_few_labels(findings: Findings) -> tuple[str, str]:
             NOT_TESTED,
             f"This needs finished cells of {SUPERVISED} and of another arm at the fewest labels.",
         )
-    where = f"At {best.label_count} labelled {findings.results.label_unit}"
+    where = f"At {labels(best.label_count, findings.results.label_unit)}"
     rival = best.rival if best.variant == own else own
     evidence = f"{where} {best.variant} has the lowest mean error"
     if best.rival == rival and best.ratio.is_known:

@@ -11,6 +11,7 @@ from analysis.best_variant import BestVariant, best_variant
 from analysis.caveats import caveats
 from analysis.change_answer import best_change
 from analysis.comparison import compare_at, hochberg
+from analysis.counted import labels
 from analysis.epochs_study import epoch_ladder
 from analysis.findings import Findings
 from analysis.labels_answer import labels_point
@@ -58,9 +59,9 @@ def gain_over_random(findings: Findings, label_count: int) -> Point | None:
     told = [name for name in pairs if adjusted[name] < 1 - confidence]
     lower, better = (sum(pairs[name].estimate.value < 0 for name in names) for names in (pairs, told))
     higher, worse = len(pairs) - lower, len(told) - better
-    unit, level = findings.results.label_unit, percent(confidence)
+    where, level = labels(label_count, findings.results.label_unit), percent(confidence)
     words = (
-        f"Against no pretraining (random) with {label_count} labelled {unit}, {lower} of {len(pairs)} pretrained arms "
+        f"Against no pretraining (random) with {where}, {lower} of {len(pairs)} pretrained arms "
         f"have a lower mean error{f' and {higher} a higher one' * bool(higher)}; after adjusting for comparisons with "
         f"random, {_told_words(better, worse)}; the largest change is that of {largest} (ratio of errors "
         f"{ratio_of_errors(pairs[largest].ratio, level)})."
@@ -81,13 +82,13 @@ def _told_words(better: int, worse: int) -> str:
 def _best(findings: Findings, best: BestVariant) -> Point:
     undecided = not best.ratio.is_known or best.rival in best.ties
     short = CANNOT_TELL if undecided else best.variant + (", not told from all" if best.ties else "")
-    unit = findings.results.label_unit
-    return Point(f"Which pretraining, with {best.label_count} labelled {unit}?", short, _best_sentence(findings, best))
+    where = labels(best.label_count, findings.results.label_unit)
+    return Point(f"Which pretraining, with {where}?", short, _best_sentence(findings, best))
 
 
 def _best_sentence(findings: Findings, best: BestVariant) -> str:
-    unit, level = findings.results.label_unit, percent(findings.results.options.confidence)
-    head = f"With {best.label_count} labelled {unit}"
+    level = percent(findings.results.options.confidence)
+    head = f"With {labels(best.label_count, findings.results.label_unit)}"
     scores = _scores(best, level)
     if not best.ratio.is_known:
         return (

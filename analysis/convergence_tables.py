@@ -174,4 +174,5 @@ def _reached_at(run: Run, findings: Findings) -> float:
 
 def _ratio_columns(speed_up: SpeedUp) -> tuple[object, ...]:
     ratio, uncut = speed_up.ratio, speed_up.uncut
-    return ratio.value, ratio.low, ratio.high, uncut.low, uncut.high, ratio.num_seeds, speed_up.bound
+    bound = speed_up.bound if ratio.num_seeds else None  # there is no ratio that it could be of
+    return ratio.value, ratio.low, ratio.high, uncut.low, uncut.high, ratio.num_seeds, bound

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
 from analysis.captions import caption
+from analysis.counted import labels, number
 from analysis.drawing import Drawing, arm_id
 from analysis.examples import ExampleSheet, ExampleSlice, Pixels, example_sheets
 from analysis.findings import Findings
@@ -47,10 +48,11 @@ def _draw(name: str, sheet: ExampleSheet, findings: Findings) -> Drawing:
         top = height - HEAD - row * (NAME + PANEL) - 0.17
         size = 8.5 * min(1.0, LONGEST_NAME / len(variant))
         figure.text(GAP / width, top / height, variant, fontsize=size, weight="bold")
-    title = f"{sheet.label_count} labelled {findings.results.label_unit}"
+    title = labels(sheet.label_count, findings.results.label_unit)
     figure.text(0.5, 1 - 0.17 / height, title, fontsize=9.5, weight="bold", ha="center")
     _legend(figure, sheet, findings)
-    words = {"count": sheet.label_count, "seed": sheet.seed, "num_slices": sheet.num_slices, "scores": _scores(sheet)}
+    fixed = f"{number(sheet.num_slices, 'test slice')} {'was' if sheet.num_slices == 1 else 'were'}"
+    words = {"count": title, "seed": sheet.seed, "num_slices": fixed, "scores": _scores(sheet)}
     return Drawing(name, *caption("examples", findings, words), figure)
 
 
@@ -58,9 +60,9 @@ def _head(figure: Figure, each: ExampleSlice, centre: float, height: float) -> N
     patient = each.patient if len(each.patient) <= LONGEST_PATIENT else f"…{each.patient[1 - LONGEST_PATIENT :]}"
     place = f"{each.phase}, slice {each.slice_index + 1}".removeprefix(", ")
     lines = (each.rank, f"mean Dice {each.mean_dice:.2f}", patient, place)
-    for number, words in enumerate(lines):
-        y = (height - 0.38 - 0.15 * number) / height
-        figure.text(centre, y, words, ha="center", fontsize=8, weight="bold" if number == 0 else "normal")
+    for line, words in enumerate(lines):
+        y = (height - 0.38 - 0.15 * line) / height
+        figure.text(centre, y, words, ha="center", fontsize=8, weight="bold" if line == 0 else "normal")
 
 
 def _panel(panel: Axes, each: ExampleSlice, variant: str) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.best_variant import best_variant
+from analysis.counted import labels
 from analysis.epochs_study import EpochsStudy, averaged_counts, epoch_ladder, over_labels
 from analysis.findings import Findings
 from analysis.half_width import spread
@@ -62,7 +63,7 @@ def _best(findings: Findings) -> Iterator[OpenQuestion]:
         contrast = _logs(findings, best.variant, column) - _logs(findings, rival, column)
         margin = float(np.log1p(findings.results.options.near_minimum))
         goal = max(abs(_mean(contrast)), margin)
-        words = f"Which is better with {count} labelled {findings.results.label_unit}, {best.variant} or {rival}?"
+        words = f"Which is better with {labels(count, findings.results.label_unit)}, {best.variant} or {rival}?"
         num_compared = len(best.ties) if goal > margin else 1
         pair = (best.variant, rival)
         yield OpenQuestion(words, "arms", contrast, goal, pair, (count,), num_compared=num_compared)

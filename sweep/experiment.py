@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from trainables.config import (
+    QUOTED,
     ComputeConfig,
     DataConfig,
     FinetuneConfig,
@@ -237,7 +238,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     try:
         node[last] = override_value(last, text)
     except yaml.YAMLError as error:
-        raise ExperimentError(f"'{override}': the value is not valid YAML") from error
+        raise ExperimentError(f"'{override}': the value is not valid YAML; {QUOTED}") from error
 
 
 def _explain(error: Mapping[str, Any], message: str, source: str) -> str:

@@ -21,6 +21,10 @@ Not for rounding, by which devices and kernels of libraries differ anyway.
 """
 
 
+QUOTED = "one with spaces needs quotes around key and value, such as 'a.b=[1, 2]'"
+"""What to do where a shell has cut an override in pieces."""
+
+
 class Section(BaseModel):
     """A part of the experiment tree: frozen, and closed to unknown keys."""
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.counted import number
+from analysis.counted import labels, number
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,10 @@ from analysis.counted import number
 )
 def test_one_is_singular_and_all_else_plural(count: float, words: str) -> None:
     assert number(count, "patient") == words
+
+
+def test_a_label_count_of_one_is_singular() -> None:
+    """The unit of results is a plural."""
+    assert [labels(1, "slices"), labels(4, "slices"), labels(1, "patients")] == [
+        *("1 labelled slice", "4 labelled slices", "1 labelled patient"),
+    ]

@@ -256,3 +256,10 @@ def test_without_validation_slices_nothing_is_said_of_convergence_and_the_report
     drawn = {drawing.name for drawing in draw_all(findings)}
     assert "error_vs_labels" in drawn
     assert "convergence" not in drawn
+
+
+def test_a_table_without_validation_does_not_call_a_ratio_exact_that_is_not_there(small):
+    results = load_results(small(num_arms=2))
+    table = convergence(find(replace(results, curves=results.curves.iloc[:0])))
+    assert (table["num_pairs"] == 0).all()
+    assert table["ratio_is"].isna().all()

@@ -129,7 +129,7 @@ def test_overrides_reach_every_level_and_take_yaml_values() -> None:
         ("grid.pretraining_seeds=[0, 0]", r"pretraining_seeds: expected each value once, found \[0, 0\]"),
         ("grid.pretraining_seeds=[0, 1, 2]", r"at most one for each of subset_seeds, found 3 for 2; add subset_seeds"),
         ("name.first=x", r"'name\.first=x': name is not a section"),
-        ("finetune.steps=[", r"the value is not valid YAML"),
+        ("grid.label_counts=[4,", r"the value is not valid YAML; one with spaces needs quotes around key and value"),
     ],
 )
 def test_a_wrong_override_is_refused_with_what_would_be_right(override: str, message: str) -> None:

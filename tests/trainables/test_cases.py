@@ -139,3 +139,17 @@ def test_a_proposed_pattern_names_whom_it_finds_and_visits_have_one_that_keeps_t
     assert f"{by_patient} (the group is the patient: sub-00, sub-01, ... (4 in all))" in problem.remedy
     found = read(config.model_copy(update={"patient_pattern": "(.+)_[^_]*_[^_]*$"})).volumes
     assert [volume.patient for volume in found] == ["sub-00", "sub-01", "sub-02", "sub-03"]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table_is_read_as_spreadsheets_save_it(tmp_path: Path, separator: str) -> None:
+    """Semicolons where the comma is the decimal point, headings with capitals, names of files for those of cases."""
+    config = write_pairs(tmp_path, [f"scan{number}" for number in range(4)])
+    rows = [
+        ("Case", "Patient", "Group"),
+        *((f"scan{i}.PNG", f"P{i // 2}", "a,b" * (separator != ",")) for i in range(4)),
+    ]
+    (tmp_path / "cases.csv").write_text("\r\n".join(separator.join(row) for row in rows))
+    volumes = read(config).volumes
+    assert [(volume.patient, len(volume.pieces)) for volume in volumes] == [("P0", 2), ("P1", 2)]
+    assert {volume.group for volume in volumes} == {"unknown" if separator == "," else "a,b"}

@@ -95,7 +95,7 @@ def _config(options: argparse.Namespace) -> "DataConfig":
     import yaml
     from pydantic import ValidationError
 
-    from trainables.config import DataConfig, mistakes, override_value
+    from trainables.config import QUOTED, DataConfig, mistakes, override_value
     from trainables.data.inspection import FIRST_LOOK
 
     values: dict[str, Any] = {"root": options.root, "unlabelled_root": options.unlabelled}
@@ -112,7 +112,9 @@ def _config(options: argparse.Namespace) -> "DataConfig":
         try:
             values[key] = override_value(key, text)
         except yaml.YAMLError as error:
-            raise ValueError(f"{key}={text}: expected a YAML value ({' '.join(str(error).split())})") from error
+            raise ValueError(
+                f"{key}={text}: expected a YAML value ({' '.join(str(error).split())}); {QUOTED}"
+            ) from error
     if not {"image_size", "spacing_mm", "longest_side"} & values.keys():
         values |= FIRST_LOOK
     try:

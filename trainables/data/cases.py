@@ -6,6 +6,7 @@ refused, since the patient is what splits keep apart.
 """
 
 import csv
+import io
 import os
 import re
 from collections import Counter
@@ -22,6 +23,7 @@ RASTER_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 SUFFIXES = (*NIFTI_SUFFIXES, *RASTER_SUFFIXES)
 UNKNOWN_GROUP = "unknown"
+SAVE_AGAIN = "save it as CSV again, in Excel as 'CSV UTF-8'"
 LAST_PART = r"([\W_]+)[^\W_]*$"  # what follows the last separator of a name
 LAST_NUMBER = r"[\W_]*[^\W\d_]*\d+$"  # a name's last number with the letters and separators before it
 MAX_PARTS = 3  # of a name behind the patient, such as visit, series and slice
@@ -96,11 +98,15 @@ def read_table(config: DataConfig, root: Path, required: tuple[str, ...]) -> tup
         return None
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.reader(file, strict=True)
-            columns = [column.strip() for column in next(lines, [])]
+            text = file.read()
+            delimiter = max(
+                ",;\t", key=text.partition("\n")[0].count
+            )  # a semicolon where the comma is the decimal point
+            lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+            columns = [column.strip().lower() for column in next(lines, [])]
             found = [(lines.line_num, line) for line in lines if any(line)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        problem = Problem(str(path), f"a table that cannot be read ({error})", "UTF-8 text", "save it as CSV again")
+        problem = Problem(str(path), f"a table that cannot be read ({error})", "UTF-8 text", SAVE_AGAIN)
         raise DataError(problem) from error
     if missing := [column for column in required if column not in columns]:
         have = f"columns {', '.join(columns) or 'none'}"
@@ -145,9 +151,11 @@ def _rows_by_case(config: DataConfig, root: Path, problems: list[Problem]) -> di
     for row in rows:
         if not row["patient"]:
             problems.append(Problem(str(path), f"case {row['case']} without a patient", "its patient", "fill it in"))
-        if row["case"] in by_case:
+        folder, _, last = row["case"].rpartition("/")
+        name = "/".join(filter(None, (folder, stem(Path(last)) if last.lower().endswith(SUFFIXES) else last)))
+        if name in by_case:
             problems.append(Problem(str(path), f"case {row['case']} twice", "each case once", "remove one row"))
-        by_case.setdefault(row["case"], row)
+        by_case.setdefault(name, row)
     return by_case
 
 

@@ -63,6 +63,8 @@ def next_command(found: Inspection) -> str:
     counts = [available]
     while counts[0] >= 4 * SMALLEST_COUNT and len(counts) < MAX_COUNTS:
         counts.insert(0, round(counts[0] / 4))
+    if len(counts) == 1 and available > SMALLEST_COUNT:  # one count alone tells nothing of the labels needed
+        counts.insert(0, round(available / 4))
     names = ("root", *sorted(found.given.model_fields_set - {"root", *FIRST_LOOK}))
     given = {key: getattr(found.given, key) for key in names if getattr(found.given, key) is not None}
     sizes = {key: getattr(found.given, key) for key in FIRST_LOOK}

@@ -171,3 +171,5 @@ def test_a_class_that_test_or_training_lacks_is_warned_about(run: Run, tmp_path:
     lacking = {"train", "test"} - {part}
     assert {each for each in ("train", "test") if f"warning: 'lesion' in no slice of {each}" in said} == lacking
     assert rows(printed)["lesion"] == ["2", "1", "1", "<0.1%"]
+    assert rows(printed)["train"][:2] == ["5", "5"]
+    assert "grid.label_counts=[1,5] " in said  # one count alone would tell nothing of the labels needed
