@@ -122,7 +122,9 @@ class DataConfig(Section):
             remedy = "set data.longest_side=null to resample to data.spacing_mm, or data.spacing_mm=null"
             raise ValueError(f"data.spacing_mm and data.longest_side: expected one of them, found both; {remedy}")
         if (self.split == "file") != (self.split_file is not None):
-            raise ValueError(f"data.split_file: expected with split: file and only there, found {self.split_file}")
+            found = f"found {self.split_file} with split: {self.split}"
+            remedy = "set data.split=file for it" if self.split_file else "name the file"
+            raise ValueError(f"data.split_file: expected with split: file and only there, {found}; {remedy}")
         if self.validation_fraction == 0 and self.validation_slices != 0 and self.split == "fractions":
             raise ValueError("data.validation_fraction: expected above 0, found 0; or set data.validation_slices=0")
         values = list((self.classes or {}).values())

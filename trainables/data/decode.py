@@ -167,6 +167,10 @@ def _from_nifti(path: Path, file: nifti.Nifti, config: DataConfig, last_axis: st
     array = array[:, :, None] if array.ndim == 2 else array
     in_plane = [axis for axis in range(3) if axis != config.slice_axis]
     order = (*in_plane, config.slice_axis)  # (column, row, slice)
+    if 1 in (array.shape[in_plane[0]], array.shape[in_plane[1]]):
+        found = f"slices of {array.shape[in_plane[1]]} x {array.shape[in_plane[0]]} pixels"
+        remedy = "set data.slice_axis to the axis along which slices lie: 2 for a 2D file"
+        raise DataError(Problem(str(path), found, "an image in each slice", remedy))
     zooms = (*file.zooms[:3], *(1.0,) * (3 - len(file.zooms[:3])))
     spacing = (zooms[in_plane[1]], zooms[in_plane[0]])
     if not all(0 < each < np.inf for each in spacing):

@@ -95,6 +95,15 @@ NIFTI = (
         *("pixel sizes 0 and 1.25 ", "millimetres above 0", "correct the header", {"slice_axis": 0}),
     ),
     Broken(
+        *("a single slice cut across", "acdc", set_voxels(IMAGE, lambda array: array[..., 0]), IMAGE),
+        *(
+            "slices of 1 x 12 pixels",
+            "an image in each slice",
+            "set data.slice_axis .*2 for a 2D file",
+            {"slice_axis": 0},
+        ),
+    ),
+    Broken(
         *("NaN", "acdc", set_voxels(IMAGE, put(np.nan)), IMAGE),
         *("0.28% NaN or infinite", "finite intensities", "exclude the case"),  # 1 of 360
     ),
