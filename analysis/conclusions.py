@@ -11,7 +11,7 @@ from analysis.best_variant import BestVariant, best_variant
 from analysis.caveats import caveats
 from analysis.change_answer import best_change
 from analysis.comparison import compare_at, hochberg
-from analysis.counted import labels
+from analysis.counted import labels, number
 from analysis.epochs_study import epoch_ladder
 from analysis.findings import Findings
 from analysis.labels_answer import labels_point
@@ -150,7 +150,7 @@ def _epochs(findings: Findings, variant: str) -> Point:
             return Point(question, CANNOT_TELL, f"How many pretraining epochs suffice cannot be told: {words}.")
         return Point(question, "none to choose", f"There are no pretraining epochs to choose for {variant}.")
     study = findings.epochs_study(arm, "error")
-    ladder = [number for number in epoch_ladder(findings.variants, arm) if number]
+    ladder = [epochs for epochs in epoch_ladder(findings.variants, arm) if epochs]
     if len(ladder) < 2 or study is None:
         words = f"Only one number of pretraining epochs was run ({ladder[-1]}), so how many suffice cannot be told."
         return Point(question, CANNOT_TELL, words)
@@ -159,8 +159,10 @@ def _epochs(findings: Findings, variant: str) -> Point:
     if enough is None:
         doubt = f"none is shown to be within {margin} of every other for {study.arm}"
         words = f"How many pretraining epochs suffice cannot be told: {doubt}"
-        return Point(question, CANNOT_TELL, f"{words} ({study.result.best_epochs} have the lowest mean error).")
-    fewer = [number for number in unclear if number < enough]
+        fewest = study.result.best_epochs
+        lowest = f"{number(fewest, 'epoch')} {'has' if fewest == 1 else 'have'} the lowest mean error"
+        return Point(question, CANNOT_TELL, f"{words} ({lowest}).")
+    fewer = [epochs for epochs in unclear if epochs < enough]
     doubt = f", and whether {fewer[0]} would do the data cannot tell" if fewer else ""
     over = f"over {findings.over_labels(study.label_counts)}"
     own = f"{enough} pretraining epoch{' is' if enough == 1 else 's are'} enough for {study.arm}"
