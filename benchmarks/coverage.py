@@ -52,6 +52,8 @@ def main() -> None:
     options = parser.parse_args()
     parts = (*SETTINGS, *RACES, *NO_LAWS, *CHOICES)
     names = [part.name for part in parts if options.matching in part.name]
+    if not names:
+        parser.error(f"--matching: expected a part of a setting's name, found {options.matching!r}, which is in none")
     sizes = options.experiments, options.with_laws
     wanted = [(name, num_seeds, *sizes) for num_seeds in options.seeds for name in names]
     tables = [pd.read_csv(options.output)] if options.output.exists() else []

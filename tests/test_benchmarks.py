@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -18,6 +19,7 @@ from benchmarks.analysis import NUM_PATIENTS, NUM_POINTS, write_sweep
 from benchmarks.coverage_figure import fingerprint, rate_interval, shown_rates
 from benchmarks.data_memory import places_for_groups
 from benchmarks.early_stopping import lowest, ratios_by_seed
+from benchmarks.intervals_left import shaffer
 from benchmarks.networks import NETWORKS
 from trainables.results import SCHEMAS, read_table
 
@@ -114,6 +116,14 @@ def test_the_figure_of_coverage_is_drawn_from_the_rates_that_stand_beside_it():
         assert picture.text["Source"] == fingerprint(shown_rates(docs / "coverage.csv")), (
             "python -m benchmarks.coverage_figure docs/coverage.csv docs/coverage.png"
         )
+
+
+def test_pairs_of_arms_are_adjusted_for_as_many_as_can_be_equal_at_once():
+    """Of four arms 6, 3, 3, 3, 2 and 1: the numbers that Shaffer (1986) gives for all pairs of four means."""
+    p_values = np.array([1e-2, 1e-7, 1e-3, 1e-6, 1e-4, 1e-5])
+    factors = np.array([1, 6, 2, 3, 3, 3])
+    assert shaffer(p_values, 4) == pytest.approx(factors * p_values)
+    assert shaffer([0.04, 0.03, 0.9], 3) == pytest.approx([0.09, 0.09, 0.9])  # 3 x 0.03, and none below an earlier one
 
 
 def test_a_rates_interval_holds_what_a_score_test_does_not_refuse():

@@ -118,7 +118,9 @@ def view_masks(masks: Tensor, views: Views, size: int) -> Tensor:
     """Return (batch, size, size) views of masks under the same crops and flips, by nearest pixel."""
     width = masks.shape[-1]
     rows, columns = _nearest(views.on(masks.device), (masks.shape[-2], width), size)
-    places = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)  # one number for each pixel: half the time
+    places = (rows[:, :, None] * width + columns[:, None, :]).flatten(
+        1
+    )  # one number for each pixel is looked up sooner than two
     return masks.flatten(1).gather(1, places).view(-1, size, size)
 
 
