@@ -17,6 +17,7 @@ from trainables.data.natural import open_natural
 from trainables.jobs import StageJob
 from trainables.objectives import build_objective
 from trainables.objectives.optimizer import build_optimizer
+from trainables.placement import network_to_device
 from trainables.processes import this_worker
 from trainables.results import open_results
 from trainables.stage_samples import load_samples
@@ -65,9 +66,9 @@ class BareStep:
     def __init__(self, job: StageJob) -> None:
         self.device, stage = this_worker(job.compute).device, job.stage
         samples, _ = load_samples(job, self.device)
-        self._objective = build_objective(build_encoder(job.model, "random", 3, 0), stage, 0)
-        self._objective.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._optimizer = build_optimizer(self._objective.trained, stage)
+        self.objective = build_objective(build_encoder(job.model, "random", 3, 0), stage, 0)
+        network_to_device(self.objective, self.device)
+        self._optimizer = build_optimizer(self.objective.trained, stage)
         generator, first = torch.Generator().manual_seed(0), torch.arange(stage.batch_size)
         self._views = [random_view(samples, first, stage.views, generator) for _ in range(2)]
         self._is_half = stage.precision == "bf16"
@@ -75,11 +76,11 @@ class BareStep:
     def __call__(self) -> None:
         """Take one step."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._is_half):
-            loss = self._objective(self._views, None).loss
+            loss = self.objective(self._views, None).loss
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self._optimizer.step()
-        self._objective.after_step(0, 1000)
+        self.objective.after_step(0, 1000)
 
 
 @dataclass(frozen=True)

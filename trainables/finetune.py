@@ -30,6 +30,7 @@ from trainables.examples import Mask, choose_slices, prediction_rows, slice_rows
 from trainables.jobs import CellJob
 from trainables.metrics import Counts, SoftJaccard, dice, slice_counts
 from trainables.models.segmenter import Segmenter
+from trainables.placement import network_to_device
 from trainables.processes import seeded, this_worker
 from trainables.results import commit_cell, record_example_slices
 from trainables.scoring import score_cases
@@ -167,7 +168,7 @@ def build_network(job: CellJob, device: torch.device, num_channels: int, num_cla
     with seeded(seed + 1):
         network = Segmenter(encoder, job.model, num_classes)
     load_decoder(network.decoder, job.encoder)
-    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return network_to_device(network, device)
 
 
 @dataclasses.dataclass

@@ -25,6 +25,7 @@ from trainables.jobs import StageJob
 from trainables.models.encoder import Encoder
 from trainables.objectives import Objective, Step, build_objective, check_batches, keeps_decoder
 from trainables.optimisation import Optimisation
+from trainables.placement import network_to_device
 from trainables.probe import probe
 from trainables.processes import (
     Worker,
@@ -137,7 +138,7 @@ class _Loop:
         with seeded(seed + 1):
             decoder = _initial_decoder(job, encoder)
             self.objective: Objective = build_objective(encoder, job.stage, num_classes, decoder)
-        self.objective.to(worker.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network_to_device(self.objective, worker.device)
         synchronise_norms(self.objective, worker)
         trained = torch.compile(self.objective.trained) if job.stage.compile else self.objective.trained
         self.objective.trained = wrap(trained, worker)  # type: ignore[arg-type]
