@@ -60,7 +60,7 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None, is_her
         natural_id = natural.data_id
         summary["natural"] = natural.summary
     of_stages = [warning for name in sorted(used) for warning in check_stage(experiment, name, summary, is_here)]
-    summary["warnings"] = [*summary["warnings"], *of_stages]
+    summary["warnings"] = [*store.warnings, *of_stages]
     origins = store.origins("train")
     return Inputs(
         data_id=store.data_id,
