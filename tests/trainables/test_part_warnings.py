@@ -11,8 +11,12 @@ from PIL import Image
 from sweep.experiment import load_preset
 from sweep.inputs import read_inputs
 from trainables.config import DataConfig
+from trainables.data.__main__ import main
 from trainables.data.inspection import inspect
 from trainables.data.slices import open_store
+
+ALONE = "test is a single patient (patient001)"
+HAND = "choose more test patients with data.split=file"
 
 
 @pytest.fixture
@@ -20,6 +24,23 @@ def hearts(datasets: ModuleType, tmp_path: Path) -> Path:
     """Five patients, of whom the first tests and the second validates by the paper's split."""
     datasets.write("acdc", tmp_path / "hearts")
     return tmp_path / "hearts"
+
+
+@pytest.mark.parametrize(
+    ("settings", "num_tested", "remedy"),
+    [
+        ([], 1, HAND),
+        (["split=fractions", "test_fraction=0.2"], 1, "raise data.test_fraction"),
+        (["split=fractions", "test_fraction=0.4"], 2, None),
+    ],
+)
+def test_the_inspection_says_that_a_single_patient_tests_and_what_to_do(
+    hearts: Path, capsys: pytest.CaptureFixture[str], settings: list[str], num_tested: int, remedy: str | None
+) -> None:
+    assert main([str(hearts), "image_size=32", *settings]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert ("warning: test is a single patient (patient00" in said) == (num_tested == 1)
+    assert remedy is None or remedy in said
 
 
 @pytest.fixture
@@ -38,7 +59,7 @@ def pictures(tmp_path: Path) -> Path:
 def test_every_start_tells_what_the_parts_lack_of_a_split_that_an_earlier_version_stored(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Class 2 is drawn nowhere. An earlier version did not know the warning; nothing is decoded for them."""
+    """Class 2 is drawn nowhere. An earlier version knew neither warning; nothing is decoded for them."""
     sizes = ["data.image_size=32", "data.spacing_mm=null", "data.longest_side=32"]
     data = [f"data.root={pictures}", "data.classes={organ: 1, scar: 2}", "data.test_fraction=0.1", "data.format=auto"]
     grid = ["grid.arms=[random]", "grid.label_counts=[2]", "report.reference_arm=random"]
@@ -50,7 +71,8 @@ def test_every_start_tells_what_the_parts_lack_of_a_split_that_an_earlier_versio
     second = read_inputs(experiment).summary["warnings"]
     assert first == second
     assert second[0] == "'scar' in no mask at all; correct the classes or the masks"
-    assert len(second) == 1
+    assert second[1].startswith("test is a single patient")
+    assert len(second) == 2
 
 
 def test_a_warning_that_a_version_stored_with_the_split_is_told_once(hearts: Path, tmp_path: Path) -> None:
@@ -58,7 +80,7 @@ def test_a_warning_that_a_version_stored_with_the_split_is_told_once(hearts: Pat
     store = open_store(config, tmp_path / "cache")
     (store.folder / "data.json").write_text(json.dumps(store.summary | {"warnings": ["lost", *store.warnings]}))
     warnings = open_store(config, tmp_path / "cache").warnings
-    assert [each.partition(",")[0] for each in warnings] == ["lost"]
+    assert [each.partition(",")[0] for each in warnings] == ["lost", ALONE]
 
 
 def test_the_inspection_and_the_start_say_the_same(hearts: Path, tmp_path: Path) -> None:

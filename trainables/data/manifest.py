@@ -140,7 +140,7 @@ class Manifest:
     def of_parts(self) -> list[str]:
         """What the parts cannot tell; the cache keeps what it follows from, so it is told anew at every start."""
         volumes = {str(part): [each.facts for each in self.of_part(part)] for part in PARTS}
-        return part_warnings(volumes, self.dataset.class_names)
+        return part_warnings(volumes, self.dataset.class_names, self.config.split)
 
     def warnings(self) -> list[str]:
         """What is known once all is decoded, but for ``of_parts``."""

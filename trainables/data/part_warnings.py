@@ -1,4 +1,4 @@
-"""What the parts of a split cannot tell: classes that one lacks.
+"""What the parts of a split cannot tell: classes that one lacks, and a test set of a single patient.
 
 In: the facts of the volumes of each part, which the cache keeps. Out: warnings, at every start: a split that an earlier
 version stored would otherwise say only what that version knew to look for.
@@ -16,11 +16,13 @@ from trainables.data.splits import PARTS
 SPREAD_CLASS = "change data.split_seed, or divide the patients by hand with data.split=file"
 UNTOLD = f"so nothing tells how well that is segmented, only what is taken for it by mistake; {SPREAD_CLASS}"
 UNLEARNT = f"so it cannot be learned; {SPREAD_CLASS}"
+MORE_TESTED = {"fractions": "raise data.test_fraction"}
+DIVIDE = "choose more test patients with data.split=file, or with data.split=fractions and data.test_fraction"
 
 
-def part_warnings(volumes: Mapping[str, Sequence[VolumeFacts]], class_names: Sequence[str]) -> list[str]:
-    """Return what is to be said of the labelled ``volumes`` of each part."""
-    return _unseen(volumes, class_names)
+def part_warnings(volumes: Mapping[str, Sequence[VolumeFacts]], class_names: Sequence[str], split: str) -> list[str]:
+    """Return what is to be said of the labelled ``volumes`` of each part; ``split`` is how they were divided."""
+    return [*_unseen(volumes, class_names), *_single(volumes["test"], split)]
 
 
 def _unseen(volumes: Mapping[str, Sequence[VolumeFacts]], class_names: Sequence[str]) -> list[str]:
@@ -41,3 +43,13 @@ def _shown(volumes: Sequence[VolumeFacts], num_classes: int) -> npt.NDArray[np.i
     """How many slices show each class."""
     slices = np.array([each.class_slices for each in volumes], np.int64).reshape(-1, num_classes)
     return np.array(slices.sum(axis=0), np.int64)
+
+
+def _single(test: Sequence[VolumeFacts], split: str) -> list[str]:
+    patients = {each.patient for each in test}
+    if len(patients) != 1:
+        return []
+    return [
+        f"test is a single patient ({patients.pop()}), so that no interval covers how others would be segmented, and "
+        f"that patient alone decides which arm is best; {MORE_TESTED.get(split, DIVIDE)}"
+    ]

@@ -55,7 +55,7 @@ class SliceStore:
         """
         facts = self.decoded.facts()
         volumes = {part: [facts[each["key"]] for each in rows] for part, rows in self._index["volumes"].items()}
-        found = part_warnings(volumes, self.summary["class_names"])
+        found = part_warnings(volumes, self.summary["class_names"], self.summary["split"])
         return list(dict.fromkeys([*self.summary["warnings"], *found]))  # which earlier versions stored with the rest
 
     @property
