@@ -7,7 +7,7 @@ published.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,10 +38,15 @@ class SpeedUp:
     num_censored: int
     num_reference_censored: int
     label_counts: tuple[int, ...] = ()  # that a mean over label counts is of
+    is_reference: bool = False  # the reference against itself: 1 by definition, without an interval
 
     @property
     def bound(self) -> str:
-        """What censoring makes of the ratio: ``exact``, ``at most``, ``at least`` or ``unbounded``."""
+        """What censoring makes of the ratio: ``exact``, ``at most``, ``at least`` or ``unbounded``; of the reference
+        nothing, which is ``reference``.
+        """
+        if self.is_reference:
+            return "reference"
         if self.num_censored and self.num_reference_censored:
             return "unbounded"
         if self.num_censored:
@@ -54,6 +59,11 @@ class SpeedUp:
         low = 0.0 if self.num_censored and self.ratio.is_known else self.ratio.low
         high = math.inf if self.num_reference_censored and self.ratio.is_known else self.ratio.high
         return Estimate(self.ratio.value, low, high, self.ratio.num_seeds)
+
+    def against_itself(self) -> "SpeedUp":
+        """Return this as the reference's own: no runs of it can hide how it compares with itself."""
+        ratio = Estimate(self.ratio.value, math.nan, math.nan, self.ratio.num_seeds)
+        return replace(self, ratio=ratio, is_reference=True)
 
 
 def steps_to_target(steps: Floats, val_dice: Floats, target: float, hold_evaluations: int) -> TimeToTarget:

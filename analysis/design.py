@@ -11,6 +11,7 @@ import pandas as pd
 import yaml
 
 from analysis.counted import number
+from analysis.epochs_axis import numbers_of_epochs
 from analysis.findings import Findings
 from analysis.load import ExperimentResults
 from analysis.options import ReportOptions
@@ -95,10 +96,9 @@ def flattened(content: Mapping[str, object], prefix: str = "") -> dict[str, str]
 
 def _arms(findings: Findings) -> list[str]:
     """Name every arm with the numbers of epochs at which it was run."""
-    epochs = findings.variants.groupby("arm", sort=True)["pretraining_epochs"].agg(list)
     return [
         f"{arm} ({', '.join(map(str, numbers))} epoch{'s' * (numbers != [1])})" if any(numbers) else str(arm)
-        for arm, numbers in epochs.items()
+        for arm, numbers in numbers_of_epochs(findings.variants).items()
     ]
 
 

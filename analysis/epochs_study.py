@@ -102,10 +102,12 @@ def averaged_counts(logs: Floats) -> NDArray[np.bool_]:
 def epoch_ladder(variants: pd.DataFrame, arm: str) -> dict[int, str]:
     """Return an arm's variants by epochs, with the arm it starts from (at its longest) as 0 epochs where
     there is one.
+
+    Cells of its own at 0 are of a plan without milestones, and pretrained: no number of epochs.
     """
-    own = variants[variants["arm"] == arm].sort_values("pretraining_epochs")
+    own = variants[(variants["arm"] == arm) & (variants["pretraining_epochs"] > 0)].sort_values("pretraining_epochs")
     ladder = dict(zip(own["pretraining_epochs"].astype(int), own["variant"].astype(str), strict=True))
     base = variants[variants["arm"] == own["base_arm"].iloc[0]].sort_values("pretraining_epochs")
-    if 0 in ladder or base.empty or base["arm"].iloc[0] == arm:
+    if base.empty or base["arm"].iloc[0] == arm:
         return ladder
     return {0: str(base["variant"].iloc[-1]), **ladder}

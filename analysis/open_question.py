@@ -163,7 +163,8 @@ def _rungs(findings: Findings, question: OpenQuestion) -> list[Rung]:
 def _planned_rungs(findings: Findings, arms: list[str], with_epochs: bool) -> Iterator[Rung]:
     """Yield the epochs of each arm that is planned: all of them, or its last alone."""
     for arm in arms:
-        epochs = sorted({number for other, number, _ in findings.planned_seeds if other == arm})
+        numbers = sorted({number for other, number, _ in findings.planned_seeds if other == arm})
+        epochs = [number for number in numbers if number] or numbers  # a 0 beside others is of a plan before these
         yield from ((arm, number) for number in (epochs if with_epochs else epochs[-1:]))
 
 

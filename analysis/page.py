@@ -15,6 +15,7 @@ from analysis.content import Content
 from analysis.design import design_rows, flattened, gap_words, settings_text
 from analysis.distance_tables import gaps
 from analysis.drawing import Drawing
+from analysis.epochs_axis import numbers_of_epochs
 from analysis.methods import methods
 from analysis.readable import labels_summary
 from analysis.replicates import are_subsets, seed_words
@@ -60,7 +61,7 @@ def render_page(content: Content, reload_seconds: int | None = None) -> str:
         gap_words=gap_words(findings),
         data=flattened(results.data),
         versions=flattened(results.versions),
-        epochs_per_arm=findings.variants.groupby("arm")["pretraining_epochs"].agg(list).to_dict(),
+        epochs_per_arm=numbers_of_epochs(findings.variants),
     )
 
 

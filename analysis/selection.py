@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.epochs_axis import on_epochs_axis, without_number
 from trainables.results import POINT_AXES
 
 DESIGN_AXES = [*POINT_AXES, "pretraining_seed"]
@@ -32,15 +33,32 @@ def select_design(
     found = sorted({*planned["protocol_id"], *cells["protocol_id"]})
     if protocol not in found:
         raise ReportError(f"no cells of protocol {protocol}; the results hold {', '.join(found)}")
-    planned = planned[planned["protocol_id"] == protocol]
+    planned = on_epochs_axis(planned[planned["protocol_id"] == protocol])
     latest = planned.groupby(POINT_AXES)["plan_number"].transform("max")
     planned = planned[planned["plan_number"] == latest].drop_duplicates(DESIGN_AXES, keep="last")
     cells = cells[cells["protocol_id"] == protocol]
     if planned.empty:  # results copied without their plans
-        cells = _one_a_point(cells.sort_values("finished_at", kind="stable"), warnings)
+        cells = _one_a_point(on_epochs_axis(cells.sort_values("finished_at", kind="stable")), warnings)
     else:
-        cells = cells[cells["cell_id"].isin(planned["cell_id"])]
+        cells = _as_planned(cells[cells["cell_id"].isin(planned["cell_id"])], planned)
+    _warn_of_other_recipes(cells, warnings)
     return planned.reset_index(drop=True), cells.reset_index(drop=True)
+
+
+def _as_planned(cells: pd.DataFrame, planned: pd.DataFrame) -> pd.DataFrame:
+    """Place cells as their latest plan does: a finished cell keeps the axes of its time, and is the same cell."""
+    rows = planned.drop_duplicates("cell_id", keep="last").set_index("cell_id").loc[cells["cell_id"]]
+    names = ["pretraining_epochs", "base_arm"]
+    return cells.assign(**{name: rows[name].to_numpy() for name in names})
+
+
+def _warn_of_other_recipes(cells: pd.DataFrame, warnings: list[str]) -> None:
+    for arm, number in without_number(cells)["arm"].value_counts(sort=False).items():
+        warnings.append(
+            f"{number} cell{'s' * (number != 1)} of {arm} {'is' if number == 1 else 'are'} of a plan without "
+            f"milestones and of another recipe or seed of pretraining than its numbers of epochs: {arm} without a "
+            "number stands for these, not for 0 epochs; use another name for an arm whose recipe changes."
+        )
 
 
 def keep_whole(cells: pd.DataFrame, whole: set[str], warnings: list[str]) -> tuple[pd.DataFrame, set[str]]:

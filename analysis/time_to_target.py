@@ -69,12 +69,13 @@ class ConvergenceStudy:
     def speed_up(self, variant: str, label_count: int) -> SpeedUp:
         """Return the speed-up against the reference at one label count."""
         empty: Times = [None] * len(self.seeds)
-        return speed_up(
+        found = speed_up(
             self.times.get((self.reference, label_count), empty),
             self.times.get((variant, label_count), empty),
             self.horizons.get(label_count, float("nan")),
             self.confidence,
         )
+        return found.against_itself() if variant == self.reference else found
 
     def overall_speed_up(self, variant: str) -> SpeedUp:
         """Return the speed-up over the label counts that both arms have in a common seed, a geometric mean within each
@@ -94,7 +95,8 @@ class ConvergenceStudy:
         censored, of_reference = (
             sum(self.num_censored(name, count)[0] for count in shared) for name in (variant, self.reference)
         )
-        return SpeedUp(ratio, censored, of_reference, tuple(sorted(np.array(counts)[chosen].tolist())))
+        found = SpeedUp(ratio, censored, of_reference, tuple(sorted(np.array(counts)[chosen].tolist())))
+        return found.against_itself() if variant == self.reference else found
 
     def steps(self, variant: str, label_count: int) -> Floats:
         """Return steps to the target per seed, cut at the horizon; NaN where a run is missing."""

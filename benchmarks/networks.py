@@ -5,6 +5,8 @@ that a CPU gets through; ``finetune.batch_size=64`` on the command line suits a 
 """
 
 import argparse
+import atexit
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,8 +52,9 @@ def parser(description: str, rounds: int) -> argparse.ArgumentParser:
 
 
 def jobs(names: Sequence[str], settings: Sequence[str]) -> dict[str, CellJob]:
-    """Return a job for each network, decoding its data first."""
+    """Return a job for each network, decoding its data first; both last until this process ends."""
     root = Path(tempfile.mkdtemp(prefix="labelcurve-benchmark-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
     result = {}
     for name in names:
         overrides = [*COMMON, *NETWORKS[name], f"compute.cache={root / 'cache'}", *settings]

@@ -36,14 +36,14 @@ def main() -> None:
     started = time.perf_counter()
     run_and_commit(job)
     cell = time.perf_counter() - started
-    folder = Path(tempfile.mkdtemp(prefix="labelcurve-benchmark-"))
-    large = open_store(DataConfig(image_size=224, phantom=FULL_SIZE), folder)
-    for name, store in {"demo": open_store(job.data, job.compute.cache), "224 px": large}.items():
-        num_volumes = len(store.volumes("test"))
-        for kind, masks in predictions(store).items():
-            seconds = distance_seconds(store, masks)
-            share = f", {seconds / cell:.1%} of a cell of {cell:.2f} s" if name == "demo" else ""
-            print(f"{name}, {kind}: {1000 * seconds / num_volumes:.1f} ms a volume, {num_volumes} volumes{share}")
+    with tempfile.TemporaryDirectory(prefix="labelcurve-benchmark-") as folder:
+        large = open_store(DataConfig(image_size=224, phantom=FULL_SIZE), Path(folder))
+        for name, store in {"demo": open_store(job.data, job.compute.cache), "224 px": large}.items():
+            num_volumes = len(store.volumes("test"))
+            for kind, masks in predictions(store).items():
+                seconds = distance_seconds(store, masks)
+                share = f", {seconds / cell:.1%} of a cell of {cell:.2f} s" if name == "demo" else ""
+                print(f"{name}, {kind}: {1000 * seconds / num_volumes:.1f} ms a volume, {num_volumes} volumes{share}")
 
 
 def predictions(store: SliceStore) -> dict[str, Labels]:

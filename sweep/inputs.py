@@ -4,7 +4,9 @@ In: an Experiment. Out: what identifies its data and weights. Every volume is de
 every weights file is loaded once, so that bad input is an error now and not an hour later.
 """
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,8 @@ from trainables.data.slice_store import SliceStore
 from trainables.data.slices import open_store
 from trainables.data.splits import describe_order, label_order
 from trainables.objectives import keeps_decoder
-from trainables.weights import check_decoder, check_weights
+from trainables.weights import WeightsError, check_decoder, check_weights
+from trainables.weights.loading import CheckedWeights
 
 SMALLEST_POOL = 2  # slices: batch norm needs two
 
@@ -46,7 +49,7 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None, is_her
     ``progress``: volumes decoded, and of how many. ``is_here``: all runs on this machine, whose devices are known.
     """
     arms = [experiment.arms[name] for name in experiment.arm_names]
-    weights = {arm.weights: check_weights(arm.weights, experiment.model) for arm in arms}
+    weights = _check_weights(experiment)
     store = open_store(experiment.data, experiment.compute.cache, progress=progress)
     orders = _label_orders(experiment, store)
     used = {stage for arm in arms for stage in arm.stages}
@@ -60,7 +63,7 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None, is_her
         natural_id = natural.data_id
         summary["natural"] = natural.summary
     of_stages = [warning for name in sorted(used) for warning in check_stage(experiment, name, summary, is_here)]
-    summary["warnings"] = [*summary["warnings"], *of_stages]
+    summary["warnings"] = [*store.warnings, *of_stages]
     origins = store.origins("train")
     return Inputs(
         data_id=store.data_id,
@@ -80,11 +83,31 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None, is_her
     )
 
 
+def _check_weights(experiment: Experiment) -> dict[str, CheckedWeights]:
+    found = {}
+    for source in dict.fromkeys(experiment.arms[name].weights for name in experiment.arm_names):
+        with _asked_by(source, experiment):
+            found[source] = check_weights(source, experiment.model)
+    return found
+
+
+@contextlib.contextmanager
+def _asked_by(source: str, experiment: Experiment) -> Iterator[None]:
+    """Name the settings that ask for weights in what is wrong with them."""
+    try:
+        yield
+    except WeightsError as error:
+        names = [f"arms.{name}.weights" for name in experiment.arm_names if experiment.arms[name].weights == source]
+        raise WeightsError(f"{', '.join(names)}: {error}") from error
+
+
 def _with_decoder(line: str, source: str, experiment: Experiment) -> str:
     """Add what is taken of a decoder, checked to fit; a first stage that keeps none drops it, whatever it is."""
     arms = [(name, experiment.arms[name]) for name in experiment.arm_names if experiment.arms[name].weights == source]
     takers = [name for name, arm in arms if not arm.stages or keeps_decoder(experiment.stages[arm.stages[0]])]
-    if not takers or not (num_tensors := check_decoder(source, experiment.model)):
+    with _asked_by(source, experiment):
+        num_tensors = check_decoder(source, experiment.model) if takers else 0
+    if not num_tensors:
         return line
     by = "" if len(takers) == len(arms) else f" by {', '.join(takers)}"
     return f"{line}; its decoder is taken, too{by}: {num_tensors} tensors"

@@ -5,6 +5,9 @@ imported.
 import ast
 import importlib
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,6 +111,16 @@ def networks_named(tree: ast.AST) -> Iterator[str]:
 )
 def test_a_network_that_does_not_exist_is_found(code: str):
     assert list(networks_named(ast.parse(code))) == ["demo's model"]
+
+
+def test_benchmarks_of_networks_leave_nothing_behind(tmp_path: Path):
+    """A process of its own, since its end is what removes the data."""
+    phantom = "data.phantom={num_patients: 12, num_slices: 6, num_frames: 2}"
+    code = f"from benchmarks.networks import jobs; print(jobs(['demo'], ['{phantom}'])['demo'].compute.cache.is_dir())"
+    command, scratch = [sys.executable, "-c", code], os.environ | {"TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, env=scratch, check=True, capture_output=True, text=True)
+    assert done.stdout == "True\n"
+    assert not list(tmp_path.glob("labelcurve-benchmark-*"))
 
 
 def test_the_figure_of_coverage_is_drawn_from_the_rates_that_stand_beside_it():

@@ -7,9 +7,16 @@ than compute. Nothing is counted of a compiled network, which cannot be looked i
 """
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 
 from torch.utils.flop_counter import FlopCounterMode
+
+STRIDES = "Grad strides do not match bucket view strides"
+"""What DistributedDataParallel warns of in a counted step alone. Whoever watches operations keeps autograd from adding
+the gradients of two views in place, and a sum made anew has other strides along axes of length 1, as those of 1x1
+convolutions in channels-last memory: the same values in the same places.
+"""
 
 
 class StepFlops:
@@ -25,7 +32,8 @@ class StepFlops:
         if self._is_compiled or self._step is not None:
             yield
             return
-        with FlopCounterMode(display=False) as counter:
+        with warnings.catch_warnings(), FlopCounterMode(display=False) as counter:
+            warnings.filterwarnings("ignore", STRIDES)
             yield
         self._step = counter.get_total_flops()
 

@@ -55,6 +55,7 @@ class Costs:
     epoch_seconds: dict[str, float]
     epochs_left: dict[str, int]
     begun: frozenset[str] = frozenset()
+    is_most: bool = False  # a cell's whole budget, before which it may stop
 
     def stage_seconds(self, stage_id: str) -> float:
         """Return what is left of a stage on one worker."""
@@ -76,7 +77,10 @@ def calibrate(experiment: Experiment, plan: Plan, inputs: Inputs, seen: Finished
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
     basis = f"median of {len(cells)} finished cells" if cells else "from timing a few steps"
-    return Costs(cell, basis, epochs, left, seen.begun)
+    is_most = experiment.finetune.stop is not None and not cells
+    if is_most:
+        basis += ", for the whole budget, which finetune.stop may cut short"
+    return Costs(cell, basis, epochs, left, seen.begun, is_most)
 
 
 def work_share(experiment: Experiment, plan: Plan, inputs: Inputs, seen: FinishedUnits) -> float:

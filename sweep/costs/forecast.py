@@ -47,6 +47,7 @@ class Forecast:
     expectation: Expectation
     price: float | None  # of a device-hour
     begun: frozenset[str]  # the protocol and stages that had rows already
+    is_most: bool  # cells count their whole budget, and may stop before
 
     def cost(self, share: Share) -> float | None:
         """Return the price of a share; None without a price of a device-hour."""
@@ -82,6 +83,7 @@ def forecast(
         expectation=expectation,
         price=experiment.compute.price_per_device_hour,
         begun=costs.begun,
+        is_most=costs.is_most,
     )
 
 

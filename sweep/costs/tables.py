@@ -28,7 +28,8 @@ def forecast_table(found: "Forecast") -> Table:
         "disk",
         *(["cost"] if found.price is not None else []),
     ]
-    table = _table(f"forecast, device-hours ({found.device}; cells: {found.basis})", "arm, if alone", columns)
+    hours = f"forecast, device-hours{' at most' * found.is_most}"
+    table = _table(f"{hours} ({found.device}; cells: {found.basis})", "arm, if alone", columns)
     for share in found.arms:
         table.add_row(share.name, *_figures(found, share))
     table.add_section()
@@ -46,14 +47,16 @@ def _figures(found: "Forecast", share: "Share") -> list[str]:
 
 def forecast_lines(found: "Forecast") -> list[str]:
     """Return the forecast in two lines."""
-    total, cost = found.total, found.cost(found.total)
+    total, cost, most = found.total, found.cost(found.total), "at most " * found.is_most
     cell = found.expectation.cell_seconds or 0.0
-    units = f"{total.num_cells} cells of {duration(cell) if cell >= 10 else f'{cell:.2g} s'} ({found.basis})"
+    units = f"{total.num_cells} cells of {most}{duration(cell) if cell >= 10 else f'{cell:.2g} s'} ({found.basis})"
     if total.pretraining_seconds:
         units = f"pretraining {amount(total.pretraining_seconds / 3600)} device-hours, {units}"
-    lines = [f"forecast: {amount(total.device_seconds / 3600)} device-hours in all ({found.device}): {units}"]
-    at_once = f"about {duration(found.wall_seconds)} with {found.slots} at once; {size(total.num_bytes)} on disk"
-    priced = "" if cost is None else f"; cost {amount(cost)} at {amount(found.price or 0.0)} a device-hour"
+    lines = [f"forecast: {most}{amount(total.device_seconds / 3600)} device-hours in all ({found.device}): {units}"]
+    at_once = (
+        f"{most or 'about '}{duration(found.wall_seconds)} with {found.slots} at once; {size(total.num_bytes)} on disk"
+    )
+    priced = "" if cost is None else f"; cost {most}{amount(cost)} at {amount(found.price or 0.0)} a device-hour"
     return [*lines, f"  {at_once}{priced}"]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.compare_arms import arms_table
 from analysis.convergence import steps_to_target
 from analysis.convergence_tables import convergence, curve_stability, speed_up_by_unit
 from analysis.findings import find
@@ -71,6 +72,24 @@ def test_a_dice_as_the_configured_target_is_met_at_the_steps_of_the_curves_own_f
             assert found.convergence.steps(arm, count).tolist() == [seen, seen]
     own = all_tables(found)["time_against_target"].query("share_of_reference.isna()")
     assert own["target_val_dice"].tolist() == [0.6] * 4
+
+
+def test_the_reference_against_itself_has_no_interval_though_its_runs_miss_the_target(small, simulated):
+    root = small(left_out=0, failed=0)
+    text = (root / "experiment.yaml").read_text().replace("report:\n", "report:\n  convergence_dice: 0.99\n")
+    (root / "experiment.yaml").write_text(text)
+    found = find(load_results(root))
+    made, compared = all_tables(found), arms_table(found, found)
+    assert (made["convergence"]["num_censored"] > 0).all()
+    for table in (made["convergence"], made["time_against_target"], compared):
+        is_own = table["variant"] == simulated.REFERENCE
+        own, others = table[is_own], table[~is_own]
+        assert set(own["ratio_is"]) == {"reference"}
+        assert set(own["speed_up"]) == {1.0}
+        ends = [name for name in table if name.endswith(("low", "high")) and not name.startswith(("labels", "floor"))]
+        assert len(ends) == 4
+        assert own[ends].isna().all(axis=None)
+        assert "reference" not in set(others["ratio_is"])
 
 
 def test_higher_targets_take_longer_and_are_missed_more_often(tables):

@@ -106,6 +106,17 @@ def test_what_changes_no_number_changes_no_id(tmp_path: Path, override: str) -> 
     assert ids(plan(tmp_path)) == ids(plan(tmp_path, override))
 
 
+def test_an_arm_without_milestones_has_the_cells_of_its_last_one_recorded_at_zero(tmp_path: Path) -> None:
+    """Which the report's axis of epochs has to know: the same cells, of a pretrained encoder."""
+    last = [cell for cell in plan(tmp_path).cells if cell.point.arm == "byol-domain" and cell.point.pretraining_epochs]
+    plain = plan(tmp_path, "stages.byol-domain.milestones=[]").cells
+    plain = tuple(cell for cell in plain if cell.point.arm == "byol-domain")
+    assert {cell.point.pretraining_epochs for cell in plain} == {0}
+    assert {cell.job.cell_id for cell in plain} < {cell.job.cell_id for cell in last}
+    chains = {cell.job.cell_id: cell.job.axes["pretraining_chain"] for cell in last}
+    assert all(cell.job.axes["pretraining_chain"] == chains[cell.job.cell_id] for cell in plain)
+
+
 def test_more_seeds_counts_and_arms_extend_a_finished_experiment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import datetime
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from trainables.config import ComputeConfig, DataConfig, ModelConfig, NaturalConfig, StageConfig
+from trainables.cost import StepFlops
 from trainables.data.natural import open_natural
 from trainables.encoder_store import encoder_path
 from trainables.jobs import StageJob
@@ -38,7 +40,10 @@ BATCH, NUM_STEPS = 8, 2
 def measure(worker: Worker) -> Measured:
     """Return losses and states of every objective after two steps, and all about one norm."""
     share = slice(worker.rank, None, worker.world_size)
-    return {name: _trained(name, worker, share) for name in OBJECTIVES} | {"norm": _normed(worker, share)}
+    return {name: _trained(name, worker, share) for name in OBJECTIVES} | {
+        "norm": _normed(worker, share),
+        "counted": _counted(worker, share),
+    }
 
 
 def _trained(name: str, worker: Worker, share: slice) -> Measured:
@@ -62,6 +67,23 @@ def _trained(name: str, worker: Worker, share: slice) -> Measured:
     state = {key: value for key, value in objective.state_dict().items() if key in keys}
     buffers = dict(objective.trained.named_buffers())
     return {"losses": losses, "gradients": gradients, "state": state, "buffers": buffers}
+
+
+def _counted(worker: Worker, share: slice) -> Measured:
+    """Take a first step of two views through a network with 1x1 convolutions, in the layout that stages train in."""
+    options = {key: value for key, value in SMALL.items() if key in OBJECTIVES["byol"].options_type.model_fields}
+    stage = StageConfig.model_validate({"objective": "byol", "options": options, "data": "natural", "epochs": 1})
+    torch.manual_seed(0)
+    objective = build_objective(Encoder(MODEL, 1), stage, 4)
+    objective.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    synchronise_norms(objective, worker)
+    objective.trained = wrap(objective.trained, worker)
+    flops = StepFlops(is_compiled=False)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with flops.counted():
+            objective([view.float() for view in _views(objective, stage, 0, share)], None).loss.backward()
+    return {"said": [str(warning.message) for warning in said], "flops": flops.of_steps(1, worker.world_size)}
 
 
 def _views(objective: Objective, stage: StageConfig, step: int, share: slice) -> list[Tensor]:
@@ -198,6 +220,12 @@ def test_buffers_that_no_worker_sends_to_the_other_are_the_same_to_the_bit(name:
     assert first.keys() == second.keys()
     for key, value in first.items():
         assert torch.equal(value, second[key]), key
+
+
+def test_the_step_whose_operations_are_counted_warns_of_nothing(pair: list[Measured], alone: Measured) -> None:
+    for worker in pair:
+        assert worker["counted"]["said"] == []
+        assert worker["counted"]["flops"] == alone["counted"]["flops"]
 
 
 def test_a_synchronised_norm_keeps_the_layout_that_convolutions_are_fastest_in(pair: list[Measured]) -> None:

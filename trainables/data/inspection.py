@@ -177,4 +177,4 @@ def _judge(
         found.problems += across_parts(manifest.repeated, found.parts, dataset.root)
         return
     found.problems += manifest.problems()
-    found.warnings += manifest.warnings()
+    found.warnings += [*manifest.warnings(), *manifest.of_parts()]

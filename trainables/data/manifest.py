@@ -17,16 +17,13 @@ from trainables.config import RECIPE_VERSION, DataConfig, content_hash
 from trainables.data.dataset import Dataset, Problem, listed
 from trainables.data.decoded import VolumeFacts
 from trainables.data.duplicates import SharedSlices, across_parts, shared_slices
+from trainables.data.part_warnings import part_warnings
 from trainables.data.pool import leaking_patients
 from trainables.data.preprocess import Constants
 from trainables.data.splits import PARTS, Part
 
 LOST_SHARE = 0.005
 """A crop that loses more of the foreground than this is warned about."""
-
-SPREAD_CLASS = "change data.split_seed, or divide the patients by hand with data.split=file"
-UNTOLD = f"so nothing tells how well that is segmented, only what is taken for it by mistake; {SPREAD_CLASS}"
-UNLEARNT = f"so it cannot be learned; {SPREAD_CLASS}"
 
 
 @dataclass(frozen=True)
@@ -140,32 +137,19 @@ class Manifest:
         total = sum(sum(each.facts.class_pixels) for each in self.labelled)
         return sum(each.facts.pixels_outside for each in self.labelled) / max(total, 1)
 
-    def _unseen(self) -> list[str]:
-        """Classes that no patient of test or training has; a part without any class is a problem of its own."""
-        everywhere = self._shown(PARTS)
-        found = [(self._names(everywhere == 0), "in no mask at all; correct the classes or the masks")]
-        for part, consequence in (("test", UNTOLD), ("train", UNLEARNT)):
-            if (slices := self._shown([part])).any():
-                found.append((self._names((slices == 0) & (everywhere > 0)), f"in no slice of {part}, {consequence}"))
-        return [f"{listed(names)} {words}" for names, words in found if names]
-
-    def _shown(self, parts: Sequence[str]) -> npt.NDArray[np.int64]:
-        """How many slices of some parts show each class."""
-        slices = [each.facts.class_slices for part in parts for each in self.of_part(part)]
-        shown = np.array(slices, np.int64).reshape(-1, len(self.dataset.class_names))
-        return np.array(shown.sum(axis=0), np.int64)
-
-    def _names(self, chosen: npt.NDArray[np.bool_]) -> list[str]:
-        return [f"'{name}'" for name, is_so in zip(self.dataset.class_names, chosen, strict=True) if is_so]
+    def of_parts(self) -> list[str]:
+        """What the parts cannot tell; the cache keeps what it follows from, so it is told anew at every start."""
+        volumes = {str(part): [each.facts for each in self.of_part(part)] for part in PARTS}
+        return part_warnings(volumes, self.dataset.class_names, self.config.split)
 
     def warnings(self) -> list[str]:
+        """What is known once all is decoded, but for ``of_parts``."""
         found = []
         if self._lost_share() > LOST_SHARE:
             found.append(
                 f"{self._lost_share():.1%} of all foreground pixels lie outside the {self.config.image_size} px crop "
                 "and are not scored; enlarge data.image_size or data.spacing_mm, or set data.longest_side"
             )
-        found += self._unseen()
         found += [f"{pair} count as two and are one; data.exclude leaves one out" for pair in self.repeated]
         if self.leaking:
             pairs = listed(f"{patient} = {other}" for patient, other in sorted(self.leaking.items()))

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.data.decoded_volumes import DecodedVolumes
+from trainables.data.part_warnings import part_warnings
 from trainables.data.splits import SliceOrigin
 
 INDEX, SPLIT, SUMMARY = "index.json", "splits_final.json", "data.json"
@@ -46,6 +47,16 @@ class SliceStore:
         """The data manifest: counts, classes, groups, preprocessing, warnings and the content hashes."""
         content: dict[str, Any] = json.loads((self.folder / SUMMARY).read_text())
         return content
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was found when the split was made, and what its parts cannot tell: of a split of an earlier version
+        too, since the facts of its volumes are in the cache.
+        """
+        facts = self.decoded.facts()
+        volumes = {part: [facts[each["key"]] for each in rows] for part, rows in self._index["volumes"].items()}
+        found = part_warnings(volumes, self.summary["class_names"], self.summary["split"])
+        return list(dict.fromkeys([*self.summary["warnings"], *found]))  # which earlier versions stored with the rest
 
     @property
     def content_id(self) -> str:

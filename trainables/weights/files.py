@@ -68,7 +68,10 @@ def _check_is_file_of_weights(path: Path) -> None:
         inside = ", ".join(sorted(each.name for each in path.iterdir())[:5]) or "empty"
         raise WeightsError(f"weights file {path} is a folder ({inside}); name a file")
     if not path.is_file():
-        raise WeightsError(f"weights file {path} does not exist")
+        remedy = (
+            f"correct the path, or copy the file to it{'' if path.parent.is_dir() else '; its folder is not there'}"
+        )
+        raise WeightsError(f"weights file {path} does not exist on this machine; {remedy}")
     try:
         with path.open("rb") as file:
             start = file.read(200)

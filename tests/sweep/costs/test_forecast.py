@@ -118,6 +118,28 @@ def test_a_price_adds_a_column_and_no_price_none(tmp_path: Path) -> None:
     assert "cost" not in text(forecast_table(free)) + "".join(forecast_lines(free))
 
 
+def test_cells_that_may_stop_early_are_forecast_at_most_until_some_have_finished(tmp_path: Path) -> None:
+    def said(*overrides: str) -> tuple[str, str]:
+        asked, planned = experiment(*overrides), plan(tmp_path, *overrides)
+        found = calibrate(asked, planned, inputs(), read_finished_units(asked, planned))
+        priced = forecast(asked, planned, inputs(), found, Room(1, 1, 1), 1.0, "of a test")
+        return text(forecast_table(priced), 200), "\n".join(forecast_lines(priced))
+
+    price, stop = "compute.price_per_device_hour=2.5", "finetune.stop.patience=2"
+    table, lines = said(price)
+    assert "at most" not in table + lines
+    table, lines = said(price, stop)
+    assert table.startswith("forecast, device-hours at most (of a test")
+    assert lines.count("at most") == 4  # device-hours, a cell, the time on the clock, the cost
+    assert "about" not in lines
+    for shown in (" ".join(table.split()), lines):
+        assert "from timing a few steps, for the whole budget, which finetune.stop may cut short)" in shown
+    finish_a_cell(plan(tmp_path, stop), 12.0)  # by which time what cells take is known
+    table, lines = said(price, stop)
+    assert "at most" not in table + lines
+    assert "median of 1 finished cells" in lines
+
+
 @pytest.mark.parametrize("width", [80, 140])
 def test_the_table_keeps_every_figure_on_a_narrow_terminal(tmp_path: Path, width: int) -> None:
     found = priced(tmp_path, "compute.price_per_device_hour=2.5")

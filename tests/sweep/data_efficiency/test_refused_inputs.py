@@ -125,6 +125,22 @@ def test_a_batch_that_an_objective_cannot_learn_from_is_refused_before_anything_
     assert not list((tmp_path / "results").rglob("*.parquet"))
 
 
+def test_a_weights_file_that_does_not_exist_is_told_with_the_arms_that_ask_for_it_and_what_to_do(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "there").mkdir()
+    settings = ["grid.arms=[random,one,two]", "arms.two={weights: 'file:there/w.pth', stages: [byol-domain]}"]
+    asked = "arms.one={weights: 'file:there/w.pth', stages: []}"
+    for folder, addition in ((tmp_path / "there", ""), (tmp_path / "nowhere", "; its folder is not there")):
+        own = [each.replace("there/w.pth", f"{folder}/w.pth") for each in (asked, *settings)]
+        assert run(*own) == ERROR
+        said = " ".join(capsys.readouterr().err.split())
+        where = f"weights file {folder}/w.pth does not exist on this machine"
+        remedy = f"correct the path, or copy the file to it{addition}"
+        assert f"error: arms.one.weights, arms.two.weights: {where}; {remedy}" in said
+    assert not list((tmp_path / "results").rglob("*.parquet"))
+
+
 def test_weights_that_do_not_fit_are_refused_with_their_keys(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,7 +78,7 @@ def test_an_inspection_finds_what_the_store_finds(acdc: Path, tmp_path: Path) ->
     store, found = open_store(config, tmp_path / "cache"), inspect(config)
     counts = {part: sum(found.parts[each.patient] == part for each in found.facts) * 3 for part in ("train", "test")}
     assert {part: store.summary["num_slices"][part] for part in counts} == counts
-    assert found.warnings == store.summary["warnings"]
+    assert found.warnings == store.warnings
 
 
 def test_patients_that_are_one_are_warned_about_within_a_part(acdc: Path, run: Run) -> None:

@@ -1,0 +1,55 @@
+"""What the parts of a split cannot tell: classes that one lacks, and a test set of a single patient.
+
+In: the facts of the volumes of each part, which the cache keeps. Out: warnings, at every start: a split that an earlier
+version stored would otherwise say only what that version knew to look for.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from trainables.data.dataset import listed
+from trainables.data.decoded import VolumeFacts
+from trainables.data.splits import PARTS
+
+SPREAD_CLASS = "change data.split_seed, or divide the patients by hand with data.split=file"
+UNTOLD = f"so nothing tells how well that is segmented, only what is taken for it by mistake; {SPREAD_CLASS}"
+UNLEARNT = f"so it cannot be learned; {SPREAD_CLASS}"
+MORE_TESTED = {"fractions": "raise data.test_fraction"}
+DIVIDE = "choose more test patients with data.split=file, or with data.split=fractions and data.test_fraction"
+
+
+def part_warnings(volumes: Mapping[str, Sequence[VolumeFacts]], class_names: Sequence[str], split: str) -> list[str]:
+    """Return what is to be said of the labelled ``volumes`` of each part; ``split`` is how they were divided."""
+    return [*_unseen(volumes, class_names), *_single(volumes["test"], split)]
+
+
+def _unseen(volumes: Mapping[str, Sequence[VolumeFacts]], class_names: Sequence[str]) -> list[str]:
+    """Classes that no patient of test or training has; a part without any class is a problem of its own."""
+    shown: dict[str, npt.NDArray[np.int64]] = {part: _shown(volumes[part], len(class_names)) for part in PARTS}
+    everywhere = np.sum(list(shown.values()), axis=0)
+    found = [(everywhere == 0, "in no mask at all; correct the classes or the masks")]
+    for part, consequence in (("test", UNTOLD), ("train", UNLEARNT)):
+        if shown[part].any():
+            found.append(((shown[part] == 0) & (everywhere > 0), f"in no slice of {part}, {consequence}"))
+    quoted = [f"'{name}'" for name in class_names]
+    return [
+        f"{listed(quoted[index] for index in np.flatnonzero(is_so))} {words}" for is_so, words in found if is_so.any()
+    ]
+
+
+def _shown(volumes: Sequence[VolumeFacts], num_classes: int) -> npt.NDArray[np.int64]:
+    """How many slices show each class."""
+    slices = np.array([each.class_slices for each in volumes], np.int64).reshape(-1, num_classes)
+    return np.array(slices.sum(axis=0), np.int64)
+
+
+def _single(test: Sequence[VolumeFacts], split: str) -> list[str]:
+    patients = {each.patient for each in test}
+    if len(patients) != 1:
+        return []
+    return [
+        f"test is a single patient ({patients.pop()}), so that no interval covers how others would be segmented, and "
+        f"that patient alone decides which arm is best; {MORE_TESTED.get(split, DIVIDE)}"
+    ]
