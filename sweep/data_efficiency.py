@@ -122,7 +122,7 @@ def _interrupt(*_: object) -> None:
 
 def _run(experiment: "Experiment", results: Path, options: argparse.Namespace, console: "Console") -> int:
     from sweep.mirror import mirrored_to
-    from trainables.results import check_results, check_writable, exclusive, open_results
+    from trainables.results import check_results, check_writable, exclusive, on_disk, open_results
 
     if not options.dry_run:
         folder = open_results(results)
@@ -133,7 +133,7 @@ def _run(experiment: "Experiment", results: Path, options: argparse.Namespace, c
             with mirrored_to(options.mirror, folder, experiment.name, partial(console.print, **PLAIN)):
                 return _plan_and_run(experiment, folder, options, console)
     is_new = not results.exists() or not any(results.iterdir())
-    return _plan_and_run(experiment, results.absolute() if is_new else check_results(results), options, console)
+    return _plan_and_run(experiment, on_disk(results) if is_new else check_results(results), options, console)
 
 
 def _clear_up(folder: Path, experiment: "Experiment") -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tests.ledger_rows import commit, row
 from trainables.results import (
     SCHEMAS,
     ResultsError,
+    check_results,
     clear_failures_of_finished,
     commit_cell,
     exclusive,
@@ -30,6 +31,7 @@ from trainables.results import (
     folder,
     is_finished,
     is_held,
+    on_disk,
     open_results,
     read_table,
     record_failure,
@@ -341,3 +343,15 @@ def test_a_file_system_without_locks_is_refused_by_name(tmp_path: Path, monkeypa
     assert not is_held(tmp_path)
     write_text(tmp_path / "a.json", "whole")
     assert remove_abandoned(tmp_path) == 0
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/demo", "gs://bucket/demo", "file:///shared/demo"])
+@pytest.mark.parametrize("use", [open_results, check_results, on_disk])
+def test_a_uri_is_no_results_folder_and_what_keeps_a_copy_there_is_named(
+    use: Callable[[Path], Path], uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As a command line gives it: a path, which has one slash only."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ResultsError, match=f"{uri} is a URI.*--mirror {uri}, and python -m sweep.mirror {uri} results"):
+        use(Path(uri))
+    assert not list(tmp_path.iterdir())

@@ -21,7 +21,15 @@ from trainables.results.contract import (
     write_rows,
 )
 from trainables.results.copying import Copied
-from trainables.results.folder import check_results, check_writable, exclusive, is_held, open_results, try_lock
+from trainables.results.folder import (
+    check_results,
+    check_writable,
+    exclusive,
+    is_held,
+    on_disk,
+    open_results,
+    try_lock,
+)
 from trainables.results.ledger import (
     clear_failure,
     clear_failures_of_finished,
@@ -64,6 +72,7 @@ __all__ = [
     "is_uri",
     "num_bytes",
     "num_rows",
+    "on_disk",
     "open_results",
     "pull",
     "push",

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ def open_results(root: Path) -> Path:
 
     Raises ResultsError if it cannot be written, has another schema version, or holds files that are not ours.
     """
-    root = Path(root).absolute()
+    root = on_disk(root)
     check_writable(root, "results folder", "--results")
     if not (root / MARKER).exists():
         if any(root.iterdir()):
@@ -37,6 +38,21 @@ def open_results(root: Path) -> Path:
             )
         write_text(root / MARKER, json.dumps({"schema_version": SCHEMA_VERSION}) + "\n")
     return check_results(root)
+
+
+def on_disk(root: Path) -> Path:
+    """Return the absolute path of a results folder that may not be there yet; raise ResultsError for a URI.
+
+    A path has lost one of its slashes, and would be a folder named ``s3:``.
+    """
+    if uri := re.fullmatch(r"([a-z][a-z0-9+.-]+):/+(.*)", str(root)):
+        scheme, rest = uri.groups()
+        where = f"{scheme}://{'/' * (scheme == 'file')}{rest}"
+        raise ResultsError(
+            f"{where} is a URI, expected a results folder on a disk or NFS: a run keeps a copy there with "
+            f"--mirror {where}, and python -m sweep.mirror {where} results/NAME brings one back to be read"
+        )
+    return Path(root).absolute()
 
 
 def check_writable(folder: Path, what: str, option: str) -> None:
@@ -52,7 +68,7 @@ def check_writable(folder: Path, what: str, option: str) -> None:
 
 def check_results(root: Path) -> Path:
     """Return the absolute path of an existing results folder of this schema version, or raise ResultsError."""
-    root = Path(root).absolute()
+    root = on_disk(root)
     marker = root / MARKER
     if not marker.is_file():
         raise ResultsError(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import save_file
 
-from sweep.exit_codes import DONE, ERROR
+from sweep.exit_codes import DONE, ERROR, USAGE
 from tests.sweep.data_efficiency.run import Run
 from trainables.config import ModelConfig, PhantomConfig
 from trainables.data.phantom import write_phantom
@@ -201,3 +201,27 @@ def test_a_set_smaller_than_a_batch_is_named_before_it_becomes_one(
     assert re.search(
         r"warning: stages\.byol-domain: expected at least batch_size=5000 samples, found \d+: all are one batch", said
     )
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "data.root",
+        "data.unlabelled_root",
+        "data.cases_csv",
+        "data.split_file",
+        "data.label_orders",
+        "natural.root",
+        "compute.encoders",
+        "compute.cache",
+    ],
+)
+def test_a_uri_is_refused_where_a_path_is_meant(
+    run: Run, key: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(f"{key}=s3://bucket/prefix") == USAGE
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{key}: expected a path on a disk" in said
+    assert "found 's3://bucket/prefix'" in said
+    assert not (tmp_path / "s3:").exists()
