@@ -19,7 +19,8 @@ LONGEST_FIRST = (
     "test_pretrain.py",
     "test_report.py",
     "test_two_workers.py",
-    "test_store_building.py",
+    "test_broken_inputs.py",
+    "test_killed_copies.py",
 )
 
 

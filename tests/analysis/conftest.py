@@ -11,11 +11,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from analysis.findings import Findings, find
 from analysis.load import load_results
 from analysis.report import Report, write_report
+from analysis.tables import all_tables
 from trainables.data.cache import built_once
 
 
@@ -90,6 +92,12 @@ def many_seeds(simulated: ModuleType, shared: Path) -> Findings:
 def findings(results: Path) -> Findings:
     """The findings of the simulated sweep."""
     return find(load_results(results))
+
+
+@pytest.fixture(scope="session")
+def tables(findings: Findings) -> dict[str, pd.DataFrame]:
+    """The report's tables of it, which no test changes."""
+    return all_tables(findings)
 
 
 @pytest.fixture(scope="session")

@@ -65,11 +65,11 @@ def test_device_hours_and_price_are_said_beside_the_answer(priced):
     assert table.loc["random", "pretraining_device_hours"] == 0
 
 
-def test_without_a_price_none_is_said(findings):
+def test_without_a_price_none_is_said(findings, tables):
     cost = arm_costs(findings.results)["random"]
     assert "a device-hour" not in cost_words("random", cost)
     assert "it has no pretraining" in cost_words("random", cost)
-    assert "price" not in all_tables(findings)["device_hours"].columns
+    assert "price" not in tables["device_hours"].columns
 
 
 @pytest.mark.parametrize(

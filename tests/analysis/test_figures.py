@@ -10,13 +10,7 @@ from analysis.equivalence_figure import label_equivalence
 from analysis.figures import error_vs_labels
 from analysis.labels_needed import LabelCount, LabelEquivalence
 from analysis.law_figure import fitted_laws
-from analysis.tables import all_tables
 from analysis.time_figure import reached_share, time_to_target
-
-
-@pytest.fixture(scope="module")
-def tables(findings):
-    return all_tables(findings)
 
 
 def bars(panel):

@@ -201,27 +201,26 @@ def test_an_arm_that_learns_nothing_needs_an_unknown_number_of_labels(simulated,
     assert "does not fall with labels" in conclude(found).text
 
 
-def test_collapsed_pretraining_is_marked(findings):
-    table = all_tables(findings)["pretraining"].set_index("stage")
+def test_collapsed_pretraining_is_marked(tables):
+    table = tables["pretraining"].set_index("stage")
     assert "effective rank" in table.loc["byol-domain", "warning"]
     assert table.loc["byol-natural", "warning"] == ""
 
 
-def test_a_stage_shows_the_samples_that_its_workers_train_a_second(findings):
-    table = all_tables(findings)["pretraining"].set_index("stage")
+def test_a_stage_shows_the_samples_that_its_workers_train_a_second(tables):
+    table = tables["pretraining"].set_index("stage")
     assert table.loc["byol-domain", "samples_per_second"] == pytest.approx(1000 / 2.0)  # of an epoch of 2 s
 
 
-def test_cost_adds_the_pretraining_of_the_whole_chain(findings):
-    table = all_tables(findings)["cost"].set_index("variant")
+def test_cost_adds_the_pretraining_of_the_whole_chain(tables):
+    table = tables["cost"].set_index("variant")
     assert table["pretraining_seconds"]["byol-natural+byol-domain, 3 epochs"] == pytest.approx(3 * 2.0 + 12 * 2.0)
     assert table["pretraining_flops"]["byol-domain, 12 epochs"] == pytest.approx(12 * 4e9)
     assert table["pretraining_samples"]["byol-domain, 12 epochs"] == 12 * 1000
     assert table["pretraining_device_seconds"]["random"] == 0
 
 
-def test_dice_by_class_agrees_with_the_test_dice_of_the_cells(findings):
-    tables = all_tables(findings)
+def test_dice_by_class_agrees_with_the_test_dice_of_the_cells(tables):
     classes = tables["dice_by_class"].groupby(["variant", "label_count"])["median_dice"].mean()
     whole = tables["errors"].set_index(["variant", "label_count"])["median_test_dice"]
     np.testing.assert_allclose(classes, whole.loc[classes.index], atol=1e-5)

@@ -15,14 +15,23 @@ from sweep.experiment import Experiment
 from trainables.results import ResultsError, record_failure, record_plan
 
 
-def test_cells_of_other_protocols_are_counted_and_left_out(results):
-    loaded = load_results(results)
+@pytest.fixture(scope="module")
+def loaded(results):
+    return load_results(results)
+
+
+@pytest.fixture
+def whole(small):
+    """A sweep of three arms without anything missing, to change."""
+    return small(num_arms=3, left_out=0, failed=0)
+
+
+def test_cells_of_other_protocols_are_counted_and_left_out(loaded):
     assert loaded.num_other_protocol == 1
     assert set(loaded.cells["protocol_id"]) == {"protocol-a"}
 
 
-def test_missing_cells_are_planned_and_unfinished_with_the_reason_of_a_failure(results):
-    loaded = load_results(results)
+def test_missing_cells_are_planned_and_unfinished_with_the_reason_of_a_failure(loaded):
     assert len(loaded.planned) == 135
     assert len(loaded.cells) == 132
     assert sorted(loaded.missing["reason"]) == ["", "", "OutOfMemoryError: simulated <failure>"]
@@ -38,13 +47,12 @@ def test_failures_of_other_experiments_in_the_folder_are_not_counted(small):
     assert "1 cell or stage failed." in gap_words(find(found))
 
 
-def test_cells_behind_a_failed_stage_are_missing_for_that_reason(results, tmp_path):
-    root = shutil.copytree(results, tmp_path / "stopped")
+def test_cells_behind_a_failed_stage_are_missing_for_that_reason(whole):
     stage = {"unit_id": "stage-byol-domain", "unit": "stage", "name": "byol-domain", "reason": "collapsed"}
-    record_failure(root, stage | {"traceback": "", "failed_at": datetime(2026, 1, 1, tzinfo=UTC)})
-    lost = next(path for path in (root / "cells").glob("protocol-a-byol-domain-3-4-*"))
+    record_failure(whole, stage | {"traceback": "", "failed_at": datetime(2026, 1, 1, tzinfo=UTC)})
+    lost = next(path for path in (whole / "cells").glob("protocol-a-byol-domain-3-4-*"))
     lost.unlink()
-    missing = load_results(root).missing.set_index("cell_id")["reason"]
+    missing = load_results(whole).missing.set_index("cell_id")["reason"]
     assert missing[lost.stem] == "pretraining byol-domain failed"
 
 
@@ -55,8 +63,8 @@ def test_the_simulated_experiment_has_no_setting_that_the_sweep_does_not_know(re
             assert set(values) <= set(known), section
 
 
-def test_error_is_one_minus_test_dice_and_a_seed_is_the_pair(results):
-    cells = load_results(results).cells
+def test_error_is_one_minus_test_dice_and_a_seed_is_the_pair(loaded):
+    cells = loaded.cells
     assert (cells["error"] + cells["test_dice"]).tolist() == pytest.approx([1.0] * len(cells))
     assert set(cells["seed"]) == {"0/10", "1/11", "2/12"}
 
@@ -97,44 +105,41 @@ def test_an_unreadable_file_is_left_out_with_a_warning(small):
     assert any("torn.parquet" in warning for warning in load_results(root).warnings)
 
 
-def test_a_point_that_a_later_plan_asks_for_with_another_recipe_shows_the_later_one(results, tmp_path):
-    root = shutil.copytree(results, tmp_path / "results")
-    before = load_results(root)
+def test_a_point_that_a_later_plan_asks_for_with_another_recipe_shows_the_later_one(whole):
+    before = load_results(whole)
     changed = before.planned[before.planned["arm"] == "byol-domain"].drop(columns="plan_number")
     changed = changed.assign(cell_id="new-" + changed["cell_id"])
-    record_plan(root, changed.to_dict("records"))
-    after = load_results(root)
+    record_plan(whole, changed.to_dict("records"))
+    after = load_results(whole)
     assert len(after.planned) == len(before.planned)
     assert "byol-domain" not in set(after.cells["arm"])  # the old encoder's cells are not shown as the new one's
     assert set(after.cells["arm"]) == set(before.cells["arm"]) - {"byol-domain"}
 
 
-def test_a_point_that_a_later_plan_deals_another_pretraining_run_shows_the_later_one(results, tmp_path):
-    root = shutil.copytree(results, tmp_path / "results")
-    before = load_results(root)
+def test_a_point_that_a_later_plan_deals_another_pretraining_run_shows_the_later_one(whole):
+    before = load_results(whole)
     arm = before.planned[(before.planned["arm"] == "byol-domain") & (before.planned["subset_seed"] == 1)]
     dealt = arm.drop(columns="plan_number").assign(cell_id="new-" + arm["cell_id"], pretraining_seed=1)
-    record_plan(root, dealt.to_dict("records"))
-    after = load_results(root)
+    record_plan(whole, dealt.to_dict("records"))
+    after = load_results(whole)
     assert len(after.planned) == len(before.planned)
     assert set(dealt["cell_id"]) <= set(after.missing["cell_id"])
     kept = after.cells[after.cells["arm"] == "byol-domain"]  # no mean over the old run's cells and the new one's
     assert set(kept["subset_seed"]) == set(before.cells["subset_seed"]) - {1}
 
 
-def test_runs_of_one_plan_that_differ_in_the_pretraining_seed_alone_are_all_kept(results, tmp_path):
-    root = shutil.copytree(results, tmp_path / "results")
-    before = load_results(root).planned.drop(columns="plan_number")
+def test_runs_of_one_plan_that_differ_in_the_pretraining_seed_alone_are_all_kept(whole):
+    before = load_results(whole).planned.drop(columns="plan_number")
     crossed = before.assign(cell_id="new-" + before["cell_id"], pretraining_seed=1)
-    record_plan(root, [*before.to_dict("records"), *crossed.to_dict("records")])
-    assert len(load_results(root).planned) == 2 * len(before)
+    record_plan(whole, [*before.to_dict("records"), *crossed.to_dict("records")])
+    assert len(load_results(whole).planned) == 2 * len(before)
 
 
-def test_classes_have_the_names_of_the_latest_run(results, tmp_path):
-    root = shutil.copytree(results, tmp_path / "renamed")
-    data = json.loads((root / "data.json").read_text())
+def test_classes_have_the_names_of_the_latest_run(whole):
+    before = load_results(whole).cases
+    data = json.loads((whole / "data.json").read_text())
     data["class_names"][0] = "cavity"
-    (root / "data.json").write_text(json.dumps(data))
-    before, after = load_results(results).cases, load_results(root).cases
+    (whole / "data.json").write_text(json.dumps(data))
+    after = load_results(whole).cases
     assert set(after.class_name[after.class_index == 1]) == {"cavity"}
     assert (after.class_name[after.class_index != 1] == before.class_name[before.class_index != 1]).all()

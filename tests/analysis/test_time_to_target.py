@@ -19,11 +19,6 @@ from analysis.tables import all_tables
 from analysis.time_to_target import Run, study_convergence
 
 
-@pytest.fixture(scope="module")
-def tables(findings):
-    return all_tables(findings)
-
-
 def curve(variant, seed, dice, count=8):
     steps = np.arange(len(dice)) * 10.0
     return Run(variant, count, seed, steps, np.array(dice), 0.5 * steps, 16)

@@ -114,6 +114,7 @@ def test_a_mirror_that_fails_later_is_told_twice_and_changes_neither_results_nor
     run: Run, login: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     launch = launch_serial.launch
+    monkeypatch.setattr("trainables.results.place.NUM_ATTEMPTS", 1)  # each further one waits longer
     with ExitStack() as stack:
         parameters = stack.enter_context(serving(tmp_path / "s3"))
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -76,25 +77,30 @@ def test_a_stage_that_nobody_trained_has_no_rows_to_take_over(tmp_path: Path) ->
     assert read_table(tmp_path / "r", "pretraining")[0].num_rows == 0
 
 
-def hold(encoders: Path, started: Any) -> None:
+def hold(encoders: Path, asks: Event, holds: Event) -> None:
+    asks.set()
     with trained_by_one(encoders, "stage"):
-        started.set()
+        holds.set()
         time.sleep(60)
 
 
-def test_one_process_trains_a_stage_while_others_wait_and_a_killed_one_lets_go(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    started = context.Event()
-    other = context.Process(target=hold, args=(tmp_path, started), daemon=True)
-    other.start()
-    assert started.wait(30)
-    waiting = context.Event()
-    second = context.Process(target=hold, args=(tmp_path, waiting), daemon=True)
-    second.start()
-    assert not waiting.wait(2)
-    other.kill()
-    assert waiting.wait(30)
-    second.kill()
+def test_one_process_trains_a_stage_while_others_wait_and_a_killed_one_lets_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.encoder_store.POLL_SECONDS", 0.05)  # which forked processes have, too
+    context = multiprocessing.get_context("fork")
+    asks, holds = ([context.Event() for _ in range(2)] for _ in range(2))
+    processes = [
+        context.Process(target=hold, args=(tmp_path, *events), daemon=True) for events in zip(asks, holds, strict=True)
+    ]
+    processes[0].start()
+    assert holds[0].wait(30)
+    processes[1].start()
+    assert asks[1].wait(30)
+    assert not holds[1].wait(0.5)  # ten looks
+    processes[0].kill()
+    assert holds[1].wait(30)
+    processes[1].kill()
     with trained_by_one(tmp_path, "another stage"):
         pass
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -56,18 +57,31 @@ def encoder(root: Path, epoch: int) -> dict[str, torch.Tensor]:
     return load_file(encoder_path(root / "encoders", "stage", epoch))
 
 
-def test_encoders_are_kept_at_the_milestones_with_a_row_per_epoch(tmp_path: Path, cache: Path) -> None:
-    run_stage(job(tmp_path, cache))
-    assert sorted(path.name for path in (tmp_path / "encoders" / "stage").glob("*.safetensors")) == [
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
+    """A results folder after an undisturbed ``job``. Tests that change it change a copy."""
+    root = tmp_path_factory.mktemp("whole") / "results"
+    run_stage(job(root, cache))
+    return root
+
+
+@pytest.fixture
+def trained(whole: Path, tmp_path: Path) -> Path:
+    """A copy of it to change."""
+    return Path(shutil.copytree(whole, tmp_path / "trained"))
+
+
+def test_encoders_are_kept_at_the_milestones_with_a_row_per_epoch(whole: Path) -> None:
+    assert sorted(path.name for path in (whole / "encoders" / "stage").glob("*.safetensors")) == [
         "epoch-0001.safetensors",
         "epoch-0003.safetensors",
     ]
-    assert not torch.equal(encoder(tmp_path, 1)["conv1.weight"], encoder(tmp_path, 3)["conv1.weight"])
-    rows = read_table(tmp_path, "pretraining")[0].to_pylist()
+    assert not torch.equal(encoder(whole, 1)["conv1.weight"], encoder(whole, 3)["conv1.weight"])
+    rows = read_table(whole, "pretraining")[0].to_pylist()
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert all(row["samples"] == 48 for row in rows)  # 8 training patients of 3 slices and 2 frames
     assert all(-1 <= row["loss"] <= 1 for row in rows)
-    assert not list(tmp_path.rglob("resume.pt"))
+    assert not list(whole.rglob("resume.pt"))
 
 
 def kill_after(epoch: int) -> Callable[[dict[str, Any]], None]:
@@ -100,14 +114,15 @@ def test_a_stage_killed_after_an_epoch_and_resumed_ends_with_the_same_weights(
     pd.testing.assert_frame_equal(*unclocked, check_exact=True)
 
 
-def test_a_torn_resume_file_restarts_the_stage_and_ends_with_the_same_weights(tmp_path: Path, cache: Path) -> None:
-    run_stage(job(tmp_path / "whole", cache))
-    torn = open_results(tmp_path / "torn") / "encoders" / "stage" / "resume.pt"
+def test_a_torn_resume_file_restarts_the_stage_and_ends_with_the_same_weights(
+    whole: Path, tmp_path: Path, cache: Path
+) -> None:
+    torn = open_results(tmp_path) / "encoders" / "stage" / "resume.pt"
     torn.parent.mkdir(parents=True)
     torn.write_bytes(b"PK\x03\x04 torn")
-    run_stage(job(tmp_path / "torn", cache))
-    whole, restarted = encoder(tmp_path / "whole", 3), encoder(tmp_path / "torn", 3)
-    assert all(torch.equal(whole[key], restarted[key]) for key in whole)
+    run_stage(job(tmp_path, cache))
+    expected, restarted = encoder(whole, 3), encoder(tmp_path, 3)
+    assert all(torch.equal(expected[key], restarted[key]) for key in expected)
 
 
 @pytest.mark.parametrize(("share", "saved"), [(0.05, [1]), (1.0, [1, 2, 3])])
@@ -168,14 +183,15 @@ def test_an_encoder_that_the_last_step_broke_is_not_kept(
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
-def test_a_milestone_that_is_added_after_it_was_passed_is_kept_all_the_same(tmp_path: Path, cache: Path) -> None:
+def test_a_milestone_that_is_added_after_it_was_passed_is_kept_all_the_same(
+    whole: Path, tmp_path: Path, cache: Path
+) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_stage(job(tmp_path, cache, milestones=(3,)), report=kill_after(2))
-    run_stage(job(tmp_path, cache, milestones=(1, 3)))
-    run_stage(job(tmp_path / "whole", cache, milestones=(1, 3)))
+    run_stage(job(tmp_path, cache))
     for epoch in (1, 3):
-        whole, resumed = encoder(tmp_path / "whole", epoch), encoder(tmp_path, epoch)
-        assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+        expected, resumed = encoder(whole, epoch), encoder(tmp_path, epoch)
+        assert all(torch.equal(expected[key], resumed[key]) for key in expected)
 
 
 def test_an_encoder_that_exists_is_never_written_again(tmp_path: Path, cache: Path) -> None:
@@ -198,25 +214,25 @@ def test_images_that_are_not_those_of_the_plan_stop_the_stage(tmp_path: Path, ca
         run_stage(job(tmp_path, cache).model_copy(update={"source_id": "other"}))
 
 
-def test_a_stage_whose_encoders_exist_is_not_trained_but_its_rows_are_taken_over(tmp_path: Path, cache: Path) -> None:
-    first = job(tmp_path / "first", cache)
-    run_stage(first)
-    before = {path: path.stat().st_mtime_ns for path in first.encoders.rglob("*.safetensors")}
-    second = job(tmp_path / "second", cache).model_copy(update={"encoders": first.encoders})
+def test_a_stage_whose_encoders_exist_is_not_trained_but_its_rows_are_taken_over(
+    trained: Path, tmp_path: Path, cache: Path
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in trained.rglob("*.safetensors")}
+    assert len(before) == 2
+    second = job(tmp_path / "second", cache).model_copy(update={"encoders": trained / "encoders"})
     epochs: list[int] = []
     run_stage(second, report=lambda row: epochs.append(row["epoch"]))
     assert not epochs
-    assert {path: path.stat().st_mtime_ns for path in first.encoders.rglob("*.safetensors")} == before
+    assert {path: path.stat().st_mtime_ns for path in trained.rglob("*.safetensors")} == before
     assert read_table(tmp_path / "second", "pretraining")[0].column("epoch").to_pylist() == [1, 2, 3]
 
 
-def test_a_kept_encoder_has_a_card_with_its_own_sha256_and_its_parents(tmp_path: Path, cache: Path) -> None:
-    run_stage(job(tmp_path, cache))
-    parent = encoder_path(tmp_path / "encoders", "stage", 3)
-    child = job(tmp_path, cache).model_copy(update={"stage_id": "child", "initial": f"file:{parent}"})
+def test_a_kept_encoder_has_a_card_with_its_own_sha256_and_its_parents(trained: Path, cache: Path) -> None:
+    parent = encoder_path(trained / "encoders", "stage", 3)
+    child = job(trained, cache).model_copy(update={"stage_id": "child", "initial": f"file:{parent}"})
     run_stage(child)
     cards = [
-        json.loads(encoder_path(tmp_path / "encoders", name, 3).with_suffix(".json").read_text())
+        json.loads(encoder_path(trained / "encoders", name, 3).with_suffix(".json").read_text())
         for name in ("stage", "child")
     ]
     assert cards[0]["sha256"] == hashlib.sha256(parent.read_bytes()).hexdigest() == cards[1]["initial"]["sha256"]
@@ -334,14 +350,13 @@ def test_a_stage_that_dies_between_an_encoder_and_its_state_ends_with_the_same_w
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
 
 
-def test_a_stage_that_finished_but_had_not_cleared_up_leaves_nothing_behind(tmp_path: Path, cache: Path) -> None:
-    run_stage(job(tmp_path, cache))
-    left = tmp_path / "encoders" / "stage" / "resume.pt"
+def test_a_stage_that_finished_but_had_not_cleared_up_leaves_nothing_behind(trained: Path, cache: Path) -> None:
+    left = trained / "encoders" / "stage" / "resume.pt"
     left.write_bytes(b"of a run that died")
-    record_failure(tmp_path, job(tmp_path, cache).failure(RuntimeError("it died")))
-    run_stage(job(tmp_path, cache))
+    record_failure(trained, job(trained, cache).failure(RuntimeError("it died")))
+    run_stage(job(trained, cache))
     assert not left.exists()
-    assert read_table(tmp_path, "failures")[0].num_rows == 0
+    assert read_table(trained, "failures")[0].num_rows == 0
 
 
 def test_a_state_of_another_program_is_refused(tmp_path: Path, cache: Path) -> None:

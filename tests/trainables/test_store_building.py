@@ -1,12 +1,13 @@
 """Building a store: once and whole or not at all, without a leak, under honest ids."""
 
 import errno
+import multiprocessing
 import os
 import shutil
-import subprocess
-import sys
+import threading
 import time
 from collections.abc import Callable
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import pytest
 
 from trainables.config import DataConfig
+from trainables.data import decoded
 from trainables.data.dataset import DataError
 from trainables.data.growing_array import GrowingArray
 from trainables.data.slice_store import SliceStore
@@ -94,49 +96,43 @@ def stores_in(cache: Path) -> list[str]:
     return [path.name for path in cache.glob("slices-*") if path.is_dir()]
 
 
-PROCESS = """
-import sys, threading, time
-from pathlib import Path
-import trainables.data.decoded as decoded
-from trainables.config import DataConfig
-from trainables.data.slices import open_store
+def open_noted(root: Path, cache: Path, notes: Path, name: str, hangs_at: int) -> None:
+    """Wait for ``notes/start``, then open the store, note what is decoded, and answer; to be run by a process."""
+    real, counting, begun = decoded.decode_volume, threading.Lock(), list[str]()
 
-root, cache, notes, name, hangs_at = map(Path, sys.argv[1:])
-real, counting, begun = decoded.decode_volume, threading.Lock(), []
+    def noted(volume: Any, *arguments: Any) -> Any:
+        with counting:  # volumes are decoded in several threads
+            begun.append(volume.name)
+            number = len(begun)
+            with (notes / "decoded").open("a") as file:
+                file.write(f"{volume.name}\n")
+        if number == hangs_at:
+            (notes / "hangs").touch()
+            time.sleep(600)
+        time.sleep(0.005)
+        return real(volume, *arguments)
 
-def noted(volume, *arguments):
-    with counting:  # volumes are decoded in several threads
-        begun.append(volume.name)
-        number = len(begun)
-        with (notes / "decoded").open("a") as file:
-            file.write(f"{volume.name}\\n")
-    if number == int(str(hangs_at)):
-        (notes / "hangs").touch()
-        time.sleep(600)
-    time.sleep(0.005)
-    return real(volume, *arguments)
-
-decoded.decode_volume = noted
-(notes / f"ready-{name}").touch()
-while not (notes / "start").exists():
-    time.sleep(0.002)
-store = open_store(DataConfig(root=root, image_size=32), cache)
-print(store.content_id, store.data_id, store.pool_id, len(store.images), end="")
-"""
+    decoded.decode_volume = noted
+    (notes / f"ready-{name}").touch()
+    while not (notes / "start").exists():
+        time.sleep(0.002)
+    store = open_store(DataConfig(root=root, image_size=32), cache)
+    (notes / f"answer-{name}").write_text(" ".join((*ids(store), str(len(store.images)))))
 
 
-def start(root: Path, tmp_path: Path, name: str, hangs_at: int = -1) -> "subprocess.Popen[str]":
-    """Start a process that waits for ``notes/start``, then opens the store and notes what it decodes."""
+def start(root: Path, tmp_path: Path, name: str, hangs_at: int = -1) -> ForkProcess:
+    """Start a process that opens the store; forked, since one that imports torch anew takes seconds."""
     (tmp_path / "notes").mkdir(exist_ok=True)
     arguments = (root, tmp_path / "cache", tmp_path / "notes", name, hangs_at)
-    command = [sys.executable, "-c", PROCESS, *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = multiprocessing.get_context("fork").Process(target=open_noted, args=arguments, daemon=True)
+    process.start()
+    return process
 
 
-def wait_for(process: "subprocess.Popen[str]", *files: Path) -> None:
+def wait_for(process: ForkProcess, *files: Path) -> None:
     deadline = time.monotonic() + 60
     while not all(path.exists() for path in files):
-        assert process.poll() is None, "the process ended too early"
+        assert process.is_alive(), "the process ended too early"
         assert time.monotonic() < deadline, f"no {files} within a minute"
         time.sleep(0.002)
 
@@ -148,11 +144,13 @@ def test_processes_that_ask_at_once_decode_every_volume_once_and_agree(
     processes = [start(root, tmp_path, name) for name in ("one", "two")]
     wait_for(processes[0], notes / "ready-one", notes / "ready-two")
     (notes / "start").touch()
-    answers = [process.communicate(timeout=60)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    decoded = (notes / "decoded").read_text().splitlines()
-    assert len(decoded) == len(set(decoded)) == 12 * 2 + 8  # frames, and the cines of training patients
+    for process in processes:
+        process.join(timeout=60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    names = (notes / "decoded").read_text().splitlines()
+    assert len(names) == len(set(names)) == 12 * 2 + 8  # frames, and the cines of training patients
     store = opened()
+    answers = [(notes / f"answer-{name}").read_text() for name in ("one", "two")]
     assert answers == [" ".join((*ids(store), str(len(store.images))))] * 2
     assert stores_in(tmp_path / "cache") == [store.decoded.folder.name]
 
@@ -166,7 +164,7 @@ def test_a_build_killed_half_way_leaves_nothing_that_looks_finished_and_the_next
     process = start(root, tmp_path, "killed", hangs_at=16)
     wait_for(process, notes / "hangs")
     process.kill()
-    process.communicate()
+    process.join()
     (remains,) = stores_in(cache)
     assert ".building-" in remains
     assert (cache / remains / "images.npy").is_file()
