@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from trainables.config import ComputeConfig
-from trainables.kept_memory import keep_freed_memory
 from trainables.synchronised_norm import convert
 
 Known = TypeVar("Known")
@@ -43,16 +42,13 @@ class Worker:
 def this_worker(compute: ComputeConfig) -> Worker:
     """Set the number of threads and return this process's place. Raises DeviceError if CUDA is absent.
 
-    On a GPU convolutions sum in a fixed order from here on: equal seeds give equal numbers there, too. On a CPU the
-    process keeps the memory that it frees from here on.
+    On a GPU convolutions sum in a fixed order from here on: equal seeds give equal numbers there, too.
     """
     if torch.get_num_threads() != compute.threads:
         torch.set_num_threads(compute.threads)
     device = pick_device(compute.device)
     if device.type == "cuda":
         torch.backends.cudnn.deterministic = True
-    else:
-        keep_freed_memory()
     if dist.is_available() and dist.is_initialized():
         return Worker(device, dist.get_rank(), dist.get_world_size())
     return Worker(device, 0, 1)
