@@ -63,6 +63,11 @@ def test_sgd_decays_weights_but_neither_biases_nor_norms() -> None:
     assert moved[1].weight.tolist() == pytest.approx([0.9, 0.9])
 
 
+def test_momentum_of_sgd_is_nesterovs() -> None:
+    moved = step_with(stage(optimizer="sgd", momentum=0.9, weight_decay=0.0))
+    assert moved[0].bias.tolist() == pytest.approx([1 - 0.1 * (1 + 0.9), 2 - 0.1 * (1 + 0.9)])
+
+
 def test_lars_scales_each_weight_by_its_own_norms_and_leaves_biases_and_norms_to_sgd() -> None:
     moved = step_with(stage(optimizer="lars", momentum=0.0, weight_decay=0.5, trust_coefficient=0.02))
     weight_norm, gradient_norm = 5.0, 2.0  # of [[3, 0], [0, 4]] and of four ones
@@ -137,8 +142,12 @@ def test_a_scaled_loss_moves_weights_as_the_loss_itself_does() -> None:
     assert moved[0].weight[0, 0].item() == pytest.approx(3 - 0.1 * (0.25 + 0.5 * 3))
 
 
-def test_a_step_of_fp16_whose_gradients_overflow_is_left_out_and_its_lower_scale_survives_a_resume() -> None:
-    config = stage(optimizer="sgd", momentum=0.0, weight_decay=0.0, precision="fp16")
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lars"])
+def test_a_step_of_fp16_whose_gradients_overflow_is_left_out_and_its_lower_scale_survives_a_resume(
+    optimizer: str,
+) -> None:
+    """A bias takes no decay, so that the first step of each optimiser moves it by the rate where its gradient is 1."""
+    config = stage(optimizer=optimizer, precision="fp16", **({"momentum": 0.0} if optimizer == "sgd" else {}))
     built = network()
     optimisation = Optimisation(built, config, 16, 10, CPU)
     scales = [optimisation.state_dict()["scaler"]["scale"]]
