@@ -355,30 +355,6 @@ def test_a_state_of_another_program_is_refused(tmp_path: Path, cache: Path) -> N
         run_stage(job(tmp_path, cache))
 
 
-@pytest.mark.parametrize("micro_batches", [2, 8])
-def test_a_batch_that_passes_in_parts_moves_weights_as_a_whole_one_where_no_norm_looks_at_it(
-    micro_batches: int, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Views are the whole image, since parts draw their own; classes need no other sample of the batch."""
-
-    def as_evaluated(norm: torch.nn.Module, mode: bool = True) -> torch.nn.Module:
-        return torch.nn.Module.train(norm, False)
-
-    monkeypatch.setattr(torch.nn.BatchNorm2d, "train", as_evaluated)
-    views = {"crop_scale": (1, 1), "crop_ratio": (1, 1), "flip_probability": 0, "colour_probability": 0}
-    recipe = {"views": views, "optimizer": "sgd", "learning_rate": 0.1, "gradient_clip": 0.5}
-    run_stage(job(tmp_path / "whole", cache, "supervised", "natural", **recipe))
-    run_stage(job(tmp_path / "parts", cache, "supervised", "natural", **recipe, micro_batches=micro_batches))
-    whole, parts = encoder(tmp_path / "whole", 3), encoder(tmp_path / "parts", 3)
-    assert not torch.equal(encoder(tmp_path / "whole", 1)["conv1.weight"], whole["conv1.weight"])
-    assert all(torch.allclose(whole[key], parts[key], rtol=1e-4, atol=1e-6) for key in whole)
-    losses = [
-        [row["loss"] for row in read_table(tmp_path / name, "pretraining")[0].to_pylist()]
-        for name in ("whole", "parts")
-    ]
-    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
-
-
 def test_parts_of_a_batch_must_be_equal(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(PretrainingError, match="48 samples a batch cannot pass in 5 equal parts; lower micro_batches"):
         run_stage(job(tmp_path, cache, batch_size=100, micro_batches=5))
