@@ -45,6 +45,11 @@ def test_the_learning_rate_is_scaled_with_the_batch_from_256(scaling: str, expec
     assert peak_learning_rate(config, batch_size=128) == pytest.approx(expected)  # of a set smaller than a batch
 
 
+def test_a_step_is_taken_at_the_scaled_rate() -> None:
+    moved = step_with(stage(optimizer="sgd", momentum=0.0, learning_rate_scaling="linear"))  # batches of 16
+    assert moved[0].bias.tolist() == pytest.approx([1 - 0.1 * 16 / 256, 2 - 0.1 * 16 / 256])
+
+
 def test_the_rate_follows_warm_up_and_cosine_step_by_step() -> None:
     optimisation = Optimisation(network(), stage(warmup_epochs=0.4, epochs=2), 16, 5, CPU)
     rates = []
