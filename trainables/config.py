@@ -75,6 +75,8 @@ def mistakes(error: ValidationError) -> list[tuple[Any, str]]:
             message = f"expected a list, such as [{value}]"
         elif each["type"] == "too_short":
             message = f"expected at least {each['ctx']['min_length']} value"
+        elif each["type"] == "string_type" and isinstance(value, dict):
+            message = f"{message}, found {value!r}; in YAML a colon at the end or before a space makes a mapping"
         is_plain = not isinstance(value, (dict, BaseModel))
         found.append((each, f"{message}, found {value!r}" if is_plain else message))
     return found

@@ -90,6 +90,10 @@ def test_overrides_reach_every_level_and_take_yaml_values() -> None:
         ("arms.random.stages=[byol]", r"arms\.random\.stages: unknown stage 'byol'; did you mean 'byol-\w+'\?"),
         ("report.reference_arm=imagenet", r"report\.reference_arm: not an arm of the grid 'imagenet'"),
         ("finetune.steps=0", r"finetune\.steps: .*greater than or equal to 1, found 0"),
+        (
+            "arms.random.weights=timm:",
+            r"arms\.random\.weights: Input should be a valid string, found \{'timm': None\}; in YAML a colon",
+        ),
         ("finetune.steps=many", r"finetune\.steps: .*integer.*found 'many'"),
         ("grid.label_counts=[1, 1]", r"label_counts: expected each value once, found \[1, 1\]"),
         ("grid.subset_seeds=[-1]", r"subset_seeds, train_seeds and pretraining_seeds: expected 0 or above"),

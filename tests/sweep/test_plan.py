@@ -8,6 +8,7 @@ import pytest
 from sweep.experiment import load_preset
 from sweep.inputs import Inputs
 from sweep.plan import Plan, build_plan
+from trainables.config import RECIPE_VERSION
 from trainables.encoder_store import encoder_path
 from trainables.results import open_results
 
@@ -50,6 +51,16 @@ def test_every_cell_has_its_own_id_and_the_same_one_each_time(tmp_path: Path) ->
 )
 def test_whatever_changes_a_number_changes_every_id(tmp_path: Path, override: str) -> None:
     assert not ids(plan(tmp_path)) & ids(plan(tmp_path, override))
+
+
+def test_code_that_changes_numbers_changes_the_ids_of_every_cell_and_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = plan(tmp_path)
+    monkeypatch.setattr("sweep.plan.RECIPE_VERSION", RECIPE_VERSION + 1)
+    after = plan(tmp_path)
+    assert not ids(before) & ids(after)
+    assert not {stage.stage_id for stage in before.stages} & {stage.stage_id for stage in after.stages}
 
 
 def test_cells_that_are_not_stopped_early_have_the_ids_that_they_had_before_they_could_be(tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from trainables.config import ModelConfig
 from trainables.models.encoder import Encoder
 from trainables.objectives.barlow_twins import BarlowTwins, BarlowTwinsOptions
 from trainables.objectives.byol import BYOL, BYOLOptions
+from trainables.objectives.contract import Objective
 from trainables.objectives.densecl import DenseCL, DenseCLOptions
 from trainables.objectives.dino import DINO, DINOOptions
 from trainables.objectives.masked import Masked, MaskedOptions
@@ -142,6 +143,34 @@ def test_mocos_copy_moves_towards_the_query_network_by_one_minus_the_momentum(en
     before = key.detach().clone()
     objective.after_step(7, 100)
     assert torch.allclose(key, 0.999 * before + 0.001 * query, atol=1e-6)
+
+
+def moving(name: str, encoder: Encoder) -> tuple[Objective, list[tuple[nn.Module, nn.Module]]]:
+    """A method that keeps a moving copy, and each trained network with its copy."""
+    if name == "byol":
+        byols = byol(encoder)
+        return byols, [(byols.online.encoder, byols.target_encoder), (byols.online.project, byols.target_project)]
+    if name == "dino":
+        dino = DINO(encoder, DINOOptions(**HEAD, num_prototypes=12), 0)
+        return dino, [(dino.student, dino.teacher)]
+    kind, options = {"moco": (MoCo, MoCoOptions), "densecl": (DenseCL, DenseCLOptions)}[name]
+    contrast = kind(encoder, options(**HEAD, queue_size=10), 0)
+    return contrast, [(contrast.query_network, contrast.key_network)]
+
+
+@pytest.mark.parametrize(("name", "momentum"), [("byol", 0.99), ("moco", 0.999), ("densecl", 0.999), ("dino", 0.996)])
+def test_every_weight_of_a_copy_moves_encoders_and_heads_alike(name: str, momentum: float, encoder: Encoder) -> None:
+    objective, pairs = moving(name, encoder)
+    generator = torch.Generator().manual_seed(2)
+    for parameter in objective.trained.parameters():
+        parameter.data += torch.randn(parameter.shape, generator=generator)
+    before = [[each.clone() for each in copied.parameters()] for _, copied in pairs]
+    objective.after_step(0, 100)
+    for (trained, copied), start in zip(pairs, before, strict=True):
+        for own, moved, old in zip(trained.parameters(), copied.parameters(), start, strict=True):
+            assert torch.allclose(moved, momentum * old + (1 - momentum) * own, atol=1e-6)
+    num_copied = sum(len(start) for start in before)
+    assert num_copied == len([each for each in objective.parameters() if not each.requires_grad])
 
 
 def test_a_queue_replaces_its_oldest_keys_first_and_goes_round() -> None:

@@ -45,6 +45,11 @@ def test_the_learning_rate_is_scaled_with_the_batch_from_256(scaling: str, expec
     assert peak_learning_rate(config, batch_size=128) == pytest.approx(expected)  # of a set smaller than a batch
 
 
+def test_a_step_is_taken_at_the_scaled_rate() -> None:
+    moved = step_with(stage(optimizer="sgd", momentum=0.0, learning_rate_scaling="linear"))  # batches of 16
+    assert moved[0].bias.tolist() == pytest.approx([1 - 0.1 * 16 / 256, 2 - 0.1 * 16 / 256])
+
+
 def test_the_rate_follows_warm_up_and_cosine_step_by_step() -> None:
     optimisation = Optimisation(network(), stage(warmup_epochs=0.4, epochs=2), 16, 5, CPU)
     rates = []
@@ -61,6 +66,11 @@ def test_sgd_decays_weights_but_neither_biases_nor_norms() -> None:
     assert moved[0].weight[0, 0].item() == pytest.approx(3 - 0.1 * (1 + 0.5 * 3))
     assert moved[0].bias.tolist() == pytest.approx([1 - 0.1, 2 - 0.1])
     assert moved[1].weight.tolist() == pytest.approx([0.9, 0.9])
+
+
+def test_momentum_of_sgd_is_nesterovs() -> None:
+    moved = step_with(stage(optimizer="sgd", momentum=0.9, weight_decay=0.0))
+    assert moved[0].bias.tolist() == pytest.approx([1 - 0.1 * (1 + 0.9), 2 - 0.1 * (1 + 0.9)])
 
 
 def test_lars_scales_each_weight_by_its_own_norms_and_leaves_biases_and_norms_to_sgd() -> None:
@@ -122,10 +132,45 @@ def test_lars_looks_at_no_number_and_so_waits_for_no_gpu() -> None:
                 optimizer.step()
 
 
-def test_gradients_are_clipped_to_a_norm_over_all_parameters() -> None:
-    moved = step_with(stage(optimizer="sgd", momentum=0.0, weight_decay=0.0, gradient_clip=1.0), gradient=7.0)
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_gradients_are_clipped_to_a_norm_over_all_parameters_whatever_scales_the_loss(precision: str) -> None:
+    config = stage(optimizer="sgd", momentum=0.0, weight_decay=0.0, gradient_clip=1.0, precision=precision)
+    moved = step_with(config, gradient=7.0)
     num_values = 4 + 2 + 2 + 2
     assert moved[0].bias[0].item() == pytest.approx(1 - 0.1 / num_values**0.5, rel=1e-5)
+
+
+def test_a_scaled_loss_moves_weights_as_the_loss_itself_does() -> None:
+    config = stage(optimizer="sgd", momentum=0.0, weight_decay=0.5, precision="fp16")
+    moved = step_with(config, gradient=0.25)
+    assert moved[0].bias.tolist() == pytest.approx([1 - 0.1 * 0.25, 2 - 0.1 * 0.25])
+    assert moved[0].weight[0, 0].item() == pytest.approx(3 - 0.1 * (0.25 + 0.5 * 3))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lars"])
+def test_a_step_of_fp16_whose_gradients_overflow_is_left_out_and_its_lower_scale_survives_a_resume(
+    optimizer: str,
+) -> None:
+    """A bias takes no decay, so that the first step of each optimiser moves it by the rate where its gradient is 1."""
+    config = stage(optimizer=optimizer, precision="fp16", **({"momentum": 0.0} if optimizer == "sgd" else {}))
+    built = network()
+    optimisation = Optimisation(built, config, 16, 10, CPU)
+    scales = [optimisation.state_dict()["scaler"]["scale"]]
+    for step, gradient in enumerate((float("inf"), 1.0)):
+        optimisation.begin(step)
+        optimisation.backward((gradient * built[0].bias).sum())
+        if step == 0:
+            optimisation.step()
+            assert built[0].bias.tolist() == [1.0, 2.0]
+            saved = optimisation.state_dict()
+            scales.append(saved["scaler"]["scale"])
+            optimisation = Optimisation(built, config, 16, 10, CPU)
+            optimisation.load_state_dict(saved)
+    assert built[0].bias.grad is not None
+    assert built[0].bias.grad.tolist() == [scales[1]] * 2  # what the loss was multiplied by
+    assert scales[1] == scales[0] / 2
+    optimisation.step()
+    assert built[0].bias.tolist() == pytest.approx([1 - optimisation.learning_rate, 2 - optimisation.learning_rate])
 
 
 def test_a_state_that_is_loaded_goes_on_with_its_momentum() -> None:
@@ -147,7 +192,7 @@ def test_a_state_that_is_loaded_goes_on_with_its_momentum() -> None:
 
 
 def test_a_forward_pass_is_in_the_precision_that_was_asked_for() -> None:
-    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)):
         optimisation = Optimisation(network(), stage(precision=precision), 16, 1, CPU)
         with optimisation.autocast():
             assert nn.functional.linear(torch.ones(1, 2), torch.ones(2, 2)).dtype == dtype

@@ -54,3 +54,21 @@ def test_a_probe_is_the_same_each_time_and_changes_nothing(tmp_path: Path, cache
     assert scores[0] == scores[1] <= 1
     assert encoder.training
     assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
+
+
+def test_a_probe_asks_validation_slices_of_what_training_slices_tell(tmp_path: Path, cache: Path) -> None:
+    data = DataConfig(image_size=32, spacing_mm=4, phantom=PhantomConfig(num_patients=12, num_slices=3, num_frames=2))
+    torch.manual_seed(0)
+    encoder = Encoder(ModelConfig(encoder="resnet10", width=8), 1).eval()
+    store = open_store(data, cache)
+    features, shares = {}, {}
+    with torch.no_grad():
+        for part in ("train", "validation"):
+            images = torch.from_numpy(store.images[store.rows(part)]).float()
+            features[part] = encoder((images - 0.25) / 0.25)
+            masks = torch.from_numpy(store.masks[store.rows(part)])
+            classes = range(1, store.num_classes)
+            shares[part] = torch.stack([(masks == each).float().mean((1, 2)) for each in classes], 1)
+    predicted = nearest_shares(features["train"], shares["train"], features["validation"])
+    expected = explained_variance(predicted, shares["validation"])
+    assert probe(encoder, store, torch.device("cpu")) == pytest.approx(expected, abs=1e-3)

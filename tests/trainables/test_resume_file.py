@@ -30,6 +30,25 @@ def test_a_torn_file_is_no_state(tmp_path: Path, share: float) -> None:
     assert read_state(path) is None
 
 
+class Bomb:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_what_is_pickled_in_a_state_is_never_run_and_is_no_state(tmp_path: Path) -> None:
+    path, exploded = tmp_path / "resume.pt", tmp_path / "exploded"
+    write_state(path, STATE | {"bomb": Bomb(exploded)})
+    assert read_state(path) is None
+    assert not exploded.exists()
+    torch.load(path, weights_only=False)
+    assert exploded.exists()  # where it is run
+
+
 def test_where_there_is_no_file_there_is_no_state(tmp_path: Path) -> None:
     assert read_state(tmp_path / "resume.pt") is None
 
