@@ -16,7 +16,7 @@ import pandas as pd
 from analysis.options import ReportOptions, read_options
 from analysis.replicates import seed_names
 from analysis.selection import DESIGN_AXES, ReportError, keep_scored, keep_whole, select_design
-from analysis.side_files import read_data, read_device_shares, read_experiment, read_versions
+from analysis.side_files import read_data, read_device_shares, read_experiment, read_references, read_versions
 from trainables.results import SCHEMAS, check_results, finished_cells, read_table
 
 SCORELESS = "finished without a usable test score"
@@ -46,6 +46,7 @@ class ExperimentResults:
     config: dict[str, Any] = field(default_factory=dict)  # the resolved experiment; empty where it is missing
     data: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
+    references: dict[str, str] = field(default_factory=dict)  # by pretraining method
     device_shares: list[tuple[datetime, float]] = field(default_factory=list)  # of a cell, and since when
     warnings: list[str] = field(default_factory=list)
 
@@ -91,6 +92,7 @@ def load_results(root: Path, protocol: str | None = None) -> ExperimentResults:
         config=config,
         data=data,
         versions=read_versions(root, warnings),
+        references=read_references(root, warnings),
         device_shares=read_device_shares(root),
         warnings=warnings,
     )

@@ -14,16 +14,6 @@ from analysis.methods_statistics import statistics
 from analysis.replicates import are_subsets, is_one_subset
 from analysis.stopped_cells import may_stop, num_stopped, saved_words, stop_rule
 
-OBJECTIVES = {
-    "barlow-twins": "Zbontar et al. (2021) Barlow Twins. arXiv:2103.03230",
-    "byol": "Grill et al. (2020) Bootstrap your own latent. arXiv:2006.07733",
-    "densecl": "Wang et al. (2021) Dense contrastive learning. arXiv:2011.09157",
-    "dino": "Caron et al. (2021) Emerging properties in self-supervised vision transformers. arXiv:2104.14294",
-    "masked": "Xie et al. (2022) SimMIM. arXiv:2111.09886",
-    "moco": "Chen et al. (2020) Improved baselines with momentum contrastive learning. arXiv:2003.04297",
-    "simclr": "Chen et al. (2020) A simple framework for contrastive learning. arXiv:2002.05709",
-    "vicreg": "Bardes et al. (2022) VICReg. arXiv:2105.04906",
-}
 ALWAYS = (
     "Kalapos & Gyires-Tóth (2022) Self-supervised pretraining for 2D medical image segmentation. arXiv:2209.00314",
     "Ronneberger et al. (2015) U-Net. arXiv:1505.04597",
@@ -51,7 +41,8 @@ def methods(findings: Findings) -> Methods:
     parts = [_data(findings), _design(findings), _pretraining(findings), _training(findings), words]
     parts += [_distances(findings), _software(findings)]
     objectives = {str(name) for name in findings.results.pretraining["objective"].unique()}
-    used = tuple(OBJECTIVES[name] for name in sorted(objectives & set(OBJECTIVES)))
+    known = findings.results.references
+    used = tuple(known[name] for name in sorted(objectives & set(known)))
     policy = () if findings.distances.empty else (MISSED,)
     schedule = STOPPING if may_stop(findings.results) else ()
     return Methods(" ".join(part for part in parts if part), (*ALWAYS, *cited, *policy, *schedule, *used))

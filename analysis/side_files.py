@@ -1,4 +1,4 @@
-"""The files beside the tables: experiment.yaml, data.json, versions.json.
+"""The files beside the tables: experiment.yaml, data.json, versions.json, references.json.
 
 In: a results folder. Out: their content, whose parts that the report reads have the types that it expects; a missing
 file is a warning, a damaged or foreign one a ReportError that names file, finding, expectation and remedy.
@@ -49,6 +49,15 @@ def read_versions(root: Path, warnings: list[str]) -> dict[str, Any]:
     return _read_json(root / "versions.json", warnings)
 
 
+def read_references(root: Path, warnings: list[str]) -> dict[str, str]:
+    """Return what a paper cites by pretraining method; empty where the file is missing."""
+    path = root / "references.json"
+    references = _read_json(path, warnings)
+    for name, work in references.items():
+        _check(path, name, work, _is_text, "text")
+    return references
+
+
 def read_device_shares(root: Path) -> list[tuple[datetime, float]]:
     """Return the share of a device that cells took, with the moments since when; empty where no launcher noted any."""
     try:
@@ -93,6 +102,10 @@ def _is_amount(value: Any) -> bool:
 
 def _has_counts(value: Any) -> bool:
     return _is_mapping(value) and all(isinstance(each, int) for each in value.values())
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _is_list_of_text(value: Any) -> bool:

@@ -255,12 +255,14 @@ def _store_design(experiment: "Experiment", inputs: "Inputs", plan: "Plan", fold
 
     from sweep.experiment import to_yaml
     from trainables.encoder_store import adopt_epochs
+    from trainables.objectives import references
     from trainables.results import clear_failure, clear_failures_of_finished, record_plan, write_text
     from trainables.versions import library_versions
 
     write_text(folder / "experiment.yaml", to_yaml(experiment))
     write_text(folder / "data.json", json.dumps(inputs.summary, indent=2) + "\n")
     write_text(folder / "versions.json", json.dumps(library_versions(), indent=2) + "\n")
+    write_text(folder / "references.json", json.dumps(references(), indent=2) + "\n")
     write_text(folder / "splits_final.json", json.dumps(inputs.split, indent=1) + "\n")
     for seed, order in inputs.label_orders.items():
         content = {

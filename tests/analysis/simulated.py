@@ -56,6 +56,7 @@ SPEED = {  # steps until the curve has covered 1 - 1/e of its way
     "byol-natural+byol-domain": 10.0,
 }
 EPOCH_PENALTY = {0: 1.0, 3: 1.0, 12: 1.0}
+BYOL_REFERENCE = "Grill et al. (2020) Bootstrap your own latent. arXiv:2006.07733"
 CLASSES = ("RV", "MYO", "LV")
 GROUPS = {"patient-1": "NOR", "patient-2": "DCM"}  # the test patients
 GROUP_FACTORS = {"NOR": 1.0, "DCM": 1.0}  # of a cell's error
@@ -337,3 +338,4 @@ def _write_beside(root: Path, seeds: tuple[tuple[int, int], ...]) -> None:
     }
     write_text(root / "data.json", json.dumps(data))
     write_text(root / "versions.json", json.dumps({"labelcurve": "0.1.0", "torch": "2.9"}))
+    write_text(root / "references.json", json.dumps({"byol": BYOL_REFERENCE, "moco": "He et al. (2020) MoCo."}))

@@ -194,6 +194,7 @@ def test_an_empty_section_and_an_unset_target_mean_the_defaults(small):
         ("data.json", {"preprocessing": "none"}, "preprocessing is 'none', expected a mapping"),
         ("data.json", [1], "is damaged: expected a mapping, found [1]"),
         ("versions.json", "torch", "is damaged: expected a mapping, found 'torch'"),
+        ("references.json", {"byol": 2020}, "byol is 2020, expected text"),
         ("experiment.yaml", {"model": "unet"}, "model is 'unet', expected a mapping"),
     ],
 )

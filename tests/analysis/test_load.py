@@ -96,6 +96,7 @@ def test_absent_side_files_leave_defaults_and_a_warning(small):
         "experiment.yaml",
         "data.json",
         "versions.json",
+        "references.json",
     ]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from analysis.methods import methods
 from analysis.options import ReportOptions
+from tests.analysis.simulated import BYOL_REFERENCE
 
 
 def test_pretraining_laws_convergence_epochs_and_resampling_are_described_with_their_sources(findings):
@@ -31,6 +32,12 @@ def test_every_work_that_is_named_with_a_year_is_among_the_references(findings):
     assert len(years) >= 8
     for name, year in years:
         assert any(name in work and year in work for work in described.references), (name, year)
+
+
+def test_methods_that_were_trained_are_cited_and_no_others(findings):
+    works = methods(findings).references
+    assert BYOL_REFERENCE in works
+    assert not any("MoCo" in work for work in works)
 
 
 def test_a_sweep_whose_arms_have_no_epochs_to_choose_has_its_paragraph(findings):

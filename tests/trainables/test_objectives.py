@@ -2,6 +2,7 @@
 
 import copy
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 
 from trainables.config import ModelConfig, StageConfig, ViewConfig
 from trainables.models.encoder import Encoder
-from trainables.objectives import OBJECTIVES, Batch, Objective, build_objective, options_of
+from trainables.objectives import OBJECTIVES, Batch, Objective, build_objective, options_of, references
 from trainables.objectives.optimizer import build_optimizer
 
 MODEL = ModelConfig(encoder="resnet10", width=8)
@@ -162,6 +163,15 @@ def test_biases_and_norms_take_no_weight_decay(name: str) -> None:
     assert plain["weight_decay"] == 0
     assert all(parameter.ndim > 1 for parameter in decayed["params"])
     assert len(decayed["params"]) + len(plain["params"]) == len(list(network.parameters()))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_paper_to_cite_is_the_source_that_the_file_names(name: str) -> None:
+    """Supervised pretraining has no paper of its own."""
+    sources = re.findall(r"arXiv (\d{4}\.\d{5})", sys.modules[OBJECTIVES[name].__module__].__doc__ or "")
+    cited = re.findall(r"arXiv:(\d{4}\.\d{5})$", OBJECTIVES[name].reference)
+    assert cited == sources[:1]
+    assert references().get(name, "") == OBJECTIVES[name].reference
 
 
 def test_the_table_of_methods_names_every_objective_with_its_options_and_their_defaults() -> None:

@@ -31,6 +31,11 @@ OBJECTIVES: dict[str, type[Objective]] = {
 }
 
 
+def references() -> dict[str, str]:
+    """Return what a paper cites for each objective that has a source of its own."""
+    return {name: objective.reference for name, objective in OBJECTIVES.items() if objective.reference}
+
+
 def options_of(stage: StageConfig) -> Options:
     """Return the options of a stage's objective, defaults included. Raises pydantic's ValidationError."""
     return OBJECTIVES[stage.objective].options_type.model_validate(stage.options)

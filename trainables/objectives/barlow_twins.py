@@ -29,6 +29,7 @@ class BarlowTwinsOptions(Options):
 class BarlowTwins(Objective):
     """Redundancy reduction."""
 
+    reference = "Zbontar et al. (2021) Barlow Twins. arXiv:2103.03230"
     options_type: ClassVar = BarlowTwinsOptions
 
     def __init__(self, encoder: Encoder, options: BarlowTwinsOptions, num_classes: int) -> None:

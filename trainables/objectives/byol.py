@@ -46,6 +46,7 @@ class _Online(nn.Module):
 class BYOL(Objective):
     """Bootstrap your own latent."""
 
+    reference = "Grill et al. (2020) Bootstrap your own latent. arXiv:2006.07733"
     options_type: ClassVar = BYOLOptions
 
     def __init__(self, encoder: Encoder, options: BYOLOptions, num_classes: int) -> None:

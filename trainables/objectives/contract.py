@@ -63,6 +63,7 @@ class Step:
 class Objective(nn.Module, ABC):
     """A pretraining method."""
 
+    reference: ClassVar[str] = ""  # what a paper that uses it cites; none for what needs no citation
     options_type: ClassVar[type[Options]] = Options
     num_views: ClassVar[int] = 2
     needs_targets: ClassVar[bool] = False

@@ -57,6 +57,7 @@ class _Dense(nn.Module):
 class DenseCL(Objective):
     """Dense contrastive learning."""
 
+    reference = "Wang et al. (2021) Dense contrastive learning. arXiv:2011.09157"
     options_type: ClassVar = DenseCLOptions
 
     def __init__(self, encoder: Encoder, options: DenseCLOptions, num_classes: int) -> None:

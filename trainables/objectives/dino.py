@@ -74,6 +74,7 @@ class _Head(nn.Module):
 class DINO(Objective):
     """Self-distillation without labels."""
 
+    reference = "Caron et al. (2021) Emerging properties in self-supervised vision transformers. arXiv:2104.14294"
     options_type: ClassVar = DINOOptions
 
     def __init__(self, encoder: Encoder, options: DINOOptions, num_classes: int) -> None:

@@ -59,6 +59,7 @@ class _Predictor(nn.Module):
 class Masked(Objective):
     """Predict the pixels of masked patches."""
 
+    reference = "Xie et al. (2022) SimMIM. arXiv:2111.09886"
     options_type: ClassVar = MaskedOptions
     num_views = 1
 

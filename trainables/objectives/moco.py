@@ -39,6 +39,7 @@ class MoCoOptions(Options):
 class MoCo(Objective):
     """Momentum contrast."""
 
+    reference = "Chen et al. (2020) Improved baselines with momentum contrastive learning. arXiv:2003.04297"
     options_type: ClassVar = MoCoOptions
 
     def __init__(self, encoder: Encoder, options: MoCoOptions, num_classes: int) -> None:

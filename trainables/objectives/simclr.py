@@ -27,6 +27,7 @@ class SimCLROptions(Options):
 class SimCLR(Objective):
     """Contrast within the batch."""
 
+    reference = "Chen et al. (2020) A simple framework for contrastive learning. arXiv:2002.05709"
     options_type: ClassVar = SimCLROptions
 
     def __init__(self, encoder: Encoder, options: SimCLROptions, num_classes: int) -> None:

@@ -30,6 +30,7 @@ class VICRegOptions(Options):
 class VICReg(Objective):
     """Variance, invariance, covariance."""
 
+    reference = "Bardes et al. (2022) VICReg. arXiv:2105.04906"
     options_type: ClassVar = VICRegOptions
 
     def __init__(self, encoder: Encoder, options: VICRegOptions, num_classes: int) -> None:

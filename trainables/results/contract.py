@@ -8,7 +8,7 @@ Only pyarrow and the standard library are imported, so that the analysis reads r
 Layout of a results folder::
 
     labelcurve.json     schema version; marks the folder as ours
-    experiment.yaml     the resolved experiment; data.json and versions.json beside it
+    experiment.yaml     the resolved experiment; data.json, versions.json and references.json beside it
     subsets/            the nested order of labelled slices for each subset seed
     planned/            one file per plan: every cell that the experiment asks for
     cells/ curves/ cases/ examples/   one file per finished cell, and compacted-N-*.parquet with the rows of many cells

@@ -254,6 +254,7 @@ def write_beside(generator: np.random.Generator) -> None:
     counts |= {"num_slices": {"train": 1480, "validation": 48, "test": 144}}
     write_text(ROOT / "data.json", json.dumps({"name": "ACDC", "class_names": list(CLASSES)} | counts))
     write_text(ROOT / "versions.json", json.dumps({"labelcurve": "0.1.0", "torch": "2.9"}))
+    write_text(ROOT / "references.json", json.dumps({"byol": "Grill et al. (2020) Bootstrap your own latent."}))
 
 
 if __name__ == "__main__":

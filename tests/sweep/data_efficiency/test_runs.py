@@ -61,6 +61,7 @@ def test_config_versions_data_manifest_and_label_order_stand_beside_the_tables(r
     root = tmp_path / "results"
     assert yaml.safe_load((root / "experiment.yaml").read_text())["finetune"]["steps"] == 6
     assert json.loads((root / "versions.json").read_text())["torch"] == torch.__version__.split("+")[0]
+    assert json.loads((root / "references.json").read_text())["dino"].endswith("arXiv:2104.14294")
     data = json.loads((root / "data.json").read_text())
     assert data["num_patients"] == {"train": 8, "validation": 2, "test": 2, "pool": 8}
     order = json.loads((root / "subsets" / "seed-0.json").read_text())["order"]
