@@ -33,7 +33,7 @@ def _no_uri(value: Any) -> Any:
     return value
 
 
-PathOnDisk = Annotated[Path, BeforeValidator(_no_uri)]
+DiskPath = Annotated[Path, BeforeValidator(_no_uri)]
 """A URI would be taken for a folder named ``s3:``."""
 
 
@@ -98,11 +98,9 @@ class DataConfig(Section):
     """The target domain: labelled images, the unlabelled pool, what is done to them, and the split by patient."""
 
     format: Literal["auto", "phantom", "acdc", "nnunet", "decathlon", "folder", "imagefolder", "unlabelled"] = "auto"
-    root: PathOnDisk | None = None  # none for the phantom
-    unlabelled_root: PathOnDisk | None = None  # more images of the same kind, for the pretraining pool
-    cases_csv: PathOnDisk | None = (
-        None  # whose image is whose: case, patient[, phase, group]; none takes root/cases.csv
-    )
+    root: DiskPath | None = None  # none for the phantom
+    unlabelled_root: DiskPath | None = None  # more images of the same kind, for the pretraining pool
+    cases_csv: DiskPath | None = None  # whose image is whose: case, patient[, phase, group]; none takes root/cases.csv
     patient_pattern: str | None = None  # regular expression on a case's name: its group, or (?P<patient>...)
     exclude: tuple[str, ...] = ()  # cases and patients that are left out
     classes: dict[str, int] | None = None  # of plain folders: name of each foreground class and its value in masks
@@ -116,12 +114,12 @@ class DataConfig(Section):
     validation_fraction: float = Field(0.15, ge=0, lt=0.5)
     test_fraction: float = Field(0.2, gt=0, lt=0.5)
     split_seed: int = Field(0, ge=0)
-    split_file: PathOnDisk | None = None  # nnU-Net's splits_final.json, or ours with a test list
+    split_file: DiskPath | None = None  # nnU-Net's splits_final.json, or ours with a test list
     split_fold: int = Field(0, ge=0)  # of the file
     validation_slices: int | None = Field(None, ge=0)  # evenly spaced; none takes all, 0 validates nothing
     label_unit: Literal["slices", "patients"] = "slices"
     label_draw: Literal["uniform", "stratified"] = "uniform"  # stratified: by group, phase and level of the slice
-    label_orders: PathOnDisk | None = None  # a folder of seed-N.json that say which slices are labelled in which order
+    label_orders: DiskPath | None = None  # a folder of seed-N.json that say which slices are labelled in which order
     phantom: PhantomConfig = PhantomConfig()
 
     @model_validator(mode="after")
@@ -169,7 +167,7 @@ class NaturalConfig(Section):
     """Natural images for the generalist stages: procedural ones, or a folder with one subfolder per class."""
 
     source: Literal["procedural", "folder"] = "procedural"
-    root: PathOnDisk | None = None
+    root: DiskPath | None = None
     num_images: int = Field(3000, ge=2)  # of the procedural set; of a folder, at most this many per class
     num_classes: int = Field(12, ge=2)  # of the procedural set
     image_size: int = Field(48, ge=16)
@@ -359,10 +357,8 @@ class ComputeConfig(Section):
     min_pretraining_workers: int | None = Field(None, ge=1)  # that a stage goes on with where nodes are lost; none: all
     worker_wait_minutes: float = Field(30.0, gt=0)  # for room: then a stage fails, or the run ends where a cell waits
     address: str | None = None  # of a running Ray cluster; RAY_ADDRESS is the usual way
-    encoders: PathOnDisk | None = (
-        None  # folder of pretrained encoders that experiments share; none: in the results folder
-    )
-    cache: PathOnDisk | None = None  # decoded volumes, on a disk of each node; none takes the user's cache folder
+    encoders: DiskPath | None = None  # a folder of encoders that experiments share; none: in the results folder
+    cache: DiskPath | None = None  # decoded volumes, on a disk of each node; none takes the user's cache folder
     max_retries: int = Field(1, ge=0)  # of a failed cell or stage, but where the same seed would fail again
     surface_distances: bool = True  # of the test volumes; they change no other number, and cost no training time
     example_slices: int = Field(5, ge=0)  # test slices whose image and predictions are kept for the report; 0: none
