@@ -23,6 +23,8 @@ Not for rounding, by which devices and kernels of libraries differ anyway.
 
 QUOTED = "one with spaces needs quotes around key and value, such as 'a.b=[1, 2]'"
 """What to do where a shell has cut an override in pieces."""
+SCALARS = ("bool_type", "float_type", "int_type", "literal_error", "path_type", "string_type")
+"""pydantic's errors of a value that is no single one, or another one."""
 
 
 def _no_uri(value: Any) -> Any:
@@ -75,7 +77,7 @@ def mistakes(error: ValidationError) -> list[tuple[Any, str]]:
             message = f"expected a list, such as [{value}]"
         elif each["type"] == "too_short":
             message = f"expected at least {each['ctx']['min_length']} value"
-        elif each["type"] == "string_type" and isinstance(value, dict):
+        elif each["type"] in SCALARS and isinstance(value, dict):
             message = f"{message}, found {value!r}; in YAML a colon at the end or before a space makes a mapping"
         is_plain = not isinstance(value, (dict, BaseModel))
         found.append((each, f"{message}, found {value!r}" if is_plain else message))

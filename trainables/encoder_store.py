@@ -5,15 +5,13 @@ a lock, so that of several experiments that need a stage one trains it; and its 
 so that an experiment that did not train a stage knows its losses and its cost.
 """
 
-import fcntl
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
-from trainables.results import Row, num_rows, replacing, write_rows
+from trainables.results import Row, num_rows, replacing, try_lock, write_rows
 
 EPOCHS = "epochs.parquet"  # the most that were trained: what experiments take over
 ANEW = "epochs-anew.parquet"  # where that is more than the training under way has behind it
@@ -79,20 +77,13 @@ def _copy(source: Path, target: Path) -> None:
 def trained_by_one(encoders: Path, stage_id: str, look: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Wait until no other process trains this stage; keep others waiting until the body ends or this process dies.
 
-    ``look`` is called again and again while another trains, and ends the wait by raising.
+    ``look`` is called again and again while another trains, and ends the wait by raising. Raises ResultsError where the
+    file system has no locks.
     """
     folder = encoders / stage_id
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        while not _is_taken(lock):
-            look()
-            time.sleep(POLL_SECONDS)
+    while (lock := try_lock(folder / ".lock")) is None:
+        look()
+        time.sleep(POLL_SECONDS)
+    with lock:
         yield
-
-
-def _is_taken(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -26,17 +26,17 @@ def test_a_sound_stage_is_passed_without_a_word() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["compute.pretraining_workers=3"], "32 samples a batch cannot be shared equally by 3 workers"),
+        (["compute.pretraining_workers=3"], "a batch of 32 cannot be shared equally by 3 workers"),
         (["compute.pretraining_workers=4", "compute.min_pretraining_workers=2"], "cannot be shared equally by 3"),
-        (["compute.pretraining_workers=32"], "32 samples a batch cannot feed 32 workers two each"),
+        (["compute.pretraining_workers=32"], "a batch of 32 cannot feed 32 workers two samples each"),
         (
             ["stages.byol-domain.micro_batches=32"],
-            "micro_batches=32 of a batch of 32: 1 samples a batch cannot feed 1 workers two each, which batch norm "
+            "micro_batches=32 of a batch of 32: a batch of 1 cannot feed 1 worker two samples each, which batch norm "
             "needs; raise batch_size, or lower micro_batches$",
         ),
         (
             ["stages.byol-domain.batch_size=200", "stages.byol-domain.micro_batches=8"],
-            "100 samples a batch cannot pass in 8 equal parts",
+            "a batch of 100 cannot pass in 8 equal parts",
         ),
         (["stages.byol-domain.precision=fp16", "compute.device=cpu"], "precision: fp16 expects a GPU, found compute"),
         (["stages.byol-domain.probe_every_epochs=1", "data.validation_slices=0"], "expected validation slices"),

@@ -1,5 +1,7 @@
 """Encoders that several experiments share: one of them trains a stage, the others find it with its rows."""
 
+import errno
+import fcntl
 import multiprocessing
 import time
 from multiprocessing.synchronize import Event
@@ -19,7 +21,7 @@ from trainables.encoder_store import (
     resume_path,
     trained_by_one,
 )
-from trainables.results import SCHEMAS, num_rows, open_results, read_table
+from trainables.results import SCHEMAS, ResultsError, num_rows, open_results, read_table
 
 ROW: dict[str, Any] = {
     field.name: "x" if field.name in ("stage_id", "stage", "objective", "data", "initial_weights") else 1
@@ -120,3 +122,15 @@ def test_who_waits_for_anothers_training_can_give_up(tmp_path: Path) -> None:
         raise AssertionError("two hold the lock")
     with trained_by_one(tmp_path, "stage", look):
         assert len(looks) == 2  # nobody was waited for
+
+
+def test_a_file_system_without_locks_is_told_before_a_stage_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", without)
+    message = r"stage/.lock has no locks \(No locks available\).*compute.encoders"
+    with pytest.raises(ResultsError, match=message), trained_by_one(tmp_path, "stage"):
+        raise AssertionError("trained without a lock")

@@ -124,9 +124,9 @@ def test_features_have_one_row_per_sample_and_carry_no_gradient(name: str) -> No
 def test_a_batch_that_workers_cannot_share_is_refused(name: str) -> None:
     options = options_of(stage(name))
     options.check_batch(Batch(num_samples=8, num_workers=2, image_size=32))
-    with pytest.raises(ValueError, match="3 samples a batch cannot feed 2 workers two each"):
+    with pytest.raises(ValueError, match="a batch of 3 cannot feed 2 workers two samples each"):
         options.check_batch(Batch(num_samples=3, num_workers=2, image_size=32))
-    with pytest.raises(ValueError, match="9 samples a batch cannot be shared equally by 2 workers"):
+    with pytest.raises(ValueError, match="a batch of 9 cannot be shared equally by 2 workers"):
         options.check_batch(Batch(num_samples=9, num_workers=2, image_size=32))
 
 

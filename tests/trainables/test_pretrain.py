@@ -371,7 +371,7 @@ def test_a_state_of_another_program_is_refused(tmp_path: Path, cache: Path) -> N
 
 
 def test_parts_of_a_batch_must_be_equal(tmp_path: Path, cache: Path) -> None:
-    with pytest.raises(PretrainingError, match="48 samples a batch cannot pass in 5 equal parts; lower micro_batches"):
+    with pytest.raises(PretrainingError, match="a batch of 48 cannot pass in 5 equal parts; lower micro_batches"):
         run_stage(job(tmp_path, cache, batch_size=100, micro_batches=5))
 
 

@@ -58,7 +58,7 @@ def check_batches(stage: StageConfig, batch_size: int, num_workers: int, image_s
     """Raise ValueError where a stage cannot learn from batches of this size, passed in its micro-batches."""
     if batch_size % stage.micro_batches:
         raise ValueError(
-            f"{batch_size} samples a batch cannot pass in {stage.micro_batches} equal parts; lower micro_batches"
+            f"a batch of {batch_size} cannot pass in {stage.micro_batches} equal parts; lower micro_batches"
         )
     parts = stage.micro_batches
     try:

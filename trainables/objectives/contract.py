@@ -31,15 +31,16 @@ class Options(Section):
 
     def check_batch(self, batch: Batch) -> None:
         """Raise ValueError where the method cannot learn from such batches."""
+        workers = f"{batch.num_workers} worker{'s' * (batch.num_workers != 1)}"
         if batch.num_samples < 2 * batch.num_workers:
             fewer = " or lower compute.pretraining_workers" if batch.num_workers > 1 else ""
             raise ValueError(
-                f"{batch.num_samples} samples a batch cannot feed {batch.num_workers} workers two each, which batch "
-                f"norm needs; raise batch_size{fewer}"
+                f"a batch of {batch.num_samples} cannot feed {workers} two samples each, which batch norm needs; raise "
+                f"batch_size{fewer}"
             )
         if batch.num_samples % batch.num_workers:
             raise ValueError(
-                f"{batch.num_samples} samples a batch cannot be shared equally by {batch.num_workers} workers; "
+                f"a batch of {batch.num_samples} cannot be shared equally by {workers}; "
                 "set batch_size to a multiple of compute.pretraining_workers"
             )
 

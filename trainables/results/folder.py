@@ -129,7 +129,7 @@ def _locked(lock: IO[str], path: Path) -> bool:
             raise
         raise ResultsError(
             f"the file system of {path} has no locks ({error.strerror}), which keep a second run away; mount it with "
-            "them (Lustre: -o flock; NFS: without nolock), or choose another --results"
+            "them (Lustre: -o flock; NFS: without nolock), or choose another --results (compute.encoders)"
         ) from error
     return True
 
