@@ -91,6 +91,11 @@ def test_overrides_reach_every_level_and_take_yaml_values() -> None:
         ("report.reference_arm=imagenet", r"report\.reference_arm: not an arm of the grid 'imagenet'"),
         ("finetune.steps=0", r"finetune\.steps: .*greater than or equal to 1, found 0"),
         (
+            "finetune.steps={a: 1}",
+            r"finetune\.steps: Input should be a valid integer, found \{'a': 1\}; in YAML a colon",
+        ),
+        ("data.root={a: 1}", r"data\.root: Input is not a valid path .*, found \{'a': 1\}; in YAML a colon"),
+        (
             "arms.random.weights=timm:",
             r"arms\.random\.weights: Input should be a valid string, found \{'timm': None\}; in YAML a colon",
         ),
