@@ -10,9 +10,10 @@ lightly    a stage is faster than lightly's own example on the same images, one 
 peak       a step reaches 65 % of what a large matrix product reaches, in floating-point operations a second, of torch's
            two ways to one (the BLAS, and the library of its convolutions) by the faster
 
-An epoch of ``loop`` has 16 steps and ends with its measures, row and checkpoint, which weigh less in a study's longer
-ones; an encoder is kept at the end alone. On a GPU batches fill it, in bf16. Times are the process's own, so that other
-work on the machine weighs little; of two workers, and on a GPU, they are the clock's.
+An epoch of ``loop`` has 16 steps and ends with its measures and row, which weigh less in a study's longer ones; the
+state is saved as often as in training, and an encoder is kept at the end alone. On a GPU batches fill it, in bf16. Times
+are the process's own, so that other work on the machine weighs little; of two workers, and on a GPU, they are the
+clock's.
 """
 
 import argparse
@@ -79,14 +80,29 @@ def larger(known: Sequence[Setting], factor: int) -> tuple[Setting, ...]:
 
 
 def measure_loop(folder: Path, rounds: int, threads: int, factor: int) -> None:
-    """Train an epoch of a stage and as many bare steps by turns."""
+    """Take bare steps, train a stage, and take bare steps again.
+
+    Nothing is done between the stage's epochs, by whose time it is that its state is saved.
+    """
     known, precision = settings(factor)
     for setting in known:
         if precision == "fp32":
             setting = replace(setting, steps=EPOCH_STEPS)
-        job = stage_job(setting, folder, threads, epochs=rounds + 1, precision=precision)
-        whole, bare = epochs_by_turns(job, BareStep(job), setting.steps)
-        print(f"loop: {setting}: bare step {1e3 * bare:.0f} ms, stage {1e3 * whole:.0f} ms, ratio {bare / whole:.3f}")
+        job = stage_job(setting, folder, threads, epochs=2 * rounds + 1, precision=precision)
+        step = BareStep(job)
+        step()
+        before = timed(step, setting.steps).counted
+        whole = stage_seconds(job)
+        bare = (before + timed(step, setting.steps).counted) / 2
+        first, second = (1e3 * seconds / setting.steps for seconds in (bare, whole))
+        print(f"loop: {setting}: bare step {first:.0f} ms, stage {second:.0f} ms, ratio {bare / whole:.3f}")
+
+
+def stage_seconds(job: StageJob) -> float:
+    """Return the mean seconds of a stage's epochs, without the first, which counts operations and saves in any case."""
+    marks: list[Seconds] = []
+    run_stage(job, lambda _: marks.append(Seconds.now()))
+    return (marks[-1] - marks[0]).counted / (len(marks) - 1)
 
 
 def epochs_by_turns(job: StageJob, other: Callable[[], None], steps: int) -> tuple[float, float]:

@@ -352,7 +352,7 @@ class ComputeConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1)  # CPU threads of each worker
     gpus_per_cell: float = Field(0.25, gt=0, le=1)  # at least: few cells take more; without GPUs each its threads
-    checkpoint_share: float = Field(0.05, gt=0, le=1)  # of a stage's time that saving it may take; 1: every epoch
+    checkpoint_share: float = Field(0.02, gt=0, le=1)  # of a stage's time that saving it may take; 1: every epoch
     cuda_graphs: bool = True  # capture a cell's training step on a GPU, which small networks need to be fast there
     slots: int | None = Field(None, ge=1)  # cells at once; none takes what the cluster has now
     pretraining_workers: int = Field(1, ge=1)  # processes of one pretraining stage

@@ -60,7 +60,7 @@ def epochs_done(encoders: Path, stage_id: str, kept_epochs: Sequence[int]) -> in
     """Return after which epoch a stage is, or goes on: after none where an encoder to keep was passed without it.
 
     Note: rows are written after every epoch and the state more rarely (``pretrain``), so a stage that was killed goes
-    on from some epochs earlier, which together took 20 times what saving takes at most.
+    on from some epochs earlier, which together took 50 times what saving takes at most.
     """
     if not resume_path(encoders, stage_id).is_file():
         return max(kept_epochs) if are_kept(encoders, stage_id, kept_epochs) else 0
