@@ -11,9 +11,9 @@ peak       a step reaches 65 % of what a large matrix product reaches, in floati
            two ways to one (the BLAS, and the library of its convolutions) by the faster
 
 An epoch of ``loop`` has 16 steps and ends with its measures and row, which weigh less in a study's longer ones; the
-state is saved as often as in training, and an encoder is kept at the end alone. On a GPU batches fill it, in bf16. Times
-are the process's own, so that other work on the machine weighs little; of two workers, and on a GPU, they are the
-clock's.
+state is saved as often as in training, and an encoder is kept at the end alone. On a GPU batches fill it, in bf16.
+Times are the process's own, so that other work on the machine weighs little; of two workers, and on a GPU, they are
+the clock's.
 """
 
 import argparse
