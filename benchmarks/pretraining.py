@@ -17,12 +17,15 @@ the clock's.
 """
 
 import argparse
+import contextlib
 import statistics
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -31,6 +34,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import pretraining_workers
 from benchmarks.byol import BareStep, Seconds, Setting, stage_job, timed
 from benchmarks.lightly_byol import HIDDEN_SIZE, LightlyStep
+from trainables import pretrain
 from trainables.data.batches import random_view
 from trainables.data.natural import open_natural
 from trainables.jobs import StageJob
@@ -80,43 +84,51 @@ def larger(known: Sequence[Setting], factor: int) -> tuple[Setting, ...]:
 
 
 def measure_loop(folder: Path, rounds: int, threads: int, factor: int) -> None:
-    """Take bare steps, train a stage, and take bare steps again.
-
-    Nothing is done between the stage's epochs, by whose time it is that its state is saved.
-    """
+    """Train an epoch of a stage and as many bare steps by turns, twice a round."""
     known, precision = settings(factor)
     for setting in known:
         if precision == "fp32":
             setting = replace(setting, steps=EPOCH_STEPS)
         job = stage_job(setting, folder, threads, epochs=2 * rounds + 1, precision=precision)
-        step = BareStep(job)
-        step()
-        before = timed(step, setting.steps).counted
-        whole = stage_seconds(job)
-        bare = (before + timed(step, setting.steps).counted) / 2
-        first, second = (1e3 * seconds / setting.steps for seconds in (bare, whole))
-        print(f"loop: {setting}: bare step {first:.0f} ms, stage {second:.0f} ms, ratio {bare / whole:.3f}")
+        whole, bare = epochs_by_turns(job, BareStep(job), setting.steps)
+        print(f"loop: {setting}: bare step {1e3 * bare:.0f} ms, stage {1e3 * whole:.0f} ms, ratio {bare / whole:.3f}")
 
 
-def stage_seconds(job: StageJob) -> float:
-    """Return the mean seconds of a stage's epochs, without the first, which counts operations and saves in any case."""
-    marks: list[Seconds] = []
-    run_stage(job, lambda _: marks.append(Seconds.now()))
-    return (marks[-1] - marks[0]).counted / (len(marks) - 1)
+class StageClock:
+    """The stage's clock, which stands still while others work: by its time it saves its state."""
+
+    def __init__(self) -> None:
+        self._away = 0.0
+
+    def perf_counter(self) -> float:
+        """Seconds of the stage."""
+        return time.perf_counter() - self._away
+
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Count none of the body's time."""
+        started = time.perf_counter()
+        yield
+        self._away += time.perf_counter() - started
 
 
 def epochs_by_turns(job: StageJob, other: Callable[[], None], steps: int) -> tuple[float, float]:
-    """Return the median seconds of a step: of a whole stage of ``steps`` an epoch, and of ``other`` between epochs."""
-    whole, others, mark = [], [], Seconds.now()
+    """Return the mean seconds of a step: of a whole stage of ``steps`` an epoch, and of ``other`` between epochs.
+
+    The first epoch, which counts operations, is left out.
+    """
+    whole, others, mark, clock = [], [], Seconds.now(), StageClock()
 
     def between_epochs(_: object) -> None:
         nonlocal mark
         whole.append(Seconds.now() - mark)
-        others.append(timed(other, steps))
+        with clock.standing_still():
+            others.append(timed(other, steps))
         mark = Seconds.now()
 
-    run_stage(job, between_epochs)
-    first, second = (statistics.median(each.counted for each in part[1:]) / steps for part in (whole, others))
+    with mock.patch.object(pretrain, "time", clock):
+        run_stage(job, between_epochs)
+    first, second = (statistics.mean(each.counted for each in part[1:]) / steps for part in (whole, others))
     return first, second
 
 
