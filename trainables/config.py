@@ -24,7 +24,7 @@ Not for rounding, by which devices and kernels of libraries differ anyway.
 QUOTED = "one with spaces needs quotes around key and value, such as 'a.b=[1, 2]'"
 """What to do where a shell has cut an override in pieces."""
 SCALARS = ("bool_type", "float_type", "int_type", "literal_error", "path_type", "string_type")
-"""pydantic's errors of a value that is no single one, or another one."""
+"""pydantic's errors of a setting that takes a single value."""
 
 
 def _no_uri(value: Any) -> Any:

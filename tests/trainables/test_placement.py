@@ -63,3 +63,8 @@ def test_a_placed_network_has_its_channels_last_and_the_same_state():
     state, expected = placed.state_dict(), bottleneck().state_dict()
     assert list(state) == list(expected)
     assert all(torch.equal(state[name], expected[name]) for name in expected)
+
+
+def test_convolutions_on_another_device_are_left_as_they_are():
+    placed = network_to_device(bottleneck(), torch.device("meta"))
+    assert {module.dilation for module in placed.modules() if isinstance(module, nn.Conv2d)} == {(1, 1)}
