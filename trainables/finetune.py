@@ -267,7 +267,7 @@ def evaluate(network: Segmenter, samples: Samples, config: FinetuneConfig, kept:
     loss, counts = SoftJaccard(network.num_classes, device), []
     masks: dict[int, Mask] = {}
     for indices in torch.split(torch.arange(len(samples)), config.evaluation_batch_size):
-        images, truth = network_input(samples.take(indices)), samples.take_targets(indices)
+        images, truth = network_input(samples.take(indices)), samples.take_targets(indices).long()
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             logits = network(images)
         logits = logits.contiguous()  # each class's plane whole: what follows looks at classes, not at pixels

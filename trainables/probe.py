@@ -59,6 +59,6 @@ def _described(encoder: Encoder, store: SliceStore, part: str, device: torch.dev
     features, shares = [], []
     for indices in torch.split(torch.arange(len(samples)), BATCH_SIZE):
         features.append(encoder(network_input(samples.take(indices))).float())
-        classes = F.one_hot(samples.take_targets(indices), store.num_classes)[..., 1:]
+        classes = F.one_hot(samples.take_targets(indices).long(), store.num_classes)[..., 1:]
         shares.append(classes.float().mean((1, 2)))
     return torch.cat(features), torch.cat(shares)

@@ -15,7 +15,7 @@ def draw(config: ViewConfig, batch: int, rows: int, columns: int, seed: int = 0)
     return draw_views(config, batch, rows, columns, torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize(("shape", "size"), [((48, 48), 48), ((64, 64), 24), ((24, 40), 48)])
+@pytest.mark.parametrize(("shape", "size"), [((48, 48), 48), ((64, 64), 24), ((24, 40), 48), ((40, 24), 36)])
 def test_crop_resize_and_flip_equal_torchvisions_antialiased_resized_crop(shape: tuple[int, int], size: int) -> None:
     images = torch.randn(16, 3, *shape, generator=torch.Generator().manual_seed(1))
     views = draw(PLAIN, 16, *shape)
@@ -28,10 +28,20 @@ def test_crop_resize_and_flip_equal_torchvisions_antialiased_resized_crop(shape:
         assert torch.allclose(result[index], expected, atol=2e-5)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_crops_that_are_not_shrunk_are_the_same_by_sampling_and_by_matrices(layout: torch.memory_format) -> None:
+    images = torch.rand(16, 3, 48, 48, generator=torch.Generator().manual_seed(1)).to(memory_format=layout)
+    config = PLAIN.model_copy(update={"vertical_flip_probability": 0.5})
+    larger = torch.nn.functional.pad(images, (0, 1, 0, 1), value=1000.0)  # which views as large as 48 pixels shrink
+    views = draw(config, 16, 48, 48)  # no crop reaches the last row and column
+    assert torch.allclose(view_images(images, views, 48), view_images(larger, views, 48), atol=1e-4)
+
+
 def test_masks_equal_torchvisions_nearest_exact_resized_crop() -> None:
     masks = torch.randint(0, 4, (32, 40, 40), generator=torch.Generator().manual_seed(1))
     views = draw(PLAIN, 32, 40, 40)
     result = view_masks(masks, views, 40)
+    assert torch.equal(view_masks(masks.to(torch.uint8), views, 40), result)
     for index, mask in enumerate(masks):
         box = [int(getattr(views, name)[index]) for name in ("top", "left", "height", "width")]
         expected = tv.resized_crop(mask[None], *box, [40, 40], InterpolationMode.NEAREST_EXACT)[0]

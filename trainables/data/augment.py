@@ -1,10 +1,11 @@
 """Random views of a whole batch at once, on the batch's device.
 
 In: images (batch, channel, row, column), optional masks (batch, row, column), a ViewConfig and a generator. Out:
-views of the same or another size. Crop, resize and flips are one separable linear map per sample: a (out, in) matrix
-for rows and one for columns. The matrix of the image is torchvision's anti-aliased bilinear resize of the crop; the
-mask's picks the nearest pixel. Parameters are drawn per sample. Source of the crop's distribution: Szegedy et al.
-2015, as in torchvision's RandomResizedCrop, with clamping instead of its rejection of crops that do not fit.
+views of the same or another size. Crop, resize and flips of an image are torchvision's anti-aliased bilinear resize of
+the crop; the mask's pick the nearest pixel. Where no crop can be larger than the view, that is bilinear sampling;
+elsewhere one separable linear map per sample, a (out, in) matrix for rows and one for columns. Parameters are drawn per
+sample. Source of the crop's distribution: Szegedy et al. 2015, as in torchvision's RandomResizedCrop, with clamping
+instead of its rejection of crops that do not fit.
 """
 
 import math
@@ -12,6 +13,7 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
+from torch.nn.functional import grid_sample
 
 from trainables.config import ViewConfig
 from trainables.data.colour import blur, grey, saturate, solarise
@@ -101,12 +103,11 @@ def _pair(bounds: tuple[float, float]) -> tuple[Tensor, Tensor]:
 def view_images(images: Tensor, views: Views, size: int) -> Tensor:
     """Return (batch, channel, size, size) views of images, resized with anti-aliasing, then changed in intensity."""
     placed = views.on(images.device)
-    rows, columns = (matrix.to(images.dtype) for matrix in _matrices(placed, images.shape[-2:], size))
-    result = rows[:, None] @ images @ columns[:, None].transpose(-1, -2)  # (batch, channel, size, size)
-    mean = grey(result).mean((1, 2, 3), keepdim=True)
+    result = _crops(images, placed, size)
+    mean = grey(result.mean((2, 3), keepdim=True)).mean(1, keepdim=True)  # (batch, 1, 1, 1)
     contrast = placed.contrast.to(images)[:, None, None, None]
-    brightness = placed.brightness.to(images)[:, None, None, None]
-    result = result.sub_(mean).mul_(contrast).add_(mean).add_(brightness)  # in place: memory is what this waits for
+    shift = mean * (1 - contrast) + placed.brightness.to(images)[:, None, None, None]
+    result = result.mul_(contrast).add_(shift)  # in place: memory is what this waits for
     if bool((views.saturation != 1).any()):
         result = saturate(result, placed.saturation)
     if bool(views.blur_sigma.any()):
@@ -115,13 +116,15 @@ def view_images(images: Tensor, views: Views, size: int) -> Tensor:
 
 
 def view_masks(masks: Tensor, views: Views, size: int) -> Tensor:
-    """Return (batch, size, size) views of masks under the same crops and flips, by nearest pixel."""
-    width = masks.shape[-1]
-    rows, columns = _nearest(views.on(masks.device), (masks.shape[-2], width), size)
-    places = (rows[:, :, None] * width + columns[:, None, :]).flatten(
-        1
-    )  # one number for each pixel is looked up sooner than two
-    return masks.flatten(1).gather(1, places).view(-1, size, size)
+    """Return int64 (batch, size, size) views of masks under the same crops and flips, by nearest pixel.
+
+    Masks of a compact type take less time: memory is what this waits for.
+    """
+    batch, height, width = masks.shape
+    rows, columns = _nearest(views.on(masks.device), (height, width), size)
+    rows += height * torch.arange(batch, device=masks.device)[:, None]
+    whole = masks.reshape(-1, width).index_select(0, rows.flatten()).view(batch, size, width)
+    return whole.gather(2, columns[:, None].expand(-1, size, -1)).long()
 
 
 def _nearest(views: Views, shape: tuple[int, int], size: int) -> tuple[Tensor, Tensor]:
@@ -132,6 +135,29 @@ def _nearest(views: Views, shape: tuple[int, int], size: int) -> tuple[Tensor, T
     rows = torch.where(views.vertical_flip[:, None], rows.flip(-1), rows)
     columns = torch.where(views.flip[:, None], columns.flip(-1), columns)
     return rows.long(), columns.long()
+
+
+def _crops(images: Tensor, views: Views, size: int) -> Tensor:
+    """Return the crops resized and flipped, (batch, channel, size, size)."""
+    shape = images.shape[-2:]
+    if max(shape) > size:
+        rows, columns = (matrix.to(images.dtype) for matrix in _matrices(views, shape, size))
+        return rows[:, None] @ images @ columns[:, None].transpose(-1, -2)
+    grid = images.new_empty(len(images), size, size, 2)
+    grid[..., 0] = _centres(views.left, views.width, views.flip, shape[1], size)[:, None]
+    grid[..., 1] = _centres(views.top, views.height, views.vertical_flip, shape[0], size)[:, :, None]
+    return grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def _centres(start: Tensor, length: Tensor, flip: Tensor, num_input: int, size: int) -> Tensor:
+    """Where output pixels lie in the input, (batch, size), with -1 and 1 as its borders.
+
+    None lies nearer to the crop's border than the centre of its outermost pixel, so that nothing outside is seen.
+    """
+    start, length = start[:, None], length[:, None]
+    centre = start + (torch.arange(size, device=start.device) + 0.5) * (length / size)
+    centre = torch.where(flip[:, None], centre.flip(1), centre)
+    return centre.clamp(start + 0.5, start + length - 0.5) * (2 / num_input) - 1
 
 
 def _matrices(views: Views, shape: torch.Size, size: int) -> tuple[Tensor, Tensor]:

@@ -47,12 +47,12 @@ class Samples:
     def take(self, indices: Tensor) -> Tensor:
         """Return the chosen images on the device as float32, their range about 0 to 1."""
         chosen = rows_to_device(self.images, self.rows[indices], self.device)
-        return chosen.float() / 255 if chosen.dtype == torch.uint8 else chosen.float()
+        return chosen / 255 if chosen.dtype == torch.uint8 else chosen.float()
 
     def take_targets(self, indices: Tensor) -> Tensor:
-        """Return the targets of the chosen images on the device as int64."""
+        """Return the targets of the chosen images on the device, in the type that they are kept in."""
         assert self.targets is not None
-        return rows_to_device(self.targets, self.rows[indices], self.device).long()
+        return rows_to_device(self.targets, self.rows[indices], self.device)
 
     def subset(self, positions: Sequence[int]) -> "Samples":
         """Return the samples at these positions."""
