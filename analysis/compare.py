@@ -17,15 +17,15 @@ import numpy as np
 import pandas as pd
 
 from analysis.compare_arms import arms_note, arms_table, shown
-from analysis.comparison import holm
-from analysis.error_curve import ErrorCurve
+from analysis.comparisons.comparison import holm
+from analysis.comparisons.unpaired import independent_difference, paired_contrast
 from analysis.findings import Findings, find
-from analysis.load import ExperimentResults, load_results
-from analysis.readable import plain
-from analysis.replicates import are_subsets
-from analysis.selection import ReportError
-from analysis.uncertainty import Floats
-from analysis.unpaired import independent_difference, paired_contrast
+from analysis.intervals.uncertainty import Floats
+from analysis.loading.load import ExperimentResults, load_results
+from analysis.loading.replicates import are_subsets
+from analysis.loading.selection import ReportError
+from analysis.scores.error_curve import ErrorCurve
+from analysis.tables.readable import plain
 from trainables.results import ResultsError, write_text
 
 NOT_OF_NUMBERS = ("name", "compute", "report", "grid")  # sections that change which cells there are, or none of them

@@ -7,10 +7,10 @@ has its own reference, target and label counts, which ``comparison.md`` says.
 import numpy as np
 import pandas as pd
 
-from analysis.falling_curve import describe_labels, describe_labels_interval
 from analysis.findings import Findings
-from analysis.labels_needed import LabelCount
-from analysis.law_fit import LawFit
+from analysis.labels.falling_curve import describe_labels, describe_labels_interval
+from analysis.labels.labels_needed import LabelCount
+from analysis.labels.law_fit import LawFit
 
 COLUMNS = [
     *("variant", "experiment", "speed_up", "speed_up_low", "speed_up_high"),

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.load import load_results
-from analysis.selection import ReportError
-from analysis.stopped_cells import may_stop
-from analysis.time_to_target import Run, collect_runs
-from analysis.uncertainty import Floats
+from analysis.convergence.stopped_cells import may_stop
+from analysis.convergence.time_to_target import Run, collect_runs
+from analysis.intervals.uncertainty import Floats
+from analysis.loading.load import load_results
+from analysis.loading.selection import ReportError
 from trainables.results import ResultsError
 
 DONE, ERROR = 0, 1

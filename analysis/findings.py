@@ -11,14 +11,20 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from analysis.best_change import BestAt, BestChange, best_arms, best_changes
-from analysis.bootstrap import BOOTSTRAP_SEED, TwoLevelDraws, two_level_draws
-from analysis.comparison import PairedDifference, compare_at, holm
+from analysis.comparisons.comparison import PairedDifference, compare_at, holm
+from analysis.convergence.time_to_target import (
+    ConvergenceStudy,
+    Run,
+    collect_runs,
+    fixed_targets,
+    study_convergence,
+    targets_of_reference,
+)
 from analysis.counted import number
-from analysis.distances import patient_distances
-from analysis.epochs_study import EpochsStudy, study_epochs
-from analysis.error_curve import CellErrors, ErrorCurve, cell_errors, error_curves
-from analysis.labels_needed import (
+from analysis.intervals.bootstrap import BOOTSTRAP_SEED, TwoLevelDraws, two_level_draws
+from analysis.intervals.uncertainty import Floats
+from analysis.labels.best_change import BestAt, BestChange, best_arms, best_changes
+from analysis.labels.labels_needed import (
     Crossing,
     LabelEquivalence,
     LabelsNeeded,
@@ -28,20 +34,14 @@ from analysis.labels_needed import (
     labels_for_error,
     labels_near_full,
 )
-from analysis.law_fit import LawFit, Refusal, fit_law
-from analysis.load import ExperimentResults
-from analysis.options import ReportOptions
-from analysis.planned_seeds import Point, Seed, seeds_by_point
-from analysis.time_to_target import (
-    ConvergenceStudy,
-    Run,
-    collect_runs,
-    fixed_targets,
-    study_convergence,
-    targets_of_reference,
-)
-from analysis.uncertainty import Floats
-from analysis.volumes import case_volumes, ejection_fractions
+from analysis.labels.law_fit import LawFit, Refusal, fit_law
+from analysis.loading.load import ExperimentResults
+from analysis.loading.options import ReportOptions
+from analysis.loading.planned_seeds import Point, Seed, seeds_by_point
+from analysis.pretraining.epochs_study import EpochsStudy, study_epochs
+from analysis.scores.distances import patient_distances
+from analysis.scores.error_curve import CellErrors, ErrorCurve, cell_errors, error_curves
+from analysis.scores.volumes import case_volumes, ejection_fractions
 
 TARGET_SHARES = (0.90, 0.95, 0.98, 0.99)  # of the reference's final validation Dice, beside the configured one
 MARGINS = (0.05, 0.10, 0.25)  # of the error at most labels, beside the configured one

@@ -28,12 +28,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.advice import describe, nothing_open
 from analysis.findings import Findings, find
-from analysis.load import ExperimentResults, load_results
-from analysis.next_steps import NextStep, next_steps
-from analysis.plateau import Plateau, plateau
-from analysis.selection import ReportError
+from analysis.loading.load import ExperimentResults, load_results
+from analysis.loading.selection import ReportError
+from analysis.planning.advice import describe, nothing_open
+from analysis.planning.next_steps import NextStep, next_steps
+from analysis.planning.plateau import Plateau, plateau
 from trainables.results import ResultsError, read_table
 
 MORE, ERROR, NOTHING = 0, 1, 3

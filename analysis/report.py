@@ -13,21 +13,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.advice import next_steps_table
-from analysis.answer import Answer
-from analysis.claims import check_claims
-from analysis.conclusions import conclude
-from analysis.content import Content
-from analysis.figures import draw_all
+from analysis.answers.answer import Answer
+from analysis.answers.claims import check_claims
+from analysis.answers.conclusions import conclude
+from analysis.figures.all_figures import draw_all
 from analysis.findings import Findings, find
-from analysis.load import load_results, write_fits
-from analysis.markdown import render_markdown
-from analysis.next_steps import next_steps
-from analysis.page import render_page
-from analysis.readable import readable
-from analysis.selection import ReportError
-from analysis.tables import all_tables
-from analysis.watch import Written, watch
+from analysis.loading.load import load_results, write_fits
+from analysis.loading.selection import ReportError
+from analysis.page.content import Content
+from analysis.page.html_page import render_page
+from analysis.page.markdown import render_markdown
+from analysis.page.watch import Written, watch
+from analysis.planning.advice import next_steps_table
+from analysis.planning.next_steps import next_steps
+from analysis.tables.all_tables import all_tables
+from analysis.tables.readable import readable
 from trainables.results import ResultsError, check_results, write_text
 
 WATCH_SECONDS = 30

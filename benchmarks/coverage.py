@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.bootstrap import TwoLevelDraws, percentile_interval, resampled_medians, two_level_draws
-from analysis.comparison import compare_at, paired_difference
-from analysis.convergence import speed_up
-from analysis.crossed_effects import crossed_mean
-from analysis.error_curve import ErrorCurve
-from analysis.falling_curve import falling, labels_at
-from analysis.labels_needed import label_equivalence, labels_for_error, labels_near_full
-from analysis.uncertainty import Floats, t_interval
+from analysis.comparisons.comparison import compare_at, paired_difference
+from analysis.convergence.survival import speed_up
+from analysis.intervals.bootstrap import TwoLevelDraws, percentile_interval, resampled_medians, two_level_draws
+from analysis.intervals.crossed_effects import crossed_mean
+from analysis.intervals.uncertainty import Floats, t_interval
+from analysis.labels.falling_curve import falling, labels_at
+from analysis.labels.labels_needed import label_equivalence, labels_for_error, labels_near_full
+from analysis.scores.error_curve import ErrorCurve
 from benchmarks.coverage_of_choices import CHOICES, SATTERTHWAITE, choice_checks
 from benchmarks.coverage_of_laws import CONFIDENCE, Check, law_checks, refusal_checks
 from benchmarks.intervals_left import bca_interval, pulls_on_median, satterthwaite_interval

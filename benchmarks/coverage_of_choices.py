@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.best_change import best_arms, best_changes
-from analysis.bootstrap import two_level_draws
-from analysis.comparison import compare_at, hochberg, holm
-from analysis.crossed_effects import crossed_mean
-from analysis.error_curve import LogCurve
-from analysis.labels_needed import crossings, equivalence_curve
-from analysis.ranking import rank_arms
-from analysis.saturation import saturation
-from analysis.uncertainty import Floats
+from analysis.comparisons.comparison import compare_at, hochberg, holm
+from analysis.comparisons.ranking import rank_arms
+from analysis.intervals.bootstrap import two_level_draws
+from analysis.intervals.crossed_effects import crossed_mean
+from analysis.intervals.uncertainty import Floats
+from analysis.labels.best_change import best_arms, best_changes
+from analysis.labels.labels_needed import crossings, equivalence_curve
+from analysis.pretraining.saturation import saturation
+from analysis.scores.error_curve import LogCurve
 from benchmarks.coverage_of_laws import CONFIDENCE, Check
 from benchmarks.intervals_left import satterthwaite_interval, shaffer
 from benchmarks.simulated_sweep import NUM_PATIENTS, PATIENT_BY_ARM, REST, SETTINGS, TRAINING, Setting, simulate_curves

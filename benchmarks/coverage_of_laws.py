@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.error_curve import ErrorCurve
-from analysis.law_fit import LawFit, Refusal, fit_family, fit_law
+from analysis.labels.law_fit import LawFit, Refusal, fit_family, fit_law
+from analysis.scores.error_curve import ErrorCurve
 from benchmarks.simulated_sweep import Setting, simulate_curves
 
 CONFIDENCE = 0.95

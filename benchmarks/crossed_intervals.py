@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.crossed_effects import CrossedMean, from_squares
-from analysis.uncertainty import Floats
+from analysis.intervals.crossed_effects import CrossedMean, from_squares
+from analysis.intervals.uncertainty import Floats
 
 CONFIDENCE = 0.95
 SHARES = (0.0, 0.05, 0.2, 0.5, 0.8, 1.0)  # of the seeds, in what is not interaction

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.load import load_results
-from analysis.stopped_cells import num_stopped, saved_words
-from analysis.uncertainty import t_interval
+from analysis.convergence.stopped_cells import num_stopped, saved_words
+from analysis.intervals.uncertainty import t_interval
+from analysis.loading.load import load_results
 from sweep.data_efficiency import main as run_sweep
 
 ARMS = ("random", "supervised-natural")

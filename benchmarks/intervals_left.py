@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from analysis.uncertainty import Floats
+from analysis.intervals.uncertainty import Floats
 
 
 def bca_interval(draws: Floats, value: float, pulls: Floats, confidence: float) -> tuple[float, float]:

@@ -37,10 +37,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-from analysis.error_curve import ErrorCurve
-from analysis.law_fit import LawFit, fit_family, fit_law
-from analysis.laws import FAMILIES
-from analysis.uncertainty import Floats, t_interval
+from analysis.intervals.uncertainty import Floats, t_interval
+from analysis.labels.law_fit import LawFit, fit_family, fit_law
+from analysis.labels.laws import FAMILIES
+from analysis.scores.error_curve import ErrorCurve
 
 FIT_ORDERS, TRUTH_ORDERS, NUM_GROUPS = 5, 15, 10
 NUM_COUNTS, NUM_HELD_OUT, LARGEST = 9, 3, 1000

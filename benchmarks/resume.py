@@ -132,7 +132,7 @@ def status(results: Path, num_cells: int) -> Callable[[], Any]:
 
 def load(results: Path, num_cells: int) -> Callable[[], Any]:
     """What a report reads: all rows of all tables."""
-    from analysis.load import load_results
+    from analysis.loading.load import load_results
 
     return lambda: load_results(results)
 

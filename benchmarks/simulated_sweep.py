@@ -12,10 +12,10 @@ from functools import cached_property
 import numpy as np
 from scipy.optimize import brentq
 
-from analysis.convergence import TimeToTarget
-from analysis.error_curve import ErrorCurve
-from analysis.laws import FAMILIES, Family
-from analysis.uncertainty import Floats
+from analysis.convergence.survival import TimeToTarget
+from analysis.intervals.uncertainty import Floats
+from analysis.labels.laws import FAMILIES, Family
+from analysis.scores.error_curve import ErrorCurve
 
 NUM_PATIENTS = 20
 TRAINING, PATIENT_BY_ARM, REST = 0.06, 0.10, 0.15  # standard deviations of log error

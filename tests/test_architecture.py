@@ -35,20 +35,9 @@ HOMES = {
     "tensorboardX": ("sweep/tensorboard.py",),
     "mlflow": ("sweep/export.py",),
     "wandb": ("sweep/export.py",),
-    "matplotlib": (
-        "analysis/figures.py",
-        "analysis/epochs_figures.py",
-        "analysis/ratio_figure.py",
-        "analysis/equivalence_figure.py",
-        "analysis/law_figure.py",
-        "analysis/time_figure.py",
-        "analysis/example_figure.py",
-        "analysis/panels.py",
-        "analysis/axes.py",
-        "analysis/drawing.py",
-    ),
-    "seaborn": ("analysis/panels.py",),
-    "jinja2": ("analysis/page.py",),
+    "matplotlib": ("analysis/figures/",),
+    "seaborn": ("analysis/figures/panels.py",),
+    "jinja2": ("analysis/page/html_page.py",),
     "rich": (
         "sweep/views/progress.py",
         "sweep/views/live_view.py",
@@ -79,6 +68,17 @@ FORBIDDEN = {
     "sweep/": ("analysis",),
     "analysis/": ("torch", "ray", "sweep"),
 }
+
+LAYERS = (  # of the analysis: a folder imports from those before it; folders of one line do not know each other
+    ("loading", "intervals"),
+    ("scores",),
+    ("comparisons",),
+    ("convergence", "labels"),
+    ("pretraining",),
+    ("answers",),
+    ("figures", "tables", "planning"),
+    ("page",),
+)
 
 
 @functools.cache
@@ -131,6 +131,20 @@ def test_the_analysis_needs_nothing_of_the_project_but_the_results_contract() ->
         if path.parts[0] == "analysis":
             used = {name for name in reaches(imports(path), "trainables") if name != "trainables"}
             assert all(name.startswith("trainables.results") for name in used), path
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.parts[0] == "analysis" and len(path.parts) == 3], ids=str
+)
+def test_the_analysis_is_built_in_layers(path: Path) -> None:
+    layer = next(number for number, folders in enumerate(LAYERS) if path.parts[1] in folders)
+    others = {folder for folders in LAYERS[layer:] for folder in folders} - {path.parts[1]}
+    assert not {folder for folder in others if reaches(imports(path), f"analysis.{folder}")}
+
+
+def test_every_folder_of_the_analysis_has_its_layer() -> None:
+    folders = {path.parts[1] for path in FILES if path.parts[0] == "analysis" and len(path.parts) == 3}
+    assert folders == {folder for folders in LAYERS for folder in folders}
 
 
 ABSENT = {  # in this order, in which one process may import the first four

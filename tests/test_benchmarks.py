@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from analysis.load import load_results
+from analysis.loading.load import load_results
 from benchmarks.analysis import NUM_PATIENTS, NUM_POINTS, write_sweep
 from benchmarks.coverage_figure import fingerprint, rate_interval, shown_rates
 from benchmarks.data_memory import places_for_groups

@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 from analysis.findings import Findings, find
-from analysis.load import load_results
+from analysis.loading.load import load_results
 from analysis.report import Report, write_report
-from analysis.tables import all_tables
+from analysis.tables.all_tables import all_tables
 from trainables.data.cache import built_once
 
 

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from analysis.findings import find
-from analysis.load import load_results
+from analysis.loading.load import load_results
+from analysis.loading.selection import ReportError
 from analysis.report import main, write_report
-from analysis.selection import ReportError
 from trainables.results import write_rows
 
 NAN = float("nan")

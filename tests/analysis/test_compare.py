@@ -9,9 +9,9 @@ import yaml
 from scipy import stats
 
 from analysis.compare import are_paired, compare, differing, main
+from analysis.comparisons.unpaired import independent_difference
 from analysis.findings import find
-from analysis.load import load_results
-from analysis.unpaired import independent_difference
+from analysis.loading.load import load_results
 from trainables.results import write_text
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from analysis.convergence.time_to_target import Run
 from analysis.early_stopping import DONE, EarlyStop, changed_leaders, describe, early_stop, early_stopping_table, main
-from analysis.time_to_target import Run
 
 STEPS = np.array([0.0, 10.0, 20.0, 30.0, 40.0, 50.0])
 

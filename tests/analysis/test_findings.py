@@ -5,22 +5,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.answer import CANNOT_TELL
-from analysis.best_change import best_arms
-from analysis.best_variant import best_variant
-from analysis.bootstrap import two_level_draws
-from analysis.caveats import caveats
-from analysis.claims import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, check_claims
-from analysis.conclusions import conclude
-from analysis.distances import mean_distance
-from analysis.epochs_study import epoch_ladder
-from analysis.error_curve import ErrorCurve
-from analysis.figures import distances_and_ejection
+from analysis.answers.answer import CANNOT_TELL
+from analysis.answers.best_variant import best_variant
+from analysis.answers.caveats import caveats
+from analysis.answers.claims import NOT_SUPPORTED, NOT_TESTED, SUPPORTED, check_claims
+from analysis.answers.conclusions import conclude
+from analysis.comparisons.ranking import rank_arms
+from analysis.figures.all_figures import distances_and_ejection
 from analysis.findings import find
-from analysis.load import load_results
-from analysis.ranking import rank_arms
-from analysis.tables import all_tables
-from analysis.volumes import mean_ejection_error
+from analysis.intervals.bootstrap import two_level_draws
+from analysis.labels.best_change import best_arms
+from analysis.loading.load import load_results
+from analysis.pretraining.epochs_study import epoch_ladder
+from analysis.scores.distances import mean_distance
+from analysis.scores.error_curve import ErrorCurve
+from analysis.scores.volumes import mean_ejection_error
+from analysis.tables.all_tables import all_tables
 
 
 def test_the_headline_has_every_arm_at_its_longest_pretraining(findings):

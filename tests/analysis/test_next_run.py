@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.crossed_effects import crossed_mean
 from analysis.findings import find
-from analysis.load import load_results
+from analysis.intervals.crossed_effects import crossed_mean
+from analysis.loading.load import load_results
 from analysis.next_run import LOOKS, MORE, NOTHING, main, next_run
 from analysis.next_run import __doc__ as procedure
-from analysis.next_steps import next_steps
-from analysis.plateau import Plateau
+from analysis.planning.next_steps import next_steps
+from analysis.planning.plateau import Plateau
 from sweep.experiment import load_preset
 from trainables.results import record_plan
 

@@ -5,10 +5,10 @@ tests need none of them: lifelines 0.30.3, statsmodels 0.15.0, torchmetrics 1.9.
 import numpy as np
 import pytest
 
-from analysis.comparison import holm
-from analysis.convergence import kaplan_meier, restricted_mean_steps
-from analysis.crossed_effects import crossed_mean
-from analysis.overlap import dice, iou
+from analysis.comparisons.comparison import holm
+from analysis.convergence.survival import kaplan_meier, restricted_mean_steps
+from analysis.intervals.crossed_effects import crossed_mean
+from analysis.scores.overlap import dice, iou
 
 STEPS = np.array([12.0, 20, 20, 36, 44, 60, 60, 60])
 REACHED = np.array([1, 1, 0, 1, 1, 0, 0, 1], dtype=bool)

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.comparison import hochberg, holm
-from analysis.convergence import kaplan_meier, restricted_mean_steps
-from analysis.crossed_effects import crossed_mean
-from analysis.overlap import dice, iou
-from analysis.robust_scores import interquartile_mean, probability_of_improvement
+from analysis.comparisons.comparison import hochberg, holm
+from analysis.convergence.survival import kaplan_meier, restricted_mean_steps
+from analysis.intervals.crossed_effects import crossed_mean
+from analysis.intervals.robust_scores import interquartile_mean, probability_of_improvement
+from analysis.scores.overlap import dice, iou
 
 pytestmark = [
     pytest.mark.slow,  # importing them takes seconds

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.load import load_results
+from analysis.loading.load import load_results
 from analysis.report import main, write_report
 from tests.ledger_rows import make_older
 

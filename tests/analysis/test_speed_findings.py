@@ -7,19 +7,19 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.answer import CANNOT_TELL
-from analysis.captions import caption
-from analysis.claims import NOT_SUPPORTED, check_claims
-from analysis.conclusions import conclude
-from analysis.convergence import SpeedUp
-from analysis.convergence_tables import convergence
-from analysis.epochs_study import epoch_ladder
-from analysis.figures import draw_all
+from analysis.answers.answer import CANNOT_TELL
+from analysis.answers.claims import NOT_SUPPORTED, check_claims
+from analysis.answers.conclusions import conclude
+from analysis.convergence.survival import SpeedUp
+from analysis.figures.all_figures import draw_all
+from analysis.figures.captions import caption
+from analysis.figures.speed_figure import DOWN, UP, speed_ups
 from analysis.findings import find
-from analysis.load import load_results
-from analysis.speed_figure import DOWN, UP, speed_ups
-from analysis.tables import pretraining_epochs
-from analysis.uncertainty import Estimate
+from analysis.intervals.uncertainty import Estimate
+from analysis.loading.load import load_results
+from analysis.pretraining.epochs_study import epoch_ladder
+from analysis.tables.all_tables import pretraining_epochs
+from analysis.tables.convergence_tables import convergence
 from trainables.results import write_rows
 
 

@@ -1,0 +1,170 @@
+"""Put the findings into a few sentences that say no more than the intervals allow.
+
+In: Findings. Out: the answer, point by point, and its caveats. What the data leave open is worded as "cannot tell".
+"""
+
+import numpy as np
+
+from analysis.answers.answer import CANNOT_TELL, Answer, Point, percent
+from analysis.answers.best_variant import BestVariant, best_variant
+from analysis.answers.caveats import caveats
+from analysis.answers.change_answer import best_change
+from analysis.answers.labels_answer import labels_point
+from analysis.answers.reference_answer import differences_point
+from analysis.answers.speed_answer import fastest, speed_point
+from analysis.comparisons.comparison import compare_at, hochberg
+from analysis.counted import labels, number
+from analysis.findings import Findings
+from analysis.intervals.uncertainty import Estimate
+from analysis.pretraining.arm_cost import arm_costs, cost_words, short_cost
+from analysis.pretraining.epochs_study import epoch_ladder
+
+NO_PRETRAINING = "random"
+
+
+def conclude(findings: Findings) -> Answer:
+    """Answer which pretraining, how many epochs and how many labels, or say that the data cannot tell."""
+    best = best_variant(findings, int(findings.label_counts[0]))
+    if best is None:
+        words = f"Only {findings.reference} has finished cells, so nothing can be compared yet."
+        only = Point("Which pretraining?", "one arm so far", words)
+        alone = only, _cost(findings, findings.reference), labels_point(findings, findings.reference)
+        return Answer(alone, caveats(findings))
+    rival = fastest(findings) if best.variant == findings.reference else best.variant
+    epochs = dict(zip(findings.variants["variant"], findings.variants["pretraining_epochs"], strict=True))
+    subject = next((name for name in (best.variant, fastest(findings)) if epochs[name]), best.variant)
+    points: list[Point | None] = [_best(findings, best), _cost(findings, best.variant), speed_point(findings, rival)]
+    points += [labels_point(findings, best.variant), best_change(findings), _epochs(findings, subject)]
+    points += [gain_over_random(findings, best.label_count), differences_point(findings)]
+    return Answer(tuple(point for point in points if point), caveats(findings))
+
+
+def gain_over_random(findings: Findings, label_count: int) -> Point | None:
+    """Say whether any pretraining helps at a label count: paired differences from ``random``, Hochberg-adjusted.
+
+    Returns None where the sweep has no such arm, or where it is the reference and has been compared already.
+    """
+    column = int(np.flatnonzero(findings.label_counts == label_count)[0])
+    others = [name for name in findings.headline if name != NO_PRETRAINING]
+    if NO_PRETRAINING not in findings.headline or findings.reference == NO_PRETRAINING:
+        return None
+    confidence = findings.results.options.confidence
+    curves = findings.curves
+    pairs = {name: compare_at(column, curves[name], curves[NO_PRETRAINING], confidence) for name in others}
+    pairs = {name: pair for name, pair in pairs.items() if pair.estimate.is_known}
+    if not pairs:
+        return None
+    adjusted = dict(zip(pairs, hochberg([pair.p_value for pair in pairs.values()]), strict=True))
+    largest = max(pairs, key=lambda name: abs(pairs[name].estimate.value))
+    told = [name for name in pairs if adjusted[name] < 1 - confidence]
+    lower, better = (sum(pairs[name].estimate.value < 0 for name in names) for names in (pairs, told))
+    higher, worse = len(pairs) - lower, len(told) - better
+    where, level = labels(label_count, findings.results.label_unit), percent(confidence)
+    words = (
+        f"Against no pretraining (random) with {where}, {lower} of {len(pairs)} pretrained arms "
+        f"have a lower mean error{f' and {higher} a higher one' * bool(higher)}; after adjusting for comparisons with "
+        f"random, {_told_words(better, worse)}; the largest change is that of {largest} (ratio of errors "
+        f"{ratio_of_errors(pairs[largest].ratio, level)})."
+    )
+    best = best_variant(findings, label_count)
+    if best and best.variant in pairs and NO_PRETRAINING not in best.ties and best.variant not in told:
+        words += f" That {best.variant} is better is told of it as the arm with the lowest mean, not as one of these."
+    short = f"{better or 'none'} of {len(pairs)} arms told better" + f", {worse} told worse" * bool(worse)
+    return Point("Better than no pretraining?", short, words)
+
+
+def _told_words(better: int, worse: int) -> str:
+    if not better and not worse:
+        return "none is told apart from it"
+    return f"{better or 'none'} {'is' if better < 2 else 'are'} told better and {worse or 'none'} worse"
+
+
+def _best(findings: Findings, best: BestVariant) -> Point:
+    undecided = not best.ratio.is_known or best.rival in best.ties
+    short = CANNOT_TELL if undecided else best.variant + (", not told from all" if best.ties else "")
+    where = labels(best.label_count, findings.results.label_unit)
+    return Point(f"Which pretraining, with {where}?", short, _best_sentence(findings, best))
+
+
+def _best_sentence(findings: Findings, best: BestVariant) -> str:
+    level = percent(findings.results.options.confidence)
+    head = f"With {labels(best.label_count, findings.results.label_unit)}"
+    scores = _scores(best, level)
+    if not best.ratio.is_known:
+        return (
+            f"{head} the data cannot tell which pretraining is best: {best.variant} has the lowest mean error "
+            f"({scores}), but {_why_no_ratio(best)}."
+        )
+    ratio = f"paired ratio of errors {ratio_of_errors(best.ratio, level)}"
+    against = f"against {best.rival}" + (" (the next best)" if best.rival != findings.reference else "")
+    if best.rival in best.ties:
+        return (
+            f"{head} the data cannot tell which pretraining is best: {best.variant} has the lowest mean error "
+            f"({scores}), but {against} its {ratio} {_why_untold(best)}."
+        )
+    evidence = f"({scores}; {against}: {ratio})"
+    if best.ties:
+        tie = " or ".join(best.ties)
+        return f"{head} {best.variant} beats {best.rival} {evidence}, but cannot be told from {tie}."
+    return f"{head} {best.variant} does best {evidence}."
+
+
+def _why_no_ratio(best: BestVariant) -> str:
+    if best.mean_error.is_known:
+        return f"it and {best.rival} have no two seeds in common yet, which a comparison needs"
+    return "without a second seed there is no interval"
+
+
+def _why_untold(best: BestVariant) -> str:
+    if best.ratio.low > 1:
+        return "on the seeds that both have is not below 1"
+    if best.ratio.high < 1:
+        return "is compatible with no difference after adjusting for all arms compared"
+    return "is compatible with no difference"
+
+
+def _scores(best: BestVariant, level: str) -> str:
+    """Say the mean that the figure of errors shows."""
+    mean = best.mean_error
+    interval = f", {level} interval {mean.low:.3f} to {mean.high:.3f}" if mean.is_known else ""
+    return f"geometric mean {mean.value:.3f}{interval}"
+
+
+def ratio_of_errors(ratio: Estimate, level: str) -> str:
+    """Say a ratio of two arms' mean errors with its interval."""
+    return f"{ratio.value:.2f}, {level} interval {ratio.low:.2f} to {ratio.high:.2f}"
+
+
+def _cost(findings: Findings, variant: str) -> Point:
+    """Say what one run of the arm with the lowest mean error has cost, and all of it."""
+    cost = arm_costs(findings.results)[variant]
+    return Point(f"What did {variant} cost?", short_cost(cost), cost_words(variant, cost))
+
+
+def _epochs(findings: Findings, variant: str) -> Point:
+    question, rows = "How many pretraining epochs?", findings.variants.set_index("variant")
+    arm = str(rows.loc[variant, "arm"])
+    if int(str(rows.loc[variant, "pretraining_epochs"])) == 0:
+        if arm_costs(findings.results)[variant].num_pretraining_runs:
+            words = f"{variant} was pretrained for one number of epochs (its stage has no milestones)"
+            return Point(question, CANNOT_TELL, f"How many pretraining epochs suffice cannot be told: {words}.")
+        return Point(question, "none to choose", f"There are no pretraining epochs to choose for {variant}.")
+    study = findings.epochs_study(arm, "error")
+    ladder = [epochs for epochs in epoch_ladder(findings.variants, arm) if epochs]
+    if len(ladder) < 2 or study is None:
+        words = f"Only one number of pretraining epochs was run ({ladder[-1]}), so how many suffice cannot be told."
+        return Point(question, CANNOT_TELL, words)
+    enough, margin = study.result.sufficient_epochs, percent(findings.results.options.near_minimum)
+    unclear = [e for e, v in zip(study.result.epochs, study.result.verdicts, strict=True) if v == "cannot tell"]
+    if enough is None:
+        doubt = f"none is shown to be within {margin} of every other for {study.arm}"
+        words = f"How many pretraining epochs suffice cannot be told: {doubt}"
+        fewest = study.result.best_epochs
+        lowest = f"{number(fewest, 'epoch')} {'has' if fewest == 1 else 'have'} the lowest mean error"
+        return Point(question, CANNOT_TELL, f"{words} ({lowest}).")
+    fewer = [epochs for epochs in unclear if epochs < enough]
+    doubt = f", and whether {fewer[0]} would do the data cannot tell" if fewer else ""
+    over = f"over {findings.over_labels(study.label_counts)}"
+    own = f"{enough} pretraining epoch{' is' if enough == 1 else 's are'} enough for {study.arm}"
+    short = f"{enough}{', perhaps fewer' * bool(fewer)} ({study.arm})"
+    return Point(question, short, f"{own} to be within {margin} of the error of every other number, {over}{doubt}.")

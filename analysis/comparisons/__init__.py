@@ -1,0 +1,1 @@
+"""Arms against one another: paired within a sweep (comparison.py, ranking.py), between two sweeps (unpaired.py)."""

@@ -1,0 +1,138 @@
+"""Tables as a person reads them: intervals in one column, numbers rounded to what they can bear, labels in words.
+
+In: data frames of the report. Out: headings and rows of text, and the same as Markdown or LaTeX.
+"""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from analysis.findings import Findings
+from analysis.intervals.uncertainty import Floats
+from analysis.labels.falling_curve import describe_labels, describe_labels_interval
+
+Cells = list[list[str]]
+
+
+class ReadableTable:
+    """A table as the page shows it: a heading row and rows of text."""
+
+    def __init__(self, header: list[str], rows: Cells) -> None:
+        self.header = header
+        self.rows = rows
+
+    def markdown(self) -> str:
+        """Return the table in Markdown's pipes."""
+        lines = [self.header, ["---"] * len(self.header), *self.rows]
+        return "\n".join("| " + " | ".join(map(_markdown, line)) + " |" for line in lines)
+
+    def latex(self) -> str:
+        """Return the table as a tabular of the package booktabs."""
+        heads, *rows = (" & ".join(map(_latex, line)) + r" \\" for line in [self.header, *self.rows])
+        lines = [r"\toprule", heads, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
+        return "\n".join([r"\begin{tabular}{" + "l" * len(self.header) + "}", *lines, ""])
+
+
+def readable(name: str, table: pd.DataFrame, findings: Findings) -> ReadableTable:
+    """Turn a data frame into text: intervals in one column, numbers rounded to what they can bear."""
+    return plain(_with_label_words(name, table, findings))
+
+
+def plain(table: pd.DataFrame) -> ReadableTable:
+    """Turn a data frame into text without knowing what it is about."""
+    table = _join_intervals(table)
+    table = table.drop(columns=["cell_id", "stage_id", "unit_id"], errors="ignore")
+    header = [str(column).replace("_", " ") for column in table.columns]
+    rows = [
+        [_text(str(column), value) for column, value in zip(table.columns, row, strict=True)]
+        for row in table.to_numpy(dtype=object)
+    ]
+    return ReadableTable(header, rows)
+
+
+def labels_summary(findings: Findings, needed: pd.DataFrame) -> ReadableTable:
+    """Return the labels needed and their interval: one row per headline variant, one column per goal."""
+    counts = findings.label_counts
+    needed = needed[needed["margin"].isna() | (needed["margin"] == findings.results.options.near_minimum)]
+    goals = [str(goal) for goal in needed["goal"].unique()]
+    rows = []
+    for variant in findings.headline:
+        row = [variant]
+        for goal in goals:
+            chosen = needed[(needed["variant"] == variant) & (needed["goal"] == goal)]
+            columns = zip(chosen["labels"], chosen["low"], chosen["high"], strict=True)
+            row.append(next((_labels_with_interval(*values, counts) for values in columns), "n/a"))
+        rows.append(row)
+    return ReadableTable(["variant", *goals], rows)
+
+
+def _labels_with_interval(labels: float, low: float, high: float, label_counts: Floats) -> str:
+    value = describe_labels(labels, label_counts)
+    interval = describe_labels_interval(low, high, label_counts)
+    return value if interval in (value, "unknown") else f"{value} ({interval})"
+
+
+def _with_label_words(name: str, table: pd.DataFrame, findings: Findings) -> pd.DataFrame:
+    """Say label counts beyond the measured range in words."""
+    if name not in ("labels_needed", "label_equivalence") or table.empty:
+        return table
+    column = "labels" if name == "labels_needed" else "reference_labels"
+    fewest = "or fewer" if name == "labels_needed" else "fewer than"
+    counts = findings.label_counts
+    words = {column: [describe_labels(value, counts, fewest) for value in table[column]]}
+    intervals = [
+        describe_labels_interval(*ends, counts, fewest) for ends in zip(table["low"], table["high"], strict=True)
+    ]
+    return table.assign(**words, interval=intervals).drop(columns=["low", "high"])
+
+
+def _join_intervals(table: pd.DataFrame) -> pd.DataFrame:
+    """Replace each pair of columns low and high, or x_low and x_high, by one column of text."""
+    for low in [str(column) for column in table.columns if str(column) == "low" or str(column).endswith("_low")]:
+        high = low[: -len("low")] + "high"
+        joined = [_interval(*ends) for ends in zip(table[low], table[high], strict=True)]
+        place = table.columns.get_loc(low)
+        assert isinstance(place, int)
+        table = table.drop(columns=[low, high])
+        table.insert(place, f"{low[: -len('low')]}interval", joined)
+    return table
+
+
+def _interval(low: float, high: float) -> str:
+    return "n/a" if np.isnan(low) or np.isnan(high) else f"{_number(low)} to {_number(high)}"
+
+
+def _text(column: str, value: object) -> str:
+    if isinstance(value, pd.Timestamp):
+        return value.strftime("%Y-%m-%d %H:%M")
+    if isinstance(value, bool | str):
+        return str(value)
+    if isinstance(value, int | np.integer):
+        return str(value)
+    if isinstance(value, float | np.floating):
+        if "p_value" in column and value < 0.001:
+            return "<0.001"
+        return _number(float(value))
+    return "n/a" if value is None or pd.isna(value) else str(value)  # type: ignore[call-overload]
+
+
+def _number(value: float) -> str:
+    if np.isnan(value):
+        return "n/a"
+    if value == 0 or abs(value) >= 100 or abs(value - round(value)) < 1e-9:
+        return f"{value:.0f}"
+    return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
+
+
+def _markdown(text: str) -> str:
+    """Escape what Markdown would take for the table's own bars, or for HTML, and keep a cell on one line."""
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split("\n"))
+
+
+def _latex(text: str) -> str:
+    """Escape what LaTeX reads as commands; a minus before a digit is one."""
+    text = re.sub(r"([&%$#_{}])", r"\\\1", text.replace("\\", r"\textbackslash "))
+    text = text.replace("~", r"\textasciitilde ").replace("^", r"\textasciicircum ").replace("±", r"$\pm$")
+    text = text.replace("<", "$<$").replace(">", "$>$")
+    return re.sub(r"(?<![\w-])-(?=\d)", "$-$", text)
