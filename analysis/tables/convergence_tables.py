@@ -111,15 +111,25 @@ def curve_stability(findings: Findings) -> pd.DataFrame:
     rows = []
     for (variant, count), runs in sorted(found.items()):
         medians = [_of_known(np.median, measures[variant, count][name].values()) for name in MEASURES]
-        base = areas.get((findings.reference, count))
-        level = findings.results.options.confidence
-        gap = None if base is None else paired_difference(areas[variant, count], base, level).estimate
-        ends = (np.nan,) * 3 if gap is None else (gap.value, gap.low, gap.high)
+        ends = _area_over_reference(findings, areas, variant, count)
         rows.append((variant, count, len(runs), *medians, *ends))
     columns = ["variant", "label_count", "num_seeds", "normalised_area", "spread_after_target", "largest_drawdown"]
     return pd.DataFrame(
         rows, columns=[*columns, "area_minus_reference", "area_minus_reference_low", "area_minus_reference_high"]
     )
+
+
+def _area_over_reference(
+    findings: Findings, areas: dict[tuple[str, int], Floats], variant: str, count: int
+) -> tuple[float, float, float]:
+    """Return the area minus the reference's with its interval; the reference is 0 from itself, without one."""
+    base = areas.get((findings.reference, count))
+    if base is None:
+        return (np.nan,) * 3
+    if variant == findings.reference:
+        return 0.0, np.nan, np.nan
+    gap = paired_difference(areas[variant, count], base, findings.results.options.confidence).estimate
+    return gap.value, gap.low, gap.high
 
 
 def _costs(findings: Findings) -> dict[tuple[str, bool], Costs]:

@@ -48,7 +48,7 @@ def _show(options: argparse.Namespace) -> int:
     kind = kind_at(config)
     _warn_of_unused(options, kind)
     if kind == "natural":
-        return _show_natural(options.root)
+        return _show_natural(Path(options.root))
     with counted("decoding", console(sys.stderr)) as progress:
         found = inspect(config, None, NUM_EXAMPLES if options.picture else 0, progress)
     print_inspection(found, console(sys.stdout))
@@ -68,12 +68,12 @@ def _parser() -> argparse.ArgumentParser:
         "data.unlabelled_root. Exit codes: 0 usable as what it is, 1 something would be refused or cannot be read, "
         "2 usage, 130 interrupted.",
     )
-    parser.add_argument("root", type=Path, help="the folder of the data set")
+    parser.add_argument("root", help="the folder of the data set")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="of the data section, such as spacing_mm=1.5")
     parser.add_argument(
         "--format", help="acdc, nnunet, decathlon, folder, imagefolder or unlabelled (default: recognised)"
     )
-    parser.add_argument("--unlabelled", metavar="DIR", type=Path, help="more images for the pretraining pool")
+    parser.add_argument("--unlabelled", metavar="DIR", help="more images for the pretraining pool")
     parser.add_argument("--picture", metavar="FILE", type=Path, help="write slices with outlined masks as a PNG")
     parser.add_argument("--split", metavar="FILE", type=Path, help="write the split as nnU-Net's splits_final.json")
     parser.add_argument("--natural", action="store_true", help="the same as --format imagefolder")

@@ -15,6 +15,7 @@ from trainables.data.splits import PARTS
 
 SPREAD_CLASS = "change data.split_seed, or divide the patients by hand with data.split=file"
 UNTOLD = f"so nothing tells how well that is segmented, only what is taken for it by mistake; {SPREAD_CLASS}"
+UNWATCHED = f"so validation curves, and when they reach a target, tell nothing of it; {SPREAD_CLASS}"
 UNLEARNT = f"so it cannot be learned; {SPREAD_CLASS}"
 MORE_TESTED = {"fractions": "raise data.test_fraction"}
 DIVIDE = "choose more test patients with data.split=file, or with data.split=fractions and data.test_fraction"
@@ -26,11 +27,11 @@ def part_warnings(volumes: Mapping[str, Sequence[VolumeFacts]], class_names: Seq
 
 
 def _unseen(volumes: Mapping[str, Sequence[VolumeFacts]], class_names: Sequence[str]) -> list[str]:
-    """Classes that no patient of test or training has; a part without any class is a problem of its own."""
+    """Classes that no patient of a part has; a part without any class is a problem of its own."""
     shown: dict[str, npt.NDArray[np.int64]] = {part: _shown(volumes[part], len(class_names)) for part in PARTS}
     everywhere = np.sum(list(shown.values()), axis=0)
     found = [(everywhere == 0, "in no mask at all; correct the classes or the masks")]
-    for part, consequence in (("test", UNTOLD), ("train", UNLEARNT)):
+    for part, consequence in (("test", UNTOLD), ("validation", UNWATCHED), ("train", UNLEARNT)):
         if shown[part].any():
             found.append(((shown[part] == 0) & (everywhere > 0), f"in no slice of {part}, {consequence}"))
     quoted = [f"'{name}'" for name in class_names]

@@ -237,3 +237,9 @@ def test_quicker_arms_have_a_larger_area(tables):
     quick, slow = table.loc[("byol-natural+byol-domain, 12 epochs", 224)], table.loc[("random", 224)]
     assert quick["normalised_area"] > slow["normalised_area"]
     assert (table["largest_drawdown"] == 0).all()  # simulated curves rise
+
+
+def test_the_references_area_differs_from_itself_by_nothing_without_an_interval(tables, simulated):
+    table = tables["stability"].set_index("variant").loc[simulated.REFERENCE]
+    assert (table["area_minus_reference"] == 0).all()
+    assert table[["area_minus_reference_low", "area_minus_reference_high"]].isna().all(axis=None)

@@ -151,7 +151,14 @@ def test_the_real_acdc_is_as_its_publication_and_its_files_say(real_acdc: Path) 
     assert "patients patient074 and patient076" in warning
 
 
-def test_a_class_that_test_or_training_lacks_is_warned_about(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [["s3://bucket/set"], ["set", "--unlabelled", "s3://bucket/cines"]])
+def test_a_uri_in_the_place_of_a_folder_is_refused_as_one(run: Run, arguments: list[str]) -> None:
+    code, printed = run(*arguments)
+    assert code == 2
+    assert "expected a path on a disk" in printed
+
+
+def test_a_class_that_a_part_lacks_is_warned_about(run: Run, tmp_path: Path) -> None:
     """Class 2 is in one patient alone, so that another part lacks it; class 3 is named and nowhere drawn."""
     generator = np.random.default_rng(0)
     for name in ("images", "masks"):
@@ -168,8 +175,7 @@ def test_a_class_that_test_or_training_lacks_is_warned_about(run: Run, tmp_path:
     said = " ".join(printed.split())
     assert "warning: 'cyst' in no mask at all" in said
     part = inspect(DataConfig(root=tmp_path / "set", image_size=32)).parts["0"]
-    lacking = {"train", "test"} - {part}
-    assert {each for each in ("train", "test") if f"warning: 'lesion' in no slice of {each}" in said} == lacking
+    assert {each for each in PARTS if f"warning: 'lesion' in no slice of {each}" in said} == set(PARTS) - {part}
     assert rows(printed)["lesion"] == ["2", "1", "1", "<0.1%"]
     assert rows(printed)["train"][:2] == ["5", "5"]
     assert "grid.label_counts=[1,5] " in said  # one count alone would tell nothing of the labels needed
