@@ -25,7 +25,7 @@ def patient_distances(cells: pd.DataFrame, cases: pd.DataFrame) -> pd.DataFrame:
 
     Columns: those of GROUPS, cell_id, seed, patient, hd95, assd, hd95_where_found, num_scored, num_undefined.
     """
-    counted = cases["num_distances"].fillna(0) + cases["num_undefined_distances"].fillna(0)
+    counted = cases[["num_distances", "num_undefined_distances"]].astype(np.float64).sum(axis=1).astype(int)
     known = cases[counted > 0]
     scored = known[["cell_id", "class_index", "class_name", "patient"]].assign(
         unit=known["distance_unit"],
