@@ -116,9 +116,12 @@ def _initial_decoder(job: StageJob, encoder: Encoder) -> nn.Module | None:
 
 
 def _is_finite(network: nn.Module) -> bool:
-    """Return whether every weight and statistic of a network is a number; waits for the device once."""
-    tensors = [each for each in network.state_dict().values() if each.is_floating_point()]
-    return bool(torch.stack([each.isfinite().all() for each in tensors]).all())
+    """Return whether every weight and statistic of a network is a number; waits for the device once.
+
+    A sum is not finite where one of its terms is not, and takes less time than to look at each.
+    """
+    sums = [each.sum() for each in network.state_dict().values() if each.is_floating_point()]
+    return bool(torch.stack(sums).isfinite().all())
 
 
 class _Loop:
