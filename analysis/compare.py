@@ -209,7 +209,7 @@ def _counted(table: pd.DataFrame, confidence: float) -> str:
     lower = int((told["ratio"] < 1).sum())
     return (
         f"Of {len(table)} comparisons the second has a lower error in {lower} and a higher one in {len(told) - lower}, "
-        f"adjusted for all; {len(table) - len(told)} cannot be told apart."
+        f"adjusted for all; {len(table) - len(told)} do not differ significantly."
     )
 
 

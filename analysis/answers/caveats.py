@@ -79,7 +79,7 @@ def _seeds(findings: Findings) -> str:
     """Say what the point with the fewest seeds of all that is compared can tell."""
     fewest, most = findings.seed_range
     if most == 1:
-        return "One seed: there are no intervals, and no difference between arms can be told from chance."
+        return "One seed: there are no intervals, and no difference between arms can be distinguished from chance."
     if fewest >= FEW_SEEDS:
         return ""
     words = findings.num_seeds_words

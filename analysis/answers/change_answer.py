@@ -30,11 +30,11 @@ def best_change(findings: Findings) -> Point | None:
         places.append(f"at about {describe_labels(change.labels, counts)} ({level} interval {interval})")
     told = [best for best in findings.best_arms if best.p_value < alpha]
     (first, where), *later = _arms_with_counts(findings, told)
-    words = f"Told from all others, {first} does best with {where} labelled {unit}"
+    words = f"Significantly better than all others: {first} with {where} labelled {unit}"
     words += "".join(f", then {arm} with {where}" for arm, where in later)
     words += f"; they change places {' and '.join(places)}."
     if weaker := [best for best in findings.best_arms if best.p_value_alone < alpha <= best.p_value]:
-        words += f" Taken alone {_best_words(findings, weaker)} would be told, too, but not {_adjusted(findings)}."
+        words += f" Taken alone {_best_words(findings, weaker)} would be, too, but not {_adjusted(findings)}."
     return Point(QUESTION_OF_CHANGE, _best_words(findings, told), words)
 
 
@@ -43,14 +43,14 @@ def _change_untold(findings: Findings, alone: list[BestAt]) -> Point | None:
     if len({best.arm for best in alone}) < 2:
         return None
     words = f"Whether the best arm changes with labels the data cannot tell: taken alone {_best_words(findings, alone)}"
-    words += f" labelled {findings.results.label_unit} would be told from all others, but not all of these are "
-    words += f"{_adjusted(findings)}."
+    words += f" labelled {findings.results.label_unit} would be significantly better than all others, but not all of "
+    words += f"these are {_adjusted(findings)}."
     return Point(QUESTION_OF_CHANGE, CANNOT_TELL, words)
 
 
 def _adjusted(findings: Findings) -> str:
     number = sum(not math.isnan(best.p_value) for best in findings.best_arms)
-    return f"once adjusted for the {number} label counts"
+    return f"after adjusting for the {number} label counts"
 
 
 def _best_words(findings: Findings, told: list[BestAt]) -> str:

@@ -91,7 +91,7 @@ def _judge_speed(findings: Findings) -> tuple[str, str]:
 def _speed_words(ratio: Estimate) -> str:
     """Say what a speed-up below the claimed one is instead."""
     if not ratio.excludes(1.0):
-        return "A factor of four is ruled out; whether there is any difference cannot be told."
+        return "A factor of four is ruled out; whether there is any difference is undecided."
     return "It is faster, but by less than claimed." if ratio.low > 1 else "The effect is not there: it is slower."
 
 
@@ -104,8 +104,8 @@ def _epochs(findings: Findings) -> Claim:
         verdict,
         evidence,
         "Over the label counts that were run with every number of epochs. Supported: some number of epochs from 1 to 4 "
-        f"is shown to need at most {margin} more steps to the target than every other number, and some number is told "
-        "apart from 0 as better. Not supported: every number from 1 to 4 is shown to need more, or 0 are enough.",
+        f"is shown to need at most {margin} more steps to the target than every other number, and some number is "
+        "significantly better than 0. Not supported: every number from 1 to 4 is shown to need more, or 0 are enough.",
     )
 
 
@@ -129,7 +129,7 @@ def _judge_epochs(findings: Findings) -> tuple[str, str]:
         if verdicts[0] == "enough":
             return NOT_SUPPORTED, evidence + " There is no gain from domain epochs beyond the margin in this sweep."
         if not _gains(result, findings.results.options.confidence):
-            return CANNOT_TELL, evidence + " Whether domain epochs gain anything cannot be told."
+            return CANNOT_TELL, evidence + " Whether domain epochs gain anything is undecided."
     judged = {verdicts[number] for number in few}
     if "enough" in judged:
         return SUPPORTED, evidence
@@ -159,8 +159,8 @@ def _few_labels(findings: Findings) -> Claim:
         f"With few labels, {SUPERVISED} gives the lowest error.",
         verdict,
         evidence,
-        "At the fewest labels. Supported: lowest mean error, and every other arm is told apart from it "
-        "(paired t tests, Hochberg). Not supported: another arm is told apart as better.",
+        "At the fewest labels. Supported: lowest mean error, and every other arm differs significantly from it "
+        "(paired t tests, Hochberg). Not supported: another arm is significantly better.",
     )
 
 
@@ -180,10 +180,10 @@ def _judge_few_labels(findings: Findings) -> tuple[str, str]:
         evidence += f"; over that of {rival} {best.ratio.value:.2f} ({interval}, adjusted p {best.p_value:.2g})"
     if best.variant == own:
         if best.ties:
-            return CANNOT_TELL, f"{evidence}. Not told apart from it: {', '.join(best.ties)}."
-        return SUPPORTED, f"{evidence}. Every other arm is told apart from it."
+            return CANNOT_TELL, f"{evidence}. Not significantly different from it: {', '.join(best.ties)}."
+        return SUPPORTED, f"{evidence}. Every other arm differs significantly from it."
     if own in best.ties:
-        return CANNOT_TELL, f"{evidence}. The two are not told apart."
+        return CANNOT_TELL, f"{evidence}. The two do not differ significantly."
     return NOT_SUPPORTED, f"{evidence}. The effect is not there: another arm is better."
 
 

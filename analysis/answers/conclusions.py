@@ -68,20 +68,20 @@ def gain_over_random(findings: Findings, label_count: int) -> Point | None:
     )
     best = best_variant(findings, label_count)
     if best and best.variant in pairs and NO_PRETRAINING not in best.ties and best.variant not in told:
-        words += f" That {best.variant} is better is told of it as the arm with the lowest mean, not as one of these."
-    short = f"{better or 'none'} of {len(pairs)} arms told better" + f", {worse} told worse" * bool(worse)
+        words += f" {best.variant} is significantly better as the arm with the lowest mean, not as one of these."
+    short = f"{better or 'none'} of {len(pairs)} arms significantly better" + f", {worse} worse" * bool(worse)
     return Point("Better than no pretraining?", short, words)
 
 
 def _told_words(better: int, worse: int) -> str:
     if not better and not worse:
-        return "none is told apart from it"
-    return f"{better or 'none'} {'is' if better < 2 else 'are'} told better and {worse or 'none'} worse"
+        return "none differs significantly from it"
+    return f"{better or 'none'} {'is' if better < 2 else 'are'} significantly better and {worse or 'none'} worse"
 
 
 def _best(findings: Findings, best: BestVariant) -> Point:
     undecided = not best.ratio.is_known or best.rival in best.ties
-    short = CANNOT_TELL if undecided else best.variant + (", not told from all" if best.ties else "")
+    short = CANNOT_TELL if undecided else best.variant + (", not distinguishable from all" if best.ties else "")
     where = labels(best.label_count, findings.results.label_unit)
     return Point(f"Which pretraining, with {where}?", short, _best_sentence(findings, best))
 
@@ -105,7 +105,7 @@ def _best_sentence(findings: Findings, best: BestVariant) -> str:
     evidence = f"({scores}; {against}: {ratio})"
     if best.ties:
         tie = " or ".join(best.ties)
-        return f"{head} {best.variant} beats {best.rival} {evidence}, but cannot be told from {tie}."
+        return f"{head} {best.variant} beats {best.rival} {evidence}, but cannot be distinguished from {tie}."
     return f"{head} {best.variant} does best {evidence}."
 
 
@@ -147,18 +147,18 @@ def _epochs(findings: Findings, variant: str) -> Point:
     if int(str(rows.loc[variant, "pretraining_epochs"])) == 0:
         if arm_costs(findings.results)[variant].num_pretraining_runs:
             words = f"{variant} was pretrained for one number of epochs (its stage has no milestones)"
-            return Point(question, CANNOT_TELL, f"How many pretraining epochs suffice cannot be told: {words}.")
+            return Point(question, CANNOT_TELL, f"How many pretraining epochs suffice cannot be determined: {words}.")
         return Point(question, "none to choose", f"There are no pretraining epochs to choose for {variant}.")
     study = findings.epochs_study(arm, "error")
     ladder = [epochs for epochs in epoch_ladder(findings.variants, arm) if epochs]
     if len(ladder) < 2 or study is None:
-        words = f"Only one number of pretraining epochs was run ({ladder[-1]}), so how many suffice cannot be told."
+        words = f"Only one number of pretraining epochs was run ({ladder[-1]}), so it cannot be said how many suffice."
         return Point(question, CANNOT_TELL, words)
     enough, margin = study.result.sufficient_epochs, percent(findings.results.options.near_minimum)
     unclear = [e for e, v in zip(study.result.epochs, study.result.verdicts, strict=True) if v == "cannot tell"]
     if enough is None:
         doubt = f"none is shown to be within {margin} of every other for {study.arm}"
-        words = f"How many pretraining epochs suffice cannot be told: {doubt}"
+        words = f"How many pretraining epochs suffice cannot be determined: {doubt}"
         fewest = study.result.best_epochs
         lowest = f"{number(fewest, 'epoch')} {'has' if fewest == 1 else 'have'} the lowest mean error"
         return Point(question, CANNOT_TELL, f"{words} ({lowest}).")

@@ -17,7 +17,7 @@ def labels_point(findings: Findings, variant: str) -> Point:
     unit, counts = findings.results.label_unit, findings.label_counts
     question, needed = f"How many labelled {unit}?", findings.near_reference_minimum.get(variant)
     if reason := _why_no_labels(findings, needed):
-        return Point(question, CANNOT_TELL, f"How many {unit} are needed cannot be told, since {reason}.")
+        return Point(question, CANNOT_TELL, f"How many {unit} are needed cannot be determined, since {reason}.")
     assert needed is not None
     goal, level = _labels_goal(findings, variant, needed), percent(findings.results.options.confidence)
     count, low = describe_labels(needed.count.labels, counts), needed.count.low

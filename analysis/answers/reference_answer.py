@@ -21,7 +21,7 @@ def differences_point(findings: Findings) -> Point | None:
     told = [item for item in known if item.adjusted_p_value < alpha]
     number = f"{len(told) or 'none'} of {len(known)} comparison{'s' * (len(known) != 1)}"
     head = f"Of {len(known)} comparison{'s' * (len(known) != 1)} with {findings.reference}, all label counts together, "
-    words = f"{head}{len(told) or 'none'} {'is' if len(told) < 2 else 'are'} told once adjusted for all (Holm)"
+    words = f"{head}{len(told) or 'none'} {'is' if len(told) < 2 else 'are'} significant after adjusting for all (Holm)"
     clauses = [
         _clause(findings, variant, lower, items)
         for variant in dict.fromkeys(item.variant for item in told)
@@ -29,7 +29,7 @@ def differences_point(findings: Findings) -> Point | None:
         if (items := [each for each in told if each.variant == variant and _is_lower(each) == lower])
     ]
     question = f"What differs from {findings.reference}?"
-    return Point(question, f"{number} told", f"{words}{': ' * bool(clauses)}{'; '.join(clauses)}.")
+    return Point(question, f"{number} significant", f"{words}{': ' * bool(clauses)}{'; '.join(clauses)}.")
 
 
 def _is_lower(item: Difference) -> bool:

@@ -126,7 +126,7 @@ def fit_law(logs: LogCurve) -> LawFit | Refusal:
         order = falls_with_labels(means.label_counts, means.logs)
         return Refusal(f"the error does not fall with labels (Spearman {order:.2f})")
     if (chance := chance_of_fall(logs)) >= FALSE_FALLS:  # false for NaN
-        return Refusal(f"that the error falls with labels cannot be told from chance (one-sided p {chance:.2f})")
+        return Refusal(f"the fall with labels cannot be distinguished from chance (one-sided p {chance:.2f})")
     scores = extrapolation_scores(means)
     best, rivals = best_and_rivals(scores, standard_error_over_seeds(logs))
     fits = [_fit(FAMILIES[name], logs, scores) for name in (best, *rivals)]

@@ -76,8 +76,8 @@ def _laws(findings: Findings) -> str:
         f"Laws of error e and labels n were fitted to the log errors of all seeds by bounded least squares: {families} "
         "(Hestness et al. 2017; Viering & Loog 2022). The family that predicted held-out larger label counts best was "
         "taken (Alabdulmohsin, Neyshabur & Zhai 2022); bands span the families that predicted about as well. No law "
-        f"was fitted where a fall with labels could not be told from chance (one-sided t test of slopes); {fitted} of "
-        f"{len(findings.laws)} variants have one."
+        "was fitted where a fall with labels could not be distinguished from chance (one-sided t test of slopes); "
+        f"{fitted} of {len(findings.laws)} variants have one."
     )
 
 

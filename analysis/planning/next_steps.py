@@ -51,7 +51,7 @@ def next_steps(findings: Findings) -> list[NextStep]:
 
 
 def _best(findings: Findings) -> Iterator[OpenQuestion]:
-    """Ask which of two arms is better at each label count where the best is not told from all: it or its rival.
+    """Ask at each label count where no arm differs significantly from all others: is the best better than its rival?
 
     Where the rival is told from it, the arm with the lowest mean of those that are not takes the rival's place.
     """

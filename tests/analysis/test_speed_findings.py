@@ -126,7 +126,12 @@ def test_an_arm_is_called_faster_or_slower_only_where_runs_that_never_reached_th
 @pytest.mark.parametrize(
     ("ratio", "censored", "reference_censored", "evidence"),
     [
-        (FASTER, 2, 0, ("at most 2 times as fast (95% interval up to 2.5)", "whether there is any difference cannot")),
+        (
+            FASTER,
+            2,
+            0,
+            ("at most 2 times as fast (95% interval up to 2.5)", "whether there is any difference is undecided"),
+        ),
         (FASTER, 0, 2, ("at least 2 times as fast (95% interval from 1.6 upwards)", "the factor is too uncertain")),
         (SLOWER, 2, 0, ("at most 0.5 times as fast (95% interval up to 0.6)", "it is slower")),
         (SLOWER, 0, 2, ("at least 0.5 times as fast", "That there is no difference is not ruled out.")),
@@ -232,7 +237,7 @@ def test_a_speed_up_whose_interval_ends_below_the_claim_does_not_support_it_even
     monkeypatch.setattr(type(many_seeds.convergence), "speed_up", lambda *_: said)
     (speed, *_) = check_claims(many_seeds)
     assert speed.verdict == NOT_SUPPORTED
-    assert "A factor of four is ruled out; whether there is any difference cannot be told." in speed.evidence
+    assert "A factor of four is ruled out; whether there is any difference is undecided." in speed.evidence
 
 
 def forget_validation(root):

@@ -36,14 +36,14 @@ def test_a_decided_change_of_the_best_arm_is_part_of_the_answer(findings):
     ]
     point = told_of_change(findings, ["random"] * 3 + ["byol-natural"] * 2, changes)
     assert point.sentence == (
-        "Told from all others, random does best with 4 to 36 labelled slices, then byol-natural with 112 and 224; "
-        "they change places at about 60 (95% interval 36 to 112)."
+        "Significantly better than all others: random with 4 to 36 labelled slices, then byol-natural with 112 and "
+        "224; they change places at about 60 (95% interval 36 to 112)."
     )
     assert point.short == "random with 4 to 36; byol-natural with 112 and 224"
     assert told_of_change(findings, ["random"] * 5, changes[1:]) is None
     twice = [BestChange("a", "b", 9.0, 5.0, 20.0, True), BestChange("b", "c", 40.0, 36.0, 90.0, True)]
     assert told_of_change(findings, "abbcc", twice).sentence == (
-        "Told from all others, a does best with 4 labelled slices, then b with 12 and 36, "
+        "Significantly better than all others: a with 4 labelled slices, then b with 12 and 36, "
         "then c with 112 and 224; they change places at about 9 (95% interval 5 to 20) "
         "and at about 40 (95% interval 36 to 90)."
     )
@@ -52,7 +52,9 @@ def test_a_decided_change_of_the_best_arm_is_part_of_the_answer(findings):
 def test_no_arm_is_said_to_be_the_best_at_label_counts_where_it_is_not_told(findings):
     changes = [BestChange("a", "b", 60.0, 36.0, 112.0, True)]
     open_ended = told_of_change(findings, ["", "", "a", "b", ""], changes)
-    assert open_ended.sentence.startswith("Told from all others, a does best with 36 labelled slices, then b with 112;")
+    assert open_ended.sentence.startswith(
+        "Significantly better than all others: a with 36 labelled slices, then b with 112;"
+    )
     with_a_gap = told_of_change(findings, ["a", "", "a", "b", "b"], changes)
     assert with_a_gap.short == "a with 4 and 36; b with 112 and 224"
 
@@ -63,12 +65,13 @@ def test_what_the_adjustment_for_label_counts_takes_from_a_change_is_said(findin
     assert point.short == CANNOT_TELL
     assert point.sentence == (
         "Whether the best arm changes with labels the data cannot tell: taken alone a with 4; b with 112 and 224 "
-        "labelled slices would be told from all others, but not all of these are once adjusted for the 5 label counts."
+        "labelled slices would be significantly better than all others, but not all of these are after adjusting for "
+        "the 5 label counts."
     )
     assert told_of_change(findings, ["A", "", "a", "", ""], changes) is None
     point = told_of_change(findings, ["C", "", "a", "b", ""], [replace(changes[0], is_decided=True)])
     assert point.sentence.endswith(
-        " Taken alone c with 4 would be told, too, but not once adjusted for the 5 label counts."
+        " Taken alone c with 4 would be, too, but not after adjusting for the 5 label counts."
     )
 
 
@@ -105,8 +108,8 @@ def test_the_answer_quotes_the_mean_error_of_the_table_and_figure_with_its_inter
 def test_the_gain_over_no_pretraining_is_told_where_it_is_there(many_seeds):
     point = gain_over_random(many_seeds, 4)  # as the simulated laws say
     assert "5 of 5 pretrained arms have a lower mean error; after adjusting" in point.sentence
-    assert "5 are told better and none worse; the largest change" in point.sentence
-    assert point.short == "5 of 5 arms told better"
+    assert "5 are significantly better and none worse; the largest change" in point.sentence
+    assert point.short == "5 of 5 arms significantly better"
 
 
 def test_pretraining_that_hurts_is_told_as_worse(many_seeds):
@@ -120,10 +123,10 @@ def test_pretraining_that_hurts_is_told_as_worse(many_seeds):
     }
     point = gain_over_random(replace(many_seeds, curves=curves), 4)
     assert "1 of 5 pretrained arms have a lower mean error and 4 a higher one;" in point.sentence
-    assert "1 is told better and 4 worse;" in point.sentence
+    assert "1 is significantly better and 4 worse;" in point.sentence
     ratio = 1.2 * np.exp(np.log(shares).mean())
     assert f"the largest change is that of byol-domain, 12 epochs (ratio of errors {ratio:.2f}," in point.sentence
-    assert point.short == "1 of 5 arms told better, 4 told worse"
+    assert point.short == "1 of 5 arms significantly better, 4 worse"
 
 
 def test_random_as_the_best_arm_is_told_from_all_in_both_points_or_in_neither(findings):
@@ -143,7 +146,7 @@ def test_random_as_the_best_arm_is_told_from_all_in_both_points_or_in_neither(fi
         curves["random"] = replace(curves["random"], errors=curves["random"].errors * np.exp(-shift["random"]))
         best, point = best_variant(found, 4), gain_over_random(found, 4)
         if best.variant == "random":
-            assert point.short.endswith(f"{5 - len(best.ties)} told worse") == (len(best.ties) < 5)
+            assert point.short.endswith(f"{5 - len(best.ties)} worse") == (len(best.ties) < 5)
             told.append(best.ties == ())
     assert 0 < sum(told) < len(told)
 
@@ -162,8 +165,8 @@ def test_a_best_arm_told_from_random_by_itself_is_not_contradicted(findings):
     found = replace(findings, curves=curves)
     best, point = best_variant(found, 4), gain_over_random(found, 4)
     assert (best.variant, best.ties) == ("byol-natural", ())
-    assert point.short == "none of 5 arms told better"
-    assert "That byol-natural is better is told of it as the arm with the lowest mean" in point.sentence
+    assert point.short == "none of 5 arms significantly better"
+    assert "byol-natural is significantly better as the arm with the lowest mean" in point.sentence
 
 
 def test_no_gain_is_claimed_where_random_is_the_reference_or_absent(many_seeds):
@@ -187,7 +190,10 @@ def test_arms_without_two_seeds_in_common_are_said_to_have_no_comparison_yet(fin
 @pytest.mark.parametrize(
     ("best", "words"),
     [
-        ("byol-natural", "How many pretraining epochs suffice cannot be told: byol-natural was pretrained for one"),
+        (
+            "byol-natural",
+            "How many pretraining epochs suffice cannot be determined: byol-natural was pretrained for one",
+        ),
         ("random", "There are no pretraining epochs to choose for random."),
     ],
 )

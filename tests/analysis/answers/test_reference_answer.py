@@ -27,9 +27,10 @@ def test_each_told_difference_is_named_with_its_sign_and_interval(findings):
         difference("simclr", 12, 0.9, np.nan),
     ]
     point = differences_point(replace(findings, differences=told))
-    assert point.short == "4 of 5 comparisons told"
+    assert point.short == "4 of 5 comparisons significant"
     assert point.sentence == (
-        "Of 5 comparisons with supervised-natural, all label counts together, 4 are told once adjusted for all (Holm): "
+        "Of 5 comparisons with supervised-natural, all label counts together, 4 are significant after adjusting "
+        "for all (Holm): "
         "masked has a higher error with 224 labelled slices (ratio of errors 1.07, 95% interval 1.02 to 1.12); "
         "moco has a lower error with 4 and 12 labelled slices (ratios of errors 0.70 to 0.80); "
         "moco has a higher error with 224 labelled slices (ratio of errors 1.30, 95% interval 1.24 to 1.37)."
@@ -41,10 +42,13 @@ def test_each_told_difference_is_named_with_its_sign_and_interval(findings):
     [
         (
             (0.06, 1.0),
-            "Of 2 comparisons with supervised-natural, all label counts together, none is told once adjusted for all "
-            "(Holm).",
+            "Of 2 comparisons with supervised-natural, all label counts together, none is significant after "
+            "adjusting for all (Holm).",
         ),
-        ((0.06, np.nan), "Of 1 comparison with supervised-natural, all label counts together, none is told once"),
+        (
+            (0.06, np.nan),
+            "Of 1 comparison with supervised-natural, all label counts together, none is significant after",
+        ),
     ],
 )
 def test_where_none_is_told_the_number_of_comparisons_is_said(findings, p_values, sentence):
@@ -62,5 +66,5 @@ def test_the_answer_names_what_the_table_of_differences_tells(many_seeds):
         each for each in conclude(many_seeds).points if each.question == "What differs from supervised-natural?"
     )
     assert told
-    assert point.short == f"{len(told)} of {len(many_seeds.differences)} comparisons told"
+    assert point.short == f"{len(told)} of {len(many_seeds.differences)} comparisons significant"
     assert all(f"{item.variant} has a " in point.sentence for item in told)

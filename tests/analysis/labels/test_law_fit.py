@@ -128,7 +128,7 @@ def test_a_fall_that_may_be_chance_is_refused():
     seeds = np.exp(0.3 * generator.normal(size=(3, 1, 5))) * np.array([0.42, 0.41, 0.40, 0.39, 0.38])
     found = fit_law(ErrorCurve(COUNTS, seeds).logs)
     assert isinstance(found, Refusal)
-    assert "cannot be told from chance" in found.reason
+    assert "cannot be distinguished from chance" in found.reason
 
 
 @pytest.mark.parametrize("errors", [np.full(5, 0.4), np.array([0.1, 0.2, 0.3, 0.4, 0.5])])
