@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainables.results.contract import ResultsError
+from trainables.results.server import ask_server
 
 FINISHED_TABLES = ("cells", "curves", "cases")  # a finished cell has a file in each of them
 COMPACTED_TABLES = (*FINISHED_TABLES, "examples")  # each of them one file per cell, named by the cell's id
@@ -95,11 +96,15 @@ def units_of(metadata: dict[bytes, bytes] | None) -> frozenset[str]:
 
 
 def generation(root: Path) -> str:
-    """Return what names the latest compaction that may have removed files: its number, as text."""
+    """Return the number, as text, of the latest compaction that may have removed files. Raises VanishedError."""
+    ask_server(root)
     try:
         return (root / GENERATION).read_text(errors="replace").strip()
     except FileNotFoundError:
         return ""
+    except OSError as error:
+        must_be_there(root / GENERATION, error)
+        raise
 
 
 def undisturbed(root: Path, look: Callable[[], T]) -> T:
@@ -113,11 +118,11 @@ def undisturbed(root: Path, look: Callable[[], T]) -> T:
     for attempt in range(NUM_LOOKS):
         if attempt:
             time.sleep(min(0.01 * attempt, 1.0))  # beyond the minute for which NFS may keep a listing
-        before = generation(root)
         try:
+            before = generation(root)
             found = look()
+            if generation(root) == before:
+                return found
         except VanishedError:
             continue
-        if generation(root) == before:
-            return found
     raise ResultsError(f"files in {root} kept vanishing while they were read; is something else removing them?")

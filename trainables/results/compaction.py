@@ -50,6 +50,7 @@ from trainables.results.contract import SCHEMAS
 from trainables.results.folder import check_results, held
 from trainables.results.parts import Part, in_threads, merged, read_part
 from trainables.results.reading import finished_cells
+from trainables.results.server import ask_server
 
 LOCK = ".compaction.lock"
 
@@ -92,7 +93,7 @@ def compact(root: Path) -> list[Compacted]:
             make_durable(root)
         for merge in merges:
             if merge.table in written:
-                _remove(merge)
+                _remove(merge, root / merge.table)
         return [_told(merge, written.get(merge.table)) for merge in merges]
 
 
@@ -158,7 +159,8 @@ def _write(merge: _Merge, path: Path) -> None:
         raise OSError(f"{path} does not read back as it was written; the single files stay")
 
 
-def _remove(merge: _Merge) -> None:
+def _remove(merge: _Merge, folder: Path) -> None:
+    ask_server(folder)  # a file that another node has written again since would look unchanged
     for path in merge.sources:
         if _state(path) == merge.states[path]:
             path.unlink(missing_ok=True)
