@@ -236,3 +236,19 @@ def test_a_new_temporary_file_that_was_removed_leaves_its_link_under_another_nam
     with replacing(tmp_path / "a.json") as temporary:
         assert temporary.is_file()
         assert remove_abandoned(tmp_path) == 0  # it is held
+
+
+def test_a_writer_whose_new_file_went_stale_begins_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, pending = os.fstat, ["once"]
+
+    def stale(handle: int) -> os.stat_result:
+        if pending:
+            pending.clear()
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return real(handle)
+
+    monkeypatch.setattr(os, "fstat", stale)
+    with replacing(tmp_path / "a.json") as temporary:
+        temporary.write_text("whole")
+    assert not pending
+    assert (tmp_path / "a.json").read_text() == "whole"

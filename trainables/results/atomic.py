@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from trainables.results.server import GONE
+
 PREFIX = ".tmp-"
 STRANGE_SECONDS = 86_400  # after which another machine's temporary file is taken for abandoned
 
@@ -82,7 +84,9 @@ def _is_ours(handle: int, path: Path) -> bool:
         pass
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
         return False
 
 

@@ -4,7 +4,6 @@ In: a results folder. Out: its files by table, the units that a compacted file h
 a look at the folder that a compaction may have disturbed. The protocol itself: ``compaction``.
 """
 
-import errno
 import functools
 import json
 import os
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainables.results.contract import ResultsError
-from trainables.results.server import ask_server
+from trainables.results.server import GONE, ask_server
 
 FINISHED_TABLES = ("cells", "curves", "cases")  # a finished cell has a file in each of them
 COMPACTED_TABLES = (*FINISHED_TABLES, "examples")  # each of them one file per cell, named by the cell's id
@@ -36,7 +35,7 @@ class VanishedError(Exception):
 
 def must_be_there(path: Path, error: Exception) -> None:
     """Raise VanishedError where an error of reading says that the file is gone."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ESTALE):  # the latter from NFS
+    if isinstance(error, OSError) and error.errno in GONE:
         raise VanishedError(path) from error
 
 

@@ -50,7 +50,7 @@ from trainables.results.contract import SCHEMAS
 from trainables.results.folder import check_results, held
 from trainables.results.parts import Part, in_threads, merged, read_part
 from trainables.results.reading import finished_cells
-from trainables.results.server import ask_server
+from trainables.results.server import GONE, ask_server
 
 LOCK = ".compaction.lock"
 
@@ -122,7 +122,9 @@ def _state(path: Path) -> tuple[int, int, int]:
     """Return what changes when a file is written again; zeros where it is not there."""
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
         return 0, 0, 0
     return found.st_ino, found.st_mtime_ns, found.st_size
 

@@ -7,8 +7,11 @@ would be missed, and trained again. Opening a folder, as listing it does, has th
 """
 
 import contextlib
+import errno
 import os
 from pathlib import Path
+
+GONE = (errno.ENOENT, errno.ESTALE)  # what reading a file says that another process, or another node, has removed
 
 
 def ask_server(folder: Path) -> None:
