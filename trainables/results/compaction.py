@@ -98,7 +98,7 @@ def compact(root: Path) -> list[Compacted]:
 
 
 def _last_generation(root: Path) -> int:
-    digits = generation(root)
+    digits = undisturbed(root, partial(generation, root))
     return int(digits) if digits.isdecimal() else 0  # damaged, or none yet: every file's number is exceeded too
 
 
