@@ -17,7 +17,7 @@ from sweep.inputs import Inputs
 from trainables.config import RECIPE_VERSION, StageConfig, content_hash
 from trainables.encoder_store import encoder_path
 from trainables.jobs import CellJob, StageJob
-from trainables.results import SCHEMA_VERSION, failed_units, finished_cells
+from trainables.results import SCHEMA_VERSION, failed_units, finished_cells, is_there
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Source:
     @property
     def exists(self) -> bool:
         """Whether the weights need no training."""
-        return self.stage is None or Path(self.weights.removeprefix("file:")).is_file()
+        return self.stage is None or is_there(Path(self.weights.removeprefix("file:")))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainables.results import Row, num_rows, replacing, try_lock, write_rows
+from trainables.results import Row, ask_server, is_there, num_rows, replacing, try_lock, write_rows
 
 EPOCHS = "epochs.parquet"  # the most that were trained: what experiments take over
 ANEW = "epochs-anew.parquet"  # where that is more than the training under way has behind it
@@ -29,13 +29,15 @@ def resume_path(encoders: Path, stage_id: str) -> Path:
 
 
 def are_kept(encoders: Path, stage_id: str, epochs: Iterable[int]) -> bool:
-    """Return whether the encoders of all these epochs exist."""
+    """Return whether the encoders of all these epochs exist now, though another node may just have written them."""
+    ask_server(encoders / stage_id)
     return all(encoder_path(encoders, stage_id, epoch).is_file() for epoch in epochs)
 
 
 def record_epochs(results: Path, encoders: Path, stage_id: str, rows: Sequence[Row]) -> None:
     """Write the rows of a stage's epochs to the results and beside its encoders."""
     written, folder = write_rows(results, "pretraining", stage_id, rows), encoders / stage_id
+    ask_server(folder)
     if num_rows(folder / EPOCHS) <= len(rows):
         _copy(written, folder / EPOCHS)
         (folder / ANEW).unlink(missing_ok=True)
@@ -52,6 +54,7 @@ def clear_state(encoders: Path, stage_id: str) -> None:
 def adopt_epochs(results: Path, encoders: Path, stage_id: str) -> None:
     """Bring the rows of a stage that another experiment trained, or trained further, into the results."""
     source, own = encoders / stage_id / EPOCHS, results / "pretraining" / f"{stage_id}.parquet"
+    ask_server(source.parent)
     if num_rows(source) > num_rows(own):
         _copy(source, own)
 
@@ -62,7 +65,7 @@ def epochs_done(encoders: Path, stage_id: str, kept_epochs: Sequence[int]) -> in
     Note: rows are written after every epoch and the state more rarely (``pretrain``), so a stage that was killed goes
     on from some epochs earlier, which together took 50 times what saving takes at most.
     """
-    if not resume_path(encoders, stage_id).is_file():
+    if not is_there(resume_path(encoders, stage_id)):
         return max(kept_epochs) if are_kept(encoders, stage_id, kept_epochs) else 0
     done = num_rows(encoders / stage_id / ANEW) or num_rows(encoders / stage_id / EPOCHS)
     return done if are_kept(encoders, stage_id, (epoch for epoch in kept_epochs if epoch <= done)) else 0

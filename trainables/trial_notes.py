@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainables.results import ask_server
+
 
 class NoteTaker:
     """A worker's notes on one trial. Raises OSError where the disk is full."""
@@ -67,6 +69,7 @@ class Notes:
 
 def read_notes(path: Path) -> Notes:
     """Read a trial's notes; without any, its worker never came to a cell."""
+    ask_server(path.parent)  # the worker's node made the file
     try:
         text = path.read_text(errors="replace")
     except OSError:

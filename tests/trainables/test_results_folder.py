@@ -237,6 +237,27 @@ def test_a_writer_whose_new_file_is_taken_for_abandoned_begins_another(
     assert (tmp_path / "a.json").read_text() == "whole"
 
 
+def test_a_writer_whose_new_file_is_about_to_be_removed_begins_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clearing up holds the file already, and removes it a moment later."""
+    real, taken = fcntl.flock, list[Any]()
+
+    def late(handle: Any, operation: int) -> None:
+        if not taken:
+            (new,) = tmp_path.iterdir()
+            taken.extend([new, new.open("rb+")])
+            real(taken[1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        real(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with replacing(tmp_path / "a.json") as temporary:
+        new, held = taken
+        new.unlink()
+        held.close()
+        assert temporary.is_file()
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB; where this user may not mount one, the limit of a file's size stands in for it."""

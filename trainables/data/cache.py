@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from trainables.data.dataset import DataError, Problem
 from trainables.failures import FULL
+from trainables.results import ask_server
 
 BUILDING = ".building-"
 IN_USE = ".in-use"
@@ -117,6 +118,7 @@ def built_once(root: Path, key: str, build: Callable[[Path], None], sources: Seq
         return final
     _check_writable(root)
     with locked(root / f"{key}.lock", fcntl.LOCK_EX):
+        ask_server(root)  # another node may have built it meanwhile
         if final.is_dir():
             return final
         _remove_abandoned(root, key)

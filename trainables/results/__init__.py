@@ -43,6 +43,7 @@ from trainables.results.ledger import (
 from trainables.results.mirror import Mirror, pull, push
 from trainables.results.place import MirrorError, is_uri, shown
 from trainables.results.reading import finished_cells, is_finished, num_rows, read_table
+from trainables.results.server import ask_server, is_there
 
 __all__ = [
     "AXES",
@@ -56,6 +57,7 @@ __all__ = [
     "MirrorError",
     "ResultsError",
     "Row",
+    "ask_server",
     "check_results",
     "check_writable",
     "clear_failure",
@@ -69,6 +71,7 @@ __all__ = [
     "is_compacted",
     "is_finished",
     "is_held",
+    "is_there",
     "is_uri",
     "num_bytes",
     "num_rows",

@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from trainables.results.server import GONE
+
 PREFIX = ".tmp-"
 STRANGE_SECONDS = 86_400  # after which another machine's temporary file is taken for abandoned
 
@@ -64,11 +66,28 @@ def _held_file(folder: Path) -> tuple[int, Path]:
     """Create a temporary file and hold a lock on it until its handle is closed or this process dies."""
     while True:
         handle, name = tempfile.mkstemp(dir=folder, prefix=own_prefix())
-        with contextlib.suppress(OSError):  # no locks here, or taken for abandoned already
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        if os.fstat(handle).st_nlink:
+        if _is_ours(handle, Path(name)):
             return handle, Path(name)
         os.close(handle)
+
+
+def _is_ours(handle: int, path: Path) -> bool:
+    """Lock a new temporary file; False where somebody takes it for abandoned, or has done so.
+
+    Its name is what tells: NFS renames a file that is removed while this node has it open, and so leaves it its link.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:  # it will be removed
+        return False
+    except OSError:  # no locks here
+        pass
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
+        return False
 
 
 def own_prefix() -> str:

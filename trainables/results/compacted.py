@@ -4,7 +4,6 @@ In: a results folder. Out: its files by table, the units that a compacted file h
 a look at the folder that a compaction may have disturbed. The protocol itself: ``compaction``.
 """
 
-import errno
 import functools
 import json
 import os
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainables.results.contract import ResultsError
+from trainables.results.server import GONE, ask_server
 
 FINISHED_TABLES = ("cells", "curves", "cases")  # a finished cell has a file in each of them
 COMPACTED_TABLES = (*FINISHED_TABLES, "examples")  # each of them one file per cell, named by the cell's id
@@ -35,7 +35,7 @@ class VanishedError(Exception):
 
 def must_be_there(path: Path, error: Exception) -> None:
     """Raise VanishedError where an error of reading says that the file is gone."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ESTALE):  # the latter from NFS
+    if isinstance(error, OSError) and error.errno in GONE:
         raise VanishedError(path) from error
 
 
@@ -95,11 +95,15 @@ def units_of(metadata: dict[bytes, bytes] | None) -> frozenset[str]:
 
 
 def generation(root: Path) -> str:
-    """Return what names the latest compaction that may have removed files: its number, as text."""
+    """Return the number, as text, of the latest compaction that may have removed files. Raises VanishedError."""
+    ask_server(root)
     try:
         return (root / GENERATION).read_text(errors="replace").strip()
     except FileNotFoundError:
         return ""
+    except OSError as error:
+        must_be_there(root / GENERATION, error)
+        raise
 
 
 def undisturbed(root: Path, look: Callable[[], T]) -> T:
@@ -113,11 +117,11 @@ def undisturbed(root: Path, look: Callable[[], T]) -> T:
     for attempt in range(NUM_LOOKS):
         if attempt:
             time.sleep(min(0.01 * attempt, 1.0))  # beyond the minute for which NFS may keep a listing
-        before = generation(root)
         try:
+            before = generation(root)
             found = look()
+            if generation(root) == before:
+                return found
         except VanishedError:
             continue
-        if generation(root) == before:
-            return found
     raise ResultsError(f"files in {root} kept vanishing while they were read; is something else removing them?")

@@ -50,6 +50,7 @@ from trainables.results.contract import SCHEMAS
 from trainables.results.folder import check_results, held
 from trainables.results.parts import Part, in_threads, merged, read_part
 from trainables.results.reading import finished_cells
+from trainables.results.server import GONE, ask_server
 
 LOCK = ".compaction.lock"
 
@@ -92,12 +93,12 @@ def compact(root: Path) -> list[Compacted]:
             make_durable(root)
         for merge in merges:
             if merge.table in written:
-                _remove(merge)
+                _remove(merge, root / merge.table)
         return [_told(merge, written.get(merge.table)) for merge in merges]
 
 
 def _last_generation(root: Path) -> int:
-    digits = generation(root)
+    digits = undisturbed(root, partial(generation, root))
     return int(digits) if digits.isdecimal() else 0  # damaged, or none yet: every file's number is exceeded too
 
 
@@ -121,7 +122,9 @@ def _state(path: Path) -> tuple[int, int, int]:
     """Return what changes when a file is written again; zeros where it is not there."""
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
         return 0, 0, 0
     return found.st_ino, found.st_mtime_ns, found.st_size
 
@@ -158,7 +161,8 @@ def _write(merge: _Merge, path: Path) -> None:
         raise OSError(f"{path} does not read back as it was written; the single files stay")
 
 
-def _remove(merge: _Merge) -> None:
+def _remove(merge: _Merge, folder: Path) -> None:
+    ask_server(folder)  # a file that another node has written again since would look unchanged
     for path in merge.sources:
         if _state(path) == merge.states[path]:
             path.unlink(missing_ok=True)

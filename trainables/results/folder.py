@@ -17,6 +17,7 @@ from typing import IO
 
 from trainables.results.atomic import write_text
 from trainables.results.contract import MARKER, SCHEMA_VERSION, ResultsError
+from trainables.results.server import ask_server, is_there
 
 LOCK = ".lock"
 LOCK_SECONDS = 1.0  # a status that asks who holds the folder holds it itself for a moment
@@ -30,7 +31,7 @@ def open_results(root: Path) -> Path:
     """
     root = on_disk(root)
     check_writable(root, "results folder", "--results")
-    if not (root / MARKER).exists():
+    if not is_there(root / MARKER):
         if any(root.iterdir()):
             raise ResultsError(
                 f"{root} is not empty and holds no {MARKER}; expected an empty folder or one of an earlier run: "
@@ -70,7 +71,7 @@ def check_results(root: Path) -> Path:
     """Return the absolute path of an existing results folder of this schema version, or raise ResultsError."""
     root = on_disk(root)
     marker = root / MARKER
-    if not marker.is_file():
+    if not is_there(marker):
         raise ResultsError(
             f"no results in {root}: expected a folder with {MARKER}; run python -m sweep.data_efficiency"
         )
@@ -136,6 +137,7 @@ def _locked(lock: IO[str], path: Path) -> bool:
 
 def is_held(root: Path) -> bool:
     """Return whether a run holds the results folder now; nothing is written, so that others' folders can be asked."""
+    ask_server(root)  # whose lock file another node may just have made
     try:
         with (root / LOCK).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from trainables.results.compacted import table_files
 from trainables.results.contract import Row, write_rows
 from trainables.results.reading import num_rows, read_table
+from trainables.results.server import ask_server
 
 
 def commit_cell(
@@ -46,6 +47,7 @@ def record_failure(root: Path, failure: Row) -> None:
 def failure_reason(root: Path, unit_id: str) -> str:
     """Return why a cell or stage failed last; nothing if it did not, or if its row cannot be read."""
     path = root / "failures" / f"{unit_id}.parquet"
+    ask_server(path.parent)  # it may be another node's
     try:
         return str(pq.read_table(path, columns=["reason"]).column("reason")[0])
     except (pa.ArrowException, OSError, IndexError):

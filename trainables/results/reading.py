@@ -27,6 +27,7 @@ from trainables.results.compacted import (
 )
 from trainables.results.contract import SCHEMAS
 from trainables.results.parts import READ_ERRORS, Part, in_threads, is_whole, merged, read_part
+from trainables.results.server import ask_server
 
 LIST_SECONDS = 10.0  # that a listing of compacted files may be old, as one that a network file system keeps is anyway
 
@@ -72,7 +73,15 @@ def _finished(root: Path) -> set[str]:
 
 def is_finished(root: Path, cell_id: str) -> bool:
     """Return whether everything of this cell exists and can be read."""
-    return undisturbed(root, lambda: all(_holds(root, table, cell_id) for table in FINISHED_TABLES))
+
+    def look() -> bool:
+        return all(_holds(root, table, cell_id) for table in FINISHED_TABLES)
+
+    if undisturbed(root, look):
+        return True
+    for table in FINISHED_TABLES:  # another node may have finished it since this one asked
+        ask_server(root / table)
+    return undisturbed(root, look)
 
 
 def _holds(root: Path, table: str, cell_id: str) -> bool:

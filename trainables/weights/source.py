@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainables.results import ask_server
 from trainables.weights.card import read_card
 from trainables.weights.files import WeightsError
 from trainables.weights.hubs import fetch_huggingface, fetch_timm, fetch_torchvision, huggingface_licence
@@ -51,6 +52,7 @@ def locate(source: str) -> LocatedWeights:
 
 def _locate_file(name: str) -> LocatedWeights:
     path, network = Path(name), None
+    ask_server(path.parent)  # an encoder that another node has just trained
     if not path.exists() and "#" in name:
         start, _, network = name.rpartition("#")
         path = Path(start)
