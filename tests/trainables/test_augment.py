@@ -6,7 +6,7 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
 from trainables.config import ViewConfig
-from trainables.data.augment import Views, draw_views, view_images, view_masks
+from trainables.data.augment import Views, draw_views, multiplied_crops, sampled_crops, view_images, view_masks
 
 PLAIN = ViewConfig(colour_probability=0)
 
@@ -30,11 +30,18 @@ def test_crop_resize_and_flip_equal_torchvisions_antialiased_resized_crop(shape:
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_crops_that_are_not_shrunk_are_the_same_by_sampling_and_by_matrices(layout: torch.memory_format) -> None:
-    images = torch.rand(16, 3, 48, 48, generator=torch.Generator().manual_seed(1)).to(memory_format=layout)
-    config = PLAIN.model_copy(update={"vertical_flip_probability": 0.5})
-    larger = torch.nn.functional.pad(images, (0, 1, 0, 1), value=1000.0)  # which views as large as 48 pixels shrink
-    views = draw(config, 16, 48, 48)  # no crop reaches the last row and column
-    assert torch.allclose(view_images(images, views, 48), view_images(larger, views, 48), atol=1e-4)
+    images = torch.rand(16, 3, 48, 40, generator=torch.Generator().manual_seed(1)).to(memory_format=layout)
+    views = draw(PLAIN.model_copy(update={"vertical_flip_probability": 0.5}), 16, 48, 40)
+    assert torch.allclose(sampled_crops(images, views, 48), multiplied_crops(images, views, 48), atol=2e-5)
+
+
+def test_a_view_sees_nothing_outside_its_crop() -> None:
+    images, views = torch.zeros(32, 1, 48, 48), draw(PLAIN, 32, 48, 48)
+    for index in range(32):
+        top, left, height, width = (int(getattr(views, name)[index]) for name in ("top", "left", "height", "width"))
+        images[index, 0, top : top + height, left : left + width] = 1
+    for crops in (sampled_crops, multiplied_crops):
+        assert torch.allclose(crops(images, views, 48), torch.ones(32, 1, 48, 48))
 
 
 def test_masks_equal_torchvisions_nearest_exact_resized_crop() -> None:

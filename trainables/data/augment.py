@@ -139,13 +139,23 @@ def _nearest(views: Views, shape: tuple[int, int], size: int) -> tuple[Tensor, T
 
 def _crops(images: Tensor, views: Views, size: int) -> Tensor:
     """Return the crops resized and flipped, (batch, channel, size, size)."""
-    shape = images.shape[-2:]
-    if max(shape) > size:
-        rows, columns = (matrix.to(images.dtype) for matrix in _matrices(views, shape, size))
-        return rows[:, None] @ images @ columns[:, None].transpose(-1, -2)
+    return (
+        multiplied_crops(images, views, size) if max(images.shape[-2:]) > size else sampled_crops(images, views, size)
+    )
+
+
+def multiplied_crops(images: Tensor, views: Views, size: int) -> Tensor:
+    """Return the crops by a product with matrices, which shrinks with anti-aliasing."""
+    rows, columns = (matrix.to(images.dtype) for matrix in _matrices(views, images.shape[-2:], size))
+    return rows[:, None] @ images @ columns[:, None].transpose(-1, -2)
+
+
+def sampled_crops(images: Tensor, views: Views, size: int) -> Tensor:
+    """Return the crops by bilinear sampling, which is the same where none is larger than the view."""
+    rows, columns = images.shape[-2:]
     grid = images.new_empty(len(images), size, size, 2)
-    grid[..., 0] = _centres(views.left, views.width, views.flip, shape[1], size)[:, None]
-    grid[..., 1] = _centres(views.top, views.height, views.vertical_flip, shape[0], size)[:, :, None]
+    grid[..., 0] = _centres(views.left, views.width, views.flip, columns, size)[:, None]
+    grid[..., 1] = _centres(views.top, views.height, views.vertical_flip, rows, size)[:, :, None]
     return grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
