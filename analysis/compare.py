@@ -19,6 +19,7 @@ import pandas as pd
 from analysis.compare_arms import arms_note, arms_table, shown
 from analysis.comparisons.comparison import holm
 from analysis.comparisons.unpaired import independent_difference, paired_contrast
+from analysis.counted import number
 from analysis.findings import Findings, find
 from analysis.intervals.uncertainty import Floats
 from analysis.loading.load import ExperimentResults, load_results
@@ -208,8 +209,8 @@ def _counted(table: pd.DataFrame, confidence: float) -> str:
     told = table[(table["holm_p_value"] < 1 - confidence) & table["low"].notna()]
     lower = int((told["ratio"] < 1).sum())
     return (
-        f"Of {len(table)} comparisons the second has a lower error in {lower} and a higher one in {len(told) - lower}, "
-        f"adjusted for all; {len(table) - len(told)} do not differ significantly."
+        f"Of {number(len(table), 'comparison')} the second has a lower error in {lower} and a higher one in "
+        f"{len(told) - lower}, adjusted for all; {len(table) - len(told)} without a significant difference."
     )
 
 

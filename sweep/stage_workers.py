@@ -20,6 +20,7 @@ from sweep.shares import (
     workers_that_fit,
 )
 from trainables.config import ComputeConfig
+from trainables.results import is_there
 
 KEPT_WAITING_SECONDS = 2 * STAGE_START_SECONDS  # without workers for longer than a start takes on busy cores
 
@@ -36,7 +37,7 @@ class StageWorkers:
         from trainables.ray_adapters import own_mark, workers_with_room
 
         stage_id = self._stage.stage_id
-        if not own_mark(self._scratch, stage_id).exists():
+        if not is_there(own_mark(self._scratch, stage_id)):
             return
         num_workers = workers_with_room(self._scratch, stage_id)
         self._board.stage_holds_devices(self._stage, num_workers)

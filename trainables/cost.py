@@ -1,9 +1,9 @@
 """What a training step costs in floating-point operations.
 
 In: a stage's first step, while it is taken. Out: the operations of any number of steps, which all have as many. Counted
-are matrix products and convolutions, forward and backward, those that resize views included; a multiplication with its
-addition is two. Not counted are norms, activations, losses without products and the optimiser, which move memory rather
-than compute. Nothing is counted of a compiled network, which cannot be looked into.
+are matrix products and convolutions of networks, forward and backward; a multiplication with its addition is two. Not
+counted are those that make views (``left_out``), nor norms, activations, losses without products and the optimiser,
+which move memory rather than compute. Nothing is counted of a compiled network, which cannot be looked into.
 """
 
 import contextlib
@@ -25,6 +25,8 @@ class StepFlops:
     def __init__(self, is_compiled: bool) -> None:
         self._is_compiled = is_compiled
         self._step: int | None = None
+        self._counter: FlopCounterMode | None = None
+        self._left_out = 0
 
     @contextlib.contextmanager
     def counted(self) -> Iterator[None]:
@@ -34,8 +36,16 @@ class StepFlops:
             return
         with warnings.catch_warnings(), FlopCounterMode(display=False) as counter:
             warnings.filterwarnings("ignore", STRIDES)
+            self._counter = counter
             yield
-        self._step = counter.get_total_flops()
+        self._step, self._counter = counter.get_total_flops() - self._left_out, None
+
+    @contextlib.contextmanager
+    def left_out(self) -> Iterator[None]:
+        """Count nothing of the body, which lies in a step."""
+        before = self._counter.get_total_flops() if self._counter else 0
+        yield
+        self._left_out += self._counter.get_total_flops() - before if self._counter else 0
 
     def of_steps(self, num_steps: int, num_workers: int) -> float | None:
         """Return the operations of ``num_steps`` on all workers; none where they cannot be counted."""

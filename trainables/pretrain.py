@@ -187,7 +187,10 @@ class _Loop:
 
     def _forward(self, indices: Tensor, generator: torch.Generator) -> Step:
         share = slice(self.worker.rank, None, self.worker.world_size)
-        views = [random_view(self.samples, indices, view.recipe, generator, share, view.size) for view in self.views]
+        with self.flops.left_out():
+            views = [
+                random_view(self.samples, indices, view.recipe, generator, share, view.size) for view in self.views
+            ]
         targets = None if self.samples.targets is None else self.samples.take_targets(indices[share])
         with self.optimisation.autocast():
             return self.objective(views, targets)  # type: ignore[no-any-return]

@@ -25,7 +25,7 @@ from ray.util.placement_group import (
 from trainables.encoder_store import epochs_done, trained_by_one
 from trainables.failures import SpentWorkerError, is_full_disk, is_spent
 from trainables.jobs import CellJob, StageJob
-from trainables.results import is_finished, record_failure, write_text
+from trainables.results import is_finished, is_there, record_failure, write_text
 from trainables.trial_notes import NoteTaker
 
 START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"  # after which Ray takes its request for workers back
@@ -73,7 +73,7 @@ def train_stage(
         write_text(own_mark(Path(scratch), stage.stage_id), "")
         while not _is_trained(stage, Path(scratch), refusal, num_workers, gpus_per_worker, is_started_again):
             pass
-    if refusal.is_file():
+    if is_there(refusal):
         from trainables.pretrain import PretrainingError
 
         raise PretrainingError(refusal.read_text())

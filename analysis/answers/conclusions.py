@@ -62,13 +62,13 @@ def gain_over_random(findings: Findings, label_count: int) -> Point | None:
     where, level = labels(label_count, findings.results.label_unit), percent(confidence)
     words = (
         f"Against no pretraining (random) with {where}, {lower} of {len(pairs)} pretrained arms "
-        f"have a lower mean error{f' and {higher} a higher one' * bool(higher)}; after adjusting for comparisons with "
-        f"random, {_told_words(better, worse)}; the largest change is that of {largest} (ratio of errors "
-        f"{ratio_of_errors(pairs[largest].ratio, level)})."
+        f"{'has' if lower == 1 else 'have'} a lower mean error{f' and {higher} a higher one' * bool(higher)}; after "
+        f"adjusting for comparisons with random, {_told_words(better, worse)}; the largest change is that of {largest} "
+        f"(ratio of errors {ratio_of_errors(pairs[largest].ratio, level)})."
     )
     best = best_variant(findings, label_count)
     if best and best.variant in pairs and NO_PRETRAINING not in best.ties and best.variant not in told:
-        words += f" {best.variant} is significantly better as the arm with the lowest mean, not as one of these."
+        words += f" As the arm with the lowest mean, tested against all others, {best.variant} is better than random."
     short = f"{better or 'none'} of {len(pairs)} arms significantly better" + f", {worse} worse" * bool(worse)
     return Point("Better than no pretraining?", short, words)
 

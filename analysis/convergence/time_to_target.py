@@ -3,7 +3,7 @@
 In: validation curves and the cells they belong to. Out: per label count a target, a horizon, and one time
 per seed. A run that was stopped early goes on to its budget with its last score: it has the horizon of the others.
 Target: a share of the median final validation Dice of the reference at that label count, so that it is the same for all
-arms, or any fixed Dice; see ``convergence`` for the definitions.
+arms, or any fixed Dice; see ``survival`` for the definitions.
 """
 
 from collections.abc import Mapping

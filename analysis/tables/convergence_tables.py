@@ -72,7 +72,7 @@ def speed_up_by_unit(findings: Findings) -> pd.DataFrame:
     Note: pretraining is paid once and serves every label count and seed; here each run bears it whole, as a user who
     trains a single network would. It is blank where the results hold no stage for one of the arms' chains. Seconds
     compare arms only where all cells ran on like machines. Runs that did not reach the target are cut at the horizon
-    in every unit, so the bounds of ``convergence`` hold here too: ``ratio_is``, ``uncut_low``, ``uncut_high``.
+    in every unit, so the bounds of ``survival`` hold here too: ``ratio_is``, ``uncut_low``, ``uncut_high``.
     """
     rows, study = [], findings.convergence
     units = _costs(findings)

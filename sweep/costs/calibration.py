@@ -138,8 +138,9 @@ def _timed_batch(batch_size: int, image_size: int, device: str) -> int:
 
 def _random_samples(size: int, num_channels: int, num_classes: int | None, device: torch.device) -> Samples:
     generator = torch.Generator().manual_seed(0)
-    images = torch.rand(NUM_SAMPLES, num_channels, size, size, generator=generator)
-    masks = None if num_classes is None else torch.randint(num_classes, (NUM_SAMPLES, size, size), generator=generator)
+    shape = (NUM_SAMPLES, size, size)
+    images = torch.rand(NUM_SAMPLES, num_channels, size, size, generator=generator).half()  # the types of a store
+    masks = None if num_classes is None else torch.randint(num_classes, shape, generator=generator, dtype=torch.uint8)
     return Samples(images.to(device), None if masks is None else masks.to(device), device, torch.arange(NUM_SAMPLES))
 
 

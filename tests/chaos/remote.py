@@ -7,6 +7,7 @@ says, each time within some seconds; a NodeError that says what the node said in
 import contextlib
 import json
 import queue
+import re
 import shlex
 import subprocess
 import threading
@@ -75,6 +76,8 @@ class Role:
         assert self._process.stdout
         with self._process.stdout as lines:
             for line in lines:
+                if found := re.search(r'"pid": *(\d+)', line):  # at once: whoever ends a role may never have heard it
+                    self._pid = int(found[1])
                 self._lines.put(line)
         self._lines.put(None)
 
@@ -99,7 +102,6 @@ class Role:
         except (ValueError, AssertionError):
             self._other.append(line.rstrip())  # of the shell, of Python, or a greeting
             return {}
-        self._pid = message.get("pid", self._pid)
         self.wrong += [message["wrong"]] if "wrong" in message else []
         return message
 
@@ -118,6 +120,9 @@ class Role:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
         if self._process.poll() is None:
+            until = time.monotonic() + END_SECONDS
+            while not self._pid and self._listener.is_alive() and time.monotonic() < until:  # it has just been started
+                time.sleep(0.05)
             if self._pid:
                 with contextlib.suppress(NodeError):
                     self._node.kill(self._pid)

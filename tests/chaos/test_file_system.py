@@ -17,6 +17,7 @@ import pytest
 from tests.chaos.remote import Node, NodeError, Role
 
 ROOT = Path(__file__).parents[2]
+AS_SSH = """bash -c 'setsid bash -c "$0" & wait'"""  # what runs there does not end with who started it
 LOCKS_OF_ONE_NODE = "import fcntl\nfcntl.flock = lambda *_: None\n"  # what nobody else hears of
 
 
@@ -70,11 +71,11 @@ def test_locks_that_hold_on_each_node_alone_are_told(tmp_path: Path) -> None:
 
 
 def test_what_runs_on_the_nodes_ends_with_the_program(tmp_path: Path) -> None:
-    with examining(tmp_path / "shared", seconds=300) as process:
+    with examining(tmp_path / "shared", AS_SSH, AS_SSH, seconds=300) as process:
         assert process.stdout
         assert any(line.startswith("lock:") for line in process.stdout)
         until = time.monotonic() + 60
-        while len(_processes(tmp_path)) < 7:  # the program, and three roles on each node
+        while len(_processes(tmp_path)) < 13:  # the program, three roles on each node and who started each
             assert time.monotonic() < until
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)

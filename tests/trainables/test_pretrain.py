@@ -256,8 +256,10 @@ def test_features_that_stay_collapsed_stop_the_stage_with_a_reason(
     run_stage(job(tmp_path / "classes", cache, "supervised", "natural"))  # whose features may be as alike as they like
 
 
-def test_flops_are_those_of_every_convolution_forward_and_backward(tmp_path: Path, cache: Path) -> None:
-    run_stage(job(tmp_path, cache, "supervised", "natural", epochs=1, milestones=()))
+@pytest.mark.parametrize("views", ["paper", "byol"])  # the latter blur, by a product with matrices
+def test_flops_are_those_of_every_convolution_forward_and_backward(tmp_path: Path, cache: Path, views: str) -> None:
+    recipe = {"set": views, "blur_probability": float(views == "byol")}
+    run_stage(job(tmp_path, cache, "supervised", "natural", epochs=1, milestones=(), views=recipe))
     network = Encoder(ModelConfig(encoder="resnet10", width=8), 3)
     forward: list[int] = []
 

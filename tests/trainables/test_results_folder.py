@@ -258,6 +258,18 @@ def test_a_writer_whose_new_file_is_about_to_be_removed_begins_another(
         assert temporary.is_file()
 
 
+def test_a_file_system_that_always_says_that_a_new_file_is_held_ends_the_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held(handle: Any, operation: int) -> None:
+        raise BlockingIOError
+
+    monkeypatch.setattr(fcntl, "flock", held)
+    monkeypatch.setattr("trainables.results.atomic.NUM_TRIES", 3)
+    with pytest.raises(OSError, match="3 new files were taken for abandoned"), replacing(tmp_path / "a.json"):
+        pass
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB; where this user may not mount one, the limit of a file's size stands in for it."""

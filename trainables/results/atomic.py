@@ -7,6 +7,7 @@ when they are a day old. Where the file system has no locks, such files stay.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -19,6 +20,7 @@ from pathlib import Path
 from trainables.results.server import GONE
 
 PREFIX = ".tmp-"
+NUM_TRIES = 100  # at a new temporary file that nobody takes for abandoned
 STRANGE_SECONDS = 86_400  # after which another machine's temporary file is taken for abandoned
 
 
@@ -64,11 +66,17 @@ def make_durable(folder: Path) -> None:
 
 def _held_file(folder: Path) -> tuple[int, Path]:
     """Create a temporary file and hold a lock on it until its handle is closed or this process dies."""
-    while True:
+    for _ in range(NUM_TRIES):
         handle, name = tempfile.mkstemp(dir=folder, prefix=own_prefix())
-        if _is_ours(handle, Path(name)):
-            return handle, Path(name)
-        os.close(handle)
+        try:
+            if _is_ours(handle, Path(name)):
+                return handle, Path(name)
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # the file is removed by whoever holds it
+        time.sleep(0.01)
+    raise OSError(errno.EAGAIN, f"{NUM_TRIES} new files were taken for abandoned; are its locks in order?", str(folder))
 
 
 def _is_ours(handle: int, path: Path) -> bool:
