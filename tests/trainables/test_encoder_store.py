@@ -96,12 +96,12 @@ def test_one_process_trains_a_stage_while_others_wait_and_a_killed_one_lets_go(
         context.Process(target=hold, args=(tmp_path, *events), daemon=True) for events in zip(asks, holds, strict=True)
     ]
     processes[0].start()
-    assert holds[0].wait(120)
+    assert holds[0].wait(30)
     processes[1].start()
-    assert asks[1].wait(120)
+    assert asks[1].wait(30)
     assert not holds[1].wait(0.5)  # ten looks
     processes[0].kill()
-    assert holds[1].wait(120)
+    assert holds[1].wait(30)
     processes[1].kill()
     with trained_by_one(tmp_path, "another stage"):
         pass

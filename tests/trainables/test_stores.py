@@ -86,7 +86,7 @@ def test_a_split_whose_store_was_removed_is_decoded_again(cache: Path, root: Pat
 def read_slowly(written: Written, cache: Path, is_open: Event, is_asked: Event) -> None:
     store = open_store(written.config(split="fractions"), cache)
     is_open.set()
-    assert is_asked.wait(120)
+    assert is_asked.wait(30)
     assert store.images.any()  # which are mapped only now
     assert store.rows("pool").any()
 
@@ -96,7 +96,7 @@ def test_a_store_that_another_process_has_open_is_left(written: dict[str, Writte
     is_open, is_asked = context.Event(), context.Event()
     reader = context.Process(target=read_slowly, args=(written["acdc"], tmp_path, is_open, is_asked))
     reader.start()
-    assert is_open.wait(120)
+    assert is_open.wait(30)
     assert [each.is_in_use for each in list_stores(tmp_path)] == [True]
     assert not prune(tmp_path, 0)
     is_asked.set()
