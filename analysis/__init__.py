@@ -13,7 +13,7 @@ figures/        these as pictures
 tables/         these as CSV files
 planning/       what to run next
 page/           all of it on one page
-report.py       the command line; beside it compare.py, next_run.py and early_stopping.py
+report.py       the command line; beside it compare.py (with compare_arms.py), next_run.py and early_stopping.py
 
 A folder imports from those above it (tests/test_architecture.py).
 """

@@ -53,8 +53,8 @@ def measure_collapse(features: Tensor) -> CollapseMeasures:
 def _singular_values(features: Tensor) -> Tensor:
     """Return the singular values of (sample, feature) features: the roots of their products' eigenvalues.
 
-    Those below 1e-8 of the largest are lost to rounding, which no rank shows. Of 512 samples this takes a fraction of
-    the time of a decomposition of the features themselves, most of all beside a GPU.
+    Those below 1e-8 of the largest are lost to rounding, which no rank shows. The products of few samples, or of few
+    features, are smaller than the features themselves.
     """
     wide = len(features) <= features.shape[1]
     products = features @ features.T if wide else features.T @ features

@@ -94,6 +94,10 @@ def read_slowly(written: Written, cache: Path, is_open: Event, is_asked: Event) 
 def test_a_store_that_another_process_has_open_is_left(written: dict[str, Written], tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     is_open, is_asked = context.Event(), context.Event()
+    open_store(
+        written["acdc"].config(split="fractions"), tmp_path
+    )  # built here: a fork has none of its parent's threads
+    assert [each.is_in_use for each in list_stores(tmp_path)] == [False]
     reader = context.Process(target=read_slowly, args=(written["acdc"], tmp_path, is_open, is_asked))
     reader.start()
     assert is_open.wait(30)

@@ -162,9 +162,7 @@ def _write(merge: _Merge, path: Path) -> None:
 
 
 def _remove(merge: _Merge, folder: Path) -> None:
-    ask_server(
-        folder
-    )  # or a file that another node has written again would look unchanged; one of equal rows, as ids are
+    ask_server(folder)  # or a file that another node has written again, with equal rows, would look unchanged
     for path in merge.sources:
         if _state(path) == merge.states[path]:
             path.unlink(missing_ok=True)
