@@ -5,7 +5,9 @@
 The cell opens its data, builds its network, trains with augmentation, validates, tests, scores and writes its
 Parquet rows. The bare loop takes the same number of optimiser steps on one ready batch and runs the network forward
 on as many validation and test slices. Both run by turns in one process that has its libraries loaded, as a worker
-has after its first cell. The bare loop asks for every kernel anew, so on a GPU a captured step may leave it behind.
+has after its first cell. Each cell is compared with the loop that follows it, since a machine's speed drifts; the ratio
+is the median of these, with their quartiles. The bare loop asks for every kernel anew, so on a GPU a captured step may
+leave it behind.
 """
 
 import statistics
@@ -30,7 +32,12 @@ def main() -> None:
             cells.append(timed(lambda job=job: run_and_commit(job)))
             loops.append(timed(lambda job=job: bare_loop(job)))
         cell, loop = statistics.median(cells[1:]), statistics.median(loops[1:])
-        print(f"{name}: cell {cell:.2f} s, bare loop {loop:.2f} s, {loop / cell:.3f} of its speed")
+        ratios = [each_loop / each_cell for each_cell, each_loop in zip(cells[1:], loops[1:], strict=True)]
+        low, ratio, high = statistics.quantiles(ratios, method="inclusive") if rounds > 1 else ratios * 3
+        print(
+            f"{name}: cell {cell:.2f} s, bare loop {loop:.2f} s, {ratio:.3f} of its speed "
+            f"(quartiles {low:.3f} to {high:.3f} of {rounds} rounds)"
+        )
 
 
 def timed(run: object) -> float:
