@@ -62,7 +62,7 @@ class _Follower:
 def mirrored_to(uri: str | None, folder: Path, experiment: str, say: Say) -> Iterator[None]:
     """Bring in what the mirror has and the folder lacks, then keep the mirror up to date until the body ends.
 
-    Raises MirrorError before the body where the mirror cannot be used; a later failure is told, in the end again.
+    Raises MirrorError before the body where the mirror cannot be used; a later one is printed, and again at the end.
     """
     if not uri:
         yield

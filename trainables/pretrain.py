@@ -246,7 +246,8 @@ class _Loop:
         job = self.job
         if encoder_path(job.encoders, job.stage_id, epoch).is_file():
             return
-        card = stage_card(job, self.initial, epoch, self.samples.images.shape[1], self.batch_size)
+        in_channels, num_workers = self.samples.images.shape[1], self.worker.world_size
+        card = stage_card(job, self.initial, epoch, in_channels, self.batch_size, num_workers)
         decoder = self.objective.kept_decoder()
         state = self.objective.kept_encoder().state_dict()
         save_encoder(

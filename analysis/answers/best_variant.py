@@ -1,7 +1,7 @@
-"""The variant with the lowest mean error at one label count, and whether it can be told from the others.
+"""The variant with the lowest mean error at one label count, and whether it is significantly better than the others.
 
 In: Findings. Out: a BestVariant. Method: ``ranking``, with Hochberg's adjustment over all comparisons with the best, so
-that it is told from all others exactly where ``best_change`` tells it before adjusting for the label counts.
+that it is better than all others exactly where ``best_change`` finds so before adjusting for the label counts.
 Source: Hochberg (1988), whose step-up holds for comparisons with one and the same arm.
 """
 
@@ -30,7 +30,7 @@ class BestVariant:
     mean_error: Estimate  # over the arm's own seeds, as figures and tables show it
     ratio: Estimate  # of the best arm's error to the rival's
     p_value: float
-    ties: tuple[str, ...]  # headline variants that cannot be told from the best, in rising order of mean error
+    ties: tuple[str, ...]  # headline variants not significantly worse than the best, in rising order of mean error
 
 
 def best_variant(findings: Findings, label_count: int) -> BestVariant | None:

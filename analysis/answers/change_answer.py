@@ -1,6 +1,6 @@
 """Where the best arm changes with labels, in words: the answer's point.
 
-In: Findings. Out: a Point, or none where no two arms are told best anywhere; label counts in words.
+In: Findings. Out: a Point, or none where no two arms are significantly best anywhere; label counts in words.
 """
 
 import itertools
@@ -15,9 +15,9 @@ QUESTION_OF_CHANGE = "Does the best arm change with labels?"
 
 
 def best_change(findings: Findings) -> Point | None:
-    """Say at how many labels another arm becomes the best; nothing where no two are told best anywhere.
+    """Say at how many labels another arm becomes the best; nothing where no two are significantly best anywhere.
 
-    An arm is said to be the best at the label counts at which it is told from all others, and nowhere else.
+    An arm is said to be the best at the label counts at which it is significantly better than all others.
     """
     decided = [change for change in findings.best_changes if change.is_decided]
     alpha = 1 - findings.results.options.confidence
@@ -34,17 +34,19 @@ def best_change(findings: Findings) -> Point | None:
     words += "".join(f", then {arm} with {where}" for arm, where in later)
     words += f"; they change places {' and '.join(places)}."
     if weaker := [best for best in findings.best_arms if best.p_value_alone < alpha <= best.p_value]:
-        words += f" Taken alone {_best_words(findings, weaker)} would be, too, but not {_adjusted(findings)}."
+        words += f" Taken alone {_in_sentence(findings, weaker)} would be, too, but not {_adjusted(findings)}."
     return Point(QUESTION_OF_CHANGE, _best_words(findings, told), words)
 
 
 def _change_untold(findings: Findings, alone: list[BestAt]) -> Point | None:
-    """Say that a change between arms that are told best at single label counts is not told over all of them."""
+    """Say that a change between arms, each best at a label count taken alone, is not certain over all counts."""
     if len({best.arm for best in alone}) < 2:
         return None
-    words = f"Whether the best arm changes with labels the data cannot tell: taken alone {_best_words(findings, alone)}"
-    words += f" labelled {findings.results.label_unit} would be significantly better than all others, but not all of "
-    words += f"these are {_adjusted(findings)}."
+    words = "Whether the best arm changes with labels the data cannot tell: taken alone "
+    words += (
+        f"{_in_sentence(findings, alone)} labelled {findings.results.label_unit} would be significantly better than "
+    )
+    words += f"all others, but not all of these are {_adjusted(findings)}."
     return Point(QUESTION_OF_CHANGE, CANNOT_TELL, words)
 
 
@@ -55,6 +57,10 @@ def _adjusted(findings: Findings) -> str:
 
 def _best_words(findings: Findings, told: list[BestAt]) -> str:
     return "; ".join(f"{arm} with {where}" for arm, where in _arms_with_counts(findings, told))
+
+
+def _in_sentence(findings: Findings, told: list[BestAt]) -> str:
+    return " and ".join(f"{arm} with {where}" for arm, where in _arms_with_counts(findings, told))
 
 
 def _arms_with_counts(findings: Findings, told: list[BestAt]) -> list[tuple[str, str]]:

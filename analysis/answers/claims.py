@@ -147,7 +147,7 @@ def _why_no_epochs(findings: Findings) -> tuple[str, str]:
 
 
 def _gains(result: Saturation, confidence: float) -> bool:
-    """Return whether some number of epochs is told apart from the fewest as better."""
+    """Return whether some number of epochs is significantly better than the fewest."""
     better = [ratio.value < result.ratios[0].value for ratio in result.ratios]
     return any(lower and p_value < 1 - confidence for lower, p_value in zip(better, result.gains, strict=True))
 

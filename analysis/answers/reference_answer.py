@@ -1,4 +1,4 @@
-"""Which arms are told from the reference at any label count, in words: the answer's point.
+"""Which arms differ significantly from the reference at any label count, in words: the answer's point.
 
 In: Findings. Out: a Point that names every comparison of the table of differences that its adjustment leaves, so that a
 harm or a gain away from the fewest labels is not overlooked.
@@ -13,7 +13,7 @@ from analysis.findings import Difference, Findings
 
 
 def differences_point(findings: Findings) -> Point | None:
-    """Say which paired differences from the reference are told, Holm-adjusted over all of them; none without any."""
+    """Say which paired differences from the reference are significant, Holm-adjusted over all; none without any."""
     known = [item for item in findings.differences if not math.isnan(item.adjusted_p_value)]
     if not known:
         return None

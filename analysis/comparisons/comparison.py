@@ -75,7 +75,7 @@ def holm(p_values: Sequence[float]) -> Floats:
 def hochberg(p_values: Sequence[float]) -> Floats:
     """Adjust p-values for the number of comparisons, step up; NaN stays NaN and is no comparison.
 
-    The largest stands as it is, so all are told exactly where an intersection-union test of them tells.
+    The largest stands as it is, so all are significant exactly where an intersection-union test of them is.
     Note: unlike Holm's it asks that the tests do not depend on each other negatively, as comparisons with one and the
     same arm do not.
     """

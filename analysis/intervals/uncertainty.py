@@ -46,7 +46,7 @@ def t_interval(values: Floats, confidence: float) -> Estimate:
     """Return the mean of one number per seed with its Student t interval; NaN values are left out.
 
     Note: with n seeds there are n - 1 degrees of freedom. At 2 seeds the 95% interval is 12.7 standard
-    errors to each side, so that almost nothing can be told apart; that is the data's fault, not the method's.
+    errors to each side, so that almost nothing can be distinguished; that is the data's fault, not the method's.
     """
     values = values[~np.isnan(values)]
     count = len(values)
@@ -64,7 +64,7 @@ def common_counts(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
     A mean over label counts is comparable between seeds only where they have the same ones, so the seeds that lack one
     drop out. While fewer than two are left (one, where no label count has two), the label count that the fewest seeds
-    have drops out instead; of equal ones that with more labels, so that the fewest labels are told of longest.
+    have drops out instead; of equal ones that with more labels, so that the fewest labels stay longest.
     """
     numbers = known.sum(axis=0)
     chosen = np.asarray(numbers > 0, dtype=np.bool_)

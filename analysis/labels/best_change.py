@@ -6,7 +6,7 @@ Method: arms are ranked and compared as in ``ranking``. That the best one is bet
 intersection-union test, its p-value the largest of the paired t tests, Holm-adjusted over the label counts. Between
 neighbouring counts means are linear in log labels, and the arm with the lowest follows the lower envelope of lines. The
 interval of a change is that of the crossing of the two arms (``labels_needed``). Where a third arm lies lowest between
-two counts at which different arms are told best, these two change places where they cross.
+two counts at which different arms are significantly best, these two change places where they cross.
 Sources: ``ranking``; Holm (1979); ``bootstrap`` for the shares.
 """
 
@@ -30,8 +30,8 @@ from analysis.scores.error_curve import ErrorCurve
 class BestAt:
     """The arm with the lowest mean log error at one label count.
 
-    Note: ``share`` is no probability of being the best, and of three seeds it knows ten distinct draws. Whether the arm
-    is told from all others ``p_value`` says.
+    Note: ``share`` is no probability of being the best, and of three seeds it knows ten distinct draws.
+    ``p_value`` says whether the arm is significantly better than all others.
     """
 
     label_count: float
@@ -46,8 +46,8 @@ class BestAt:
 class BestChange:
     """The label count at which one arm takes another's place as the best, with the interval of the two arms' crossing.
 
-    ``is_decided`` where the first is told from all other arms at a smaller count and the second at the next larger one
-    at which any is told.
+    ``is_decided`` where the first is significantly better than all others at a smaller count and the second at the next
+    larger one at which any arm is.
     Note: without that, the interval says where the two would cross, if they do.
     """
 
@@ -74,8 +74,8 @@ def best_arms(curves: Mapping[str, ErrorCurve], draws: TwoLevelDraws) -> list[Be
 def best_changes(curves: Mapping[str, ErrorCurve], best: list[BestAt], confidence: float) -> list[BestChange]:
     """Return where the best arm changes along ``best``, in rising order.
 
-    These are the changes between neighbouring counts, and one between arms that are told best at two counts between
-    which a third arm lies lowest without being told.
+    These are the changes between neighbouring counts, and one between arms that are significantly best at two counts
+    between which a third arm lies lowest without being so.
     """
     counts = [item.label_count for item in best]
     told = [item for item in best if item.p_value < 1 - confidence]
@@ -93,7 +93,7 @@ def best_changes(curves: Mapping[str, ErrorCurve], best: list[BestAt], confidenc
 
 
 def _meeting_within(curves: Mapping[str, ErrorCurve], span: tuple[BestAt, BestAt], confidence: float) -> float:
-    """Return where two arms cross between the counts at which each is told best, near the middle."""
+    """Return where two arms cross between the counts at which each is significantly best, near the middle."""
     first, last = span
     middle = math.sqrt(first.label_count * last.label_count)
     met = [each.labels for each in crossings(curves[first.arm].logs, curves[last.arm].logs, confidence)]
@@ -102,7 +102,7 @@ def _meeting_within(curves: Mapping[str, ErrorCurve], span: tuple[BestAt, BestAt
 
 
 def _is_within(span: tuple[BestAt, BestAt], before: str, after: str, labels: float) -> bool:
-    """Return whether a change is the one between two counts at which its arms are told best."""
+    """Return whether a change is the one between two counts at which its arms are significantly best."""
     first, last = span
     return (first.arm, last.arm) == (before, after) and first.label_count <= labels <= last.label_count
 

@@ -39,7 +39,7 @@ class LabelCount:
 
     @property
     def verdict(self) -> str:
-        """Say ``reached``, ``not reached`` (told apart from the goal at every count) or ``cannot tell``."""
+        """Say ``reached``, ``not reached`` (significantly off the goal at every count) or ``cannot tell``."""
         if self.low == MORE_THAN_MEASURED:
             return "not reached"
         return "reached" if self.high < MORE_THAN_MEASURED else "cannot tell"
@@ -63,7 +63,7 @@ class LabelEquivalence:
 
 @dataclass(frozen=True)
 class Crossing:
-    """Where the sign of two arms' difference changes; ``is_certain`` where they are told apart on both sides of it.
+    """Where the sign of two arms' difference changes; ``is_certain`` where they differ significantly on both sides.
 
     Note: an interval without certainty says where a crossing would be, if there were one.
     """
@@ -150,7 +150,7 @@ def crossings(curve: LogCurve, other: LogCurve, confidence: float) -> list[Cross
 
 
 def _crossing_at(gap: "_Gap", place: int) -> Crossing:
-    """Put an interval on a change of sign: from the last count before it to the first after it that are told apart."""
+    """Put an interval on a change of sign: from the last count before it to the first after it that are certain."""
     labels = float(np.exp(_zero(gap.log_labels, gap.mean, place)))
     told = np.flatnonzero((gap.high < 0) | (gap.low > 0))
     before, after = told[told <= place], told[told > place]

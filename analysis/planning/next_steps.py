@@ -3,10 +3,10 @@
 In: Findings. Out: one NextStep for each open question, those at the fewest labels first.
 Three kinds of question are looked at: which arm is best at a label count, how many labels the best arm needs, and
 whether fewer pretraining epochs would do. A question counts as settled where the interval's half-width falls to the
-size of the difference that was seen, or to the margin of interest if that is larger: then the two are told apart, or
-whatever difference there is is about as small as the margin. Where several comparisons are judged together, the
-interval is Bonferroni's: of arms over those that are not told from the best, since Hochberg's adjustment
-(``best_variant``) asks no more of one of them while the others stay told; of epochs over all numbers.
+size of the difference that was seen, or to the margin of interest if that is larger: then the two differ
+significantly, or whatever difference there is is about as small as the margin. Where several comparisons are judged
+together, the interval is Bonferroni's: of arms over those not significantly worse than the best, since Hochberg's
+adjustment (``best_variant``) asks no more of one of them while the others stay so; of epochs over all numbers.
 Source: ``half_width``; the cells behind a question: ``open_question``.
 """
 
@@ -53,7 +53,7 @@ def next_steps(findings: Findings) -> list[NextStep]:
 def _best(findings: Findings) -> Iterator[OpenQuestion]:
     """Ask at each label count where no arm differs significantly from all others: is the best better than its rival?
 
-    Where the rival is told from it, the arm with the lowest mean of those that are not takes the rival's place.
+    Where the rival is significantly worse, the arm with the lowest mean of those that are not takes the rival's place.
     """
     for column, count in enumerate(map(int, findings.label_counts)):
         best = best_variant(findings, count)

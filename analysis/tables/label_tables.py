@@ -120,7 +120,7 @@ def equivalence_curve(findings: Findings) -> pd.DataFrame:
 
 
 def best_arms(findings: Findings) -> pd.DataFrame:
-    """List the arm with the lowest mean log error at each label count, and whether it is told from all others.
+    """List the arm with the lowest mean log error at each label count, and whether it is significantly better than all.
 
     ``p_value`` is adjusted for the label counts; ``p_value_alone``, of each count by itself, is what the answer on the
     fewest labels goes by.

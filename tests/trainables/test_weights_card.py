@@ -40,7 +40,7 @@ def job(initial: str = "random", name: str = "random") -> StageJob:
 
 
 def card_of(job: StageJob, epoch: int = 1) -> dict[str, Any]:
-    return stage_card(job, initial_weights(job), epoch, in_channels=1, batch_size=128)
+    return stage_card(job, initial_weights(job), epoch, in_channels=1, batch_size=128, num_workers=2)
 
 
 def keep(path: Path, card: dict[str, Any]) -> dict[str, Any]:
@@ -61,6 +61,7 @@ def test_a_card_says_how_on_what_and_from_what_an_encoder_was_trained(tmp_path: 
     expected = {"method": "byol", "data": "domain", "data_id": "hash-of-the-pool", "epochs": 4, "in_channels": 1}
     assert {key: card[key] for key in expected} == expected
     assert card["recipe"]["epochs"] == 5
+    assert (card["batch_size"], card["num_workers"]) == (128, 2)
     assert card["model"]["width"] == 8
     assert card["versions"].keys() >= {"labelcurve", "torch", "timm", "huggingface-hub", "safetensors"}
     assert card["initial"] == {"name": "random", "sha256": None, "licence": "none: random initial weights"}

@@ -16,10 +16,13 @@ from trainables.weights.source import RANDOM, locate
 NO_LICENCE = "none: random initial weights"
 
 
-def stage_card(job: StageJob, initial: dict[str, Any], epoch: int, in_channels: int, batch_size: int) -> dict[str, Any]:
+def stage_card(
+    job: StageJob, initial: dict[str, Any], epoch: int, in_channels: int, batch_size: int, num_workers: int
+) -> dict[str, Any]:
     """Return the card of a stage's encoder after ``epoch`` epochs; ``initial`` is what ``initial_weights`` told.
 
     ``batch_size`` is the one that was trained with: the recipe's, or all samples where they are fewer.
+    ``num_workers`` share it.
     """
     return {
         "method": job.stage.objective,
@@ -33,6 +36,7 @@ def stage_card(job: StageJob, initial: dict[str, Any], epoch: int, in_channels: 
         "in_channels": in_channels,
         "recipe": job.stage.model_dump(mode="json"),
         "batch_size": batch_size,
+        "num_workers": num_workers,
         "recipe_version": RECIPE_VERSION,
         "initial": initial,
         "licence": initial["licence"],

@@ -20,7 +20,7 @@ QUESTION_OF_CHANGE = "Does the best arm change with labels?"
 
 
 def told_of_change(findings, arms, changes):
-    """Return the point on changes where ``arms`` are told best at each label count, or not (''), or only alone (A)."""
+    """Return the point on changes where ``arms`` are best at each label count, or not (''), or only alone (A)."""
     best = [
         BestAt(count, arm.lower() or "c", "other", 0.9, 0.001 if arm.islower() else 0.2, 0.04 if arm else 0.2)
         for count, arm in zip(findings.label_counts, arms, strict=True)
@@ -64,7 +64,7 @@ def test_what_the_adjustment_for_label_counts_takes_from_a_change_is_said(findin
     point = told_of_change(findings, ["A", "", "", "b", "b"], changes)
     assert point.short == CANNOT_TELL
     assert point.sentence == (
-        "Whether the best arm changes with labels the data cannot tell: taken alone a with 4; b with 112 and 224 "
+        "Whether the best arm changes with labels the data cannot tell: taken alone a with 4 and b with 112 and 224 "
         "labelled slices would be significantly better than all others, but not all of these are after adjusting for "
         "the 5 label counts."
     )

@@ -1,4 +1,4 @@
-"""What is told of the reference at any label count is part of the answer, and nothing else of it."""
+"""What differs significantly from the reference at any label count is part of the answer, and nothing else of it."""
 
 from dataclasses import replace
 

@@ -39,7 +39,7 @@ def test_a_third_arm_that_is_best_only_between_two_counts_is_found():
 
 
 def test_a_change_is_decided_where_a_third_arm_that_is_not_told_lies_lowest_between():
-    """At 16 and 64 labels c is lowest by less than its noise; a is told best at 4, b at 256."""
+    """At 16 and 64 labels c is lowest by less than its noise; a is significantly best at 4, b at 256."""
     curves = {
         "a": curve([-2.0, -1.5, -1.5, -1.5], 0.05, 1),
         "b": curve([-1.0, -1.49, -1.51, -2.0], 0.05, 2),

@@ -1,4 +1,4 @@
-"""Every bad input is told clearly before anything is trained."""
+"""Every bad input is refused with a clear error before anything is trained."""
 
 import os
 import re
