@@ -22,12 +22,13 @@ WEAK_DICE = 0.5  # below it most of what is outlined is wrong, and arms may rank
 
 
 def caveats(findings: Findings) -> tuple[str, ...]:
-    """Say what limits the answer: seeds, test patients, shared labels and pretraining, runs that were stopped, other
-    labels, weak networks, gaps.
+    """Say what limits the answer: images that are drawn, seeds, test patients, shared labels and pretraining, runs that
+    were stopped, other labels, weak networks, gaps.
     """
     cells = findings.results.cells
-    found = [_missing(findings.results), *_left_out(findings), _weak(findings), _seeds(findings), *_patients(findings)]
-    found += [_one_subset(findings), _pretraining_runs(cells, len(findings.seeds))]
+    found = [_missing(findings.results), *_drawn(findings.results), *_left_out(findings), _weak(findings)]
+    found += [_seeds(findings), *_patients(findings), _one_subset(findings)]
+    found += [_pretraining_runs(cells, len(findings.seeds)), _snapshots(cells)]
     found += [_stopped(findings), _validation(findings.results)]
     return tuple(caveat for caveat in found if caveat)
 
@@ -39,6 +40,23 @@ def _missing(results: ExperimentResults) -> str:
     many = num_missing > 0.1 * num_planned
     unfinished = " Until they are there, arms may stand on different seeds." if many else ""
     return f"{num_missing} of {num_planned} planned cells are missing.{unfinished}"
+
+
+def draws_natural_images(results: ExperimentResults) -> bool:
+    """Return whether the stages on natural images learned from what the program drew instead of photographs."""
+    is_used = (results.pretraining["data"] == "natural").any()
+    return bool(is_used) and results.settings("natural").get("source") == "procedural"
+
+
+def _drawn(results: ExperimentResults) -> Iterator[str]:
+    """Say which images the program drew itself."""
+    if results.settings("data").get("root", "unknown") is None:
+        yield "The labelled images are synthetic (data.root is not set): the answer is about them, not about patients."
+    if draws_natural_images(results):
+        yield (
+            "The natural images are drawn by the program (natural.source: procedural): arms that learned from them "
+            "stand for no pretraining on photographs, such as ImageNet's."
+        )
 
 
 def _left_out(findings: Findings) -> Iterator[str]:
@@ -152,6 +170,18 @@ def _pretraining_runs(cells: pd.DataFrame, num_seeds: int) -> str:
             "than others, so intervals are somewhat too narrow for what another pretraining run would have given."
         )
     return ""
+
+
+def _snapshots(cells: pd.DataFrame) -> str:
+    """Say that encoders along one run are no shorter pretrainings."""
+    kept = cells[(cells["pretraining_schedule"] == "milestones") & (cells["pretraining_epochs"] > 0)]
+    if not (kept.groupby("arm")["pretraining_epochs"].nunique() > 1).any():
+        return ""
+    return (
+        "Encoders after fewer epochs than the most are taken from one pretraining run, before its learning rate has "
+        "fallen (schedule: milestones). A pretraining planned for fewer epochs may do better; schedule: per_length "
+        "measures it."
+    )
 
 
 def _stopped(findings: Findings) -> str:

@@ -17,7 +17,7 @@ TABLE = ["variant", "num_cells", "num_stopped", "saved_share", *SUMS]
 
 def stop_rule(results: ExperimentResults) -> dict[str, Any]:
     """Return ``finetune.stop`` of the experiment; empty where no cell is to be stopped, or experiment.yaml is gone."""
-    return dict((results.config.get("finetune") or {}).get("stop") or {})
+    return dict(results.settings("finetune").get("stop") or {})
 
 
 def may_stop(results: ExperimentResults) -> bool:

@@ -50,6 +50,10 @@ class ExperimentResults:
     device_shares: list[tuple[datetime, float]] = field(default_factory=list)  # of a cell, and since when
     warnings: list[str] = field(default_factory=list)
 
+    def settings(self, section: str) -> dict[str, Any]:
+        """Return a section of the resolved experiment, such as ``natural``; empty where experiment.yaml is missing."""
+        return dict(self.config.get(section) or {})
+
 
 def load_results(root: Path, protocol: str | None = None) -> ExperimentResults:
     """Read a results folder: the cells of one protocol, that of the latest plan unless another is given.

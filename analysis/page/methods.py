@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.answers.caveats import draws_natural_images
 from analysis.convergence.stopped_cells import may_stop, num_stopped, saved_words, stop_rule
 from analysis.counted import number
 from analysis.findings import Findings
@@ -88,10 +89,11 @@ def _pretraining(findings: Findings) -> str:
     trained = findings.results.pretraining
     if trained.empty:
         return ""
-    settings = _section(findings.results.config, "stages")
+    settings = findings.results.settings("stages")
     last = trained.sort_values("epoch").groupby("stage", sort=True)
     stages = last.agg(objective=("objective", "last"), data=("data", "last"), epochs=("epoch", "max"))
-    told = [_stage(str(name), row, _section(settings, str(name))) for name, row in stages.iterrows()]
+    natural = "procedurally drawn images" if draws_natural_images(findings.results) else "natural images"
+    told = [_stage(str(name), row, settings.get(str(name)) or {}, natural) for name, row in stages.iterrows()]
     chains = "Arms named with a plus sign ran their stages one after another. " if _has_chains(findings) else ""
     ladder = [str(each) for each in sorted(set(findings.variants["pretraining_epochs"]) - {0})]
     taken = (
@@ -102,8 +104,8 @@ def _pretraining(findings: Findings) -> str:
     return f"Encoders were pretrained in stages: {'; '.join(told)}. {chains}{taken}Whole networks were then fine-tuned."
 
 
-def _stage(name: str, row: "pd.Series[Any]", settings: dict[str, Any]) -> str:
-    data = "unlabelled slices of the data set" if row["data"] == "domain" else "natural images"
+def _stage(name: str, row: "pd.Series[Any]", settings: dict[str, Any], natural: str) -> str:
+    data = "unlabelled slices of the data set" if row["data"] == "domain" else natural
     words = [f"{row['objective']} on {data}", f"{row['epochs']} epoch{'s' * (int(row['epochs']) != 1)}"]
     if "batch_size" in settings:
         words.append(f"batches of {settings['batch_size']}")
@@ -117,8 +119,8 @@ def _has_chains(findings: Findings) -> bool:
 
 
 def _training(findings: Findings) -> str:
-    cells, config = findings.results.cells, findings.results.config
-    model, finetune = _section(config, "model"), _section(config, "finetune")
+    cells = findings.results.cells
+    model, finetune = findings.results.settings("model"), findings.results.settings("finetune")
     encoder = f" with a {model['encoder']} encoder" if "encoder" in model else ""
     rate = f" and a learning rate of {finetune['learning_rate']:g}" if "learning_rate" in finetune else ""
     validated = int(cells["validation_slices"].max())
@@ -173,10 +175,6 @@ def _software(findings: Findings) -> str:
     versions = findings.results.versions
     named = [f"{name} {versions[name]}" for name in ("labelcurve", "torch", "lightly") if name in versions]
     return f"Software: {', '.join(named)}." if named else ""
-
-
-def _section(config: dict[str, Any], name: str) -> dict[str, Any]:
-    return dict(config.get(name) or {})
 
 
 def _span(values: Any) -> str:

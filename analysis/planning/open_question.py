@@ -83,7 +83,7 @@ def more_seeds(findings: Findings, question: OpenQuestion, num_seeds: int) -> Mo
     The arms that the question's arms start from come along, since they are what 0 pretraining epochs would be, and the
     reference, which a sweep does not go without.
     """
-    grid = findings.results.config.get("grid") or {}
+    grid = findings.results.settings("grid")
     num_train_seeds = len(grid.get("train_seeds") or [0])
     runs = _pretraining_seeds(findings)
     seeds = _subset_seeds(findings, question, num_seeds, runs)
@@ -126,7 +126,7 @@ def _subset_seeds(findings: Findings, question: OpenQuestion, num_subsets: int, 
 
 def _pretraining_seeds(findings: Findings) -> list[int]:
     """Return the pretraining seeds that the grid deals to the subsets in turn."""
-    configured = (findings.results.config.get("grid") or {}).get("pretraining_seeds")
+    configured = findings.results.settings("grid").get("pretraining_seeds")
     return [int(seed) for seed in configured or dict.fromkeys(_pretrained(findings)["pretraining_seed"])] or [0]
 
 
@@ -139,7 +139,7 @@ def _dealt(findings: Findings) -> dict[int, int | None]:
 
 def _plan_order(findings: Findings) -> list[int]:
     """Return all planned subset seeds as the experiment lists them; those that it no longer lists come last."""
-    listed = (findings.results.config.get("grid") or {}).get("subset_seeds") or []
+    listed = findings.results.settings("grid").get("subset_seeds") or []
     there = list(dict.fromkeys(map(int, findings.planned["subset_seed"])))
     return [*(seed for seed in listed if seed in there), *(seed for seed in there if seed not in listed)]
 

@@ -52,7 +52,7 @@ class ArmCost:
 
 def arm_costs(results: ExperimentResults) -> dict[str, ArmCost]:
     """Return what each variant's finished cells, and the stages behind them, have taken."""
-    compute = results.config.get("compute") or {}
+    compute = results.settings("compute")
     price, share = compute.get("price_per_device_hour"), float(compute.get("gpus_per_cell") or 1.0)
     seconds = _cell_seconds(results, share)
     epochs = results.pretraining.set_index(["stage_id", "epoch"])["device_seconds"].sort_index()
@@ -139,7 +139,7 @@ def _priced(cost: ArmCost) -> str:
 
 def _weights(results: ExperimentResults, arm: str) -> str:
     """Return the weights that an arm starts from; random where the experiment does not say."""
-    named = (results.config.get("arms") or {}).get(arm) or {}
+    named = results.settings("arms").get(arm) or {}
     return str(named.get("weights") or "random")
 
 
