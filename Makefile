@@ -21,7 +21,7 @@ $(READY): pyproject.toml constraints.txt
 
 setup: $(READY)  ## create the environment with pinned dependencies
 
-demo: $(READY)   ## the main job on an embedded default: no download, no data, 2 CPU cores
+demo: $(READY)   ## the main job on built-in synthetic data: no download, no data, 2 CPU cores
 	$(BIN)/python -m sweep.data_efficiency --preset demo --results results/demo
 	$(BIN)/python -m analysis.report results/demo
 

@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("results", type=Path, metavar="RESULTS")
     parser.add_argument("--patience", type=_patience, default=PATIENCE, metavar="K", help=f"default {PATIENCE}")
-    parser.add_argument("--min-delta", type=float, default=0.0, metavar="D", help="in Dice (default 0)")
+    parser.add_argument("--min-delta", type=float, default=0.001, metavar="D", help="in Dice (default 0.001)")
     options = parser.parse_args(arguments)
     try:
         found = load_results(options.results)

@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ERROR
     except ImportError as error:
         found = f"expected the packages of {options.to}, found one missing ({error})"
-        print(f"error: --to {options.to}: {found}; pip install 'labelcurve[{options.to}]'", file=sys.stderr)
+        print(f"error: --to {options.to}: {found}; pip install {options.to}", file=sys.stderr)
         return ERROR
     print(f"{number} runs are in {options.to}, project {options.project}")
     return DONE

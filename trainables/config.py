@@ -207,7 +207,7 @@ class ModelConfig(Section):
 
 _JITTER = {"colour_probability": 0.8, "brightness": 0.4, "contrast": 0.4, "grey_probability": 0.2}
 VIEW_SETS: dict[str, dict[str, float]] = {
-    "paper": {},  # Kalapos & Gyires-Toth 2022
+    "paper": {},  # Kalapos & Gyires-Tóth 2022
     "simclr": {**_JITTER, "saturation": 0.4, "blur_probability": 0.5},  # Chen et al. 2020, colour strength 0.5
     "byol": {**_JITTER, "saturation": 0.2, "blur_probability": 1.0},  # Grill et al. 2020, the first view
     "byol-second": {**_JITTER, "saturation": 0.2, "blur_probability": 0.1, "solarise_probability": 0.2},

@@ -38,7 +38,7 @@ def iou(counts: Counts) -> npt.NDArray[np.float64]:
 def paper_iou(counts: Counts) -> float:
     """Mean over slices of the mean IoU over all classes, the background included, of (slice, class, 3) counts.
 
-    What Kalapos & Gyires-Toth 2022 tell as mean IoU. It flatters: the background is easy, and a class that is neither
+    What Kalapos & Gyires-Tóth 2022 tell as mean IoU. It flatters: the background is easy, and a class that is neither
     there nor predicted counts as 1.
     """
     return float(np.nan_to_num(iou(counts), nan=1.0).mean())

@@ -78,13 +78,13 @@ def next_steps_table(steps: Iterable[NextStep]) -> pd.DataFrame:
 
 
 def _narrow_enough(step: NextStep) -> str:
-    """Say what an interval that is as narrow as asked means where the answer stays open all the same."""
+    """Say what an interval that is narrow enough means where the answer stays open all the same."""
     if step.question.num_compared > 1:
-        return "as narrow as asked; what leaves the answer open is the adjustment for all that is compared."
+        return "narrow enough; what leaves the answer open is the adjustment for all that is compared."
     if step.question.is_small:
         most = _percent(step.question.size + step.half_width)
-        return f"as narrow as asked; the difference seen is small, and up to {most} is not ruled out."
-    return "as narrow as asked; more seeds are not expected to say more."
+        return f"narrow enough; the difference seen is small, and up to {most} is not ruled out."
+    return "narrow enough; more seeds are not expected to say more."
 
 
 def _beyond_seeds(step: NextStep) -> str:

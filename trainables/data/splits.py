@@ -23,7 +23,7 @@ PARTS: tuple[Part, ...] = ("train", "validation", "test")
 def split_patients(volumes: Sequence[Volume], config: DataConfig) -> dict[str, Part]:
     """Assign each patient to one part; patients that a split file does not name are in none.
 
-    ``paper``: number ending in 1 tests, in 2 validates (Kalapos & Gyires-Toth 2022, official code). ``fractions``: a
+    ``paper``: number ending in 1 tests, in 2 validates (Kalapos & Gyires-Tóth 2022, official code). ``fractions``: a
     seeded draw, every group in its share. ``file``: see ``_from_file``. Raises DataError when a part would be empty.
     """
     groups = {volume.patient: volume.group for volume in sorted(volumes, key=lambda v: natural_order(v.patient))}

@@ -21,7 +21,7 @@ from trainables.objectives.whole_batch import full_precision, no_autocast
 
 
 class BYOLOptions(Options):
-    """Sizes of the heads as in the paper; the moving average as in Kalapos & Gyires-Toth 2022."""
+    """Sizes of the heads as in the paper; the moving average as in Kalapos & Gyires-Tóth 2022."""
 
     projection_hidden: int = Field(4096, ge=1)
     projection_size: int = Field(256, ge=1)

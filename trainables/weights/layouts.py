@@ -22,7 +22,7 @@ PREFERRED = {
     "_ema": "moving average",
 }
 """Marks in a prefix, in order, of the network that is taken where there are several. Sources: MoCo and MoCo v3 evaluate
-the trained encoder, DINO the teacher, timm the moving average; Kalapos & Gyires-Toth 2022 take ``target_backbone`` and
+the trained encoder, DINO the teacher, timm the moving average; Kalapos & Gyires-Tóth 2022 take ``target_backbone`` and
 ``momentum_backbone``."""
 
 HEADS = frozenset(

@@ -219,7 +219,7 @@ def test_an_interval_as_narrow_as_asked_is_said_to_be_that(few_intermediate):
     question = OpenQuestion("Which?", "arms", np.array([[-0.001], [-0.002], [-0.003]]), 0.02, ("a", "b"), (4,))
     step = NextStep(question, 0.004, 3, 3, 0.004, 1, None, "", 0)
     assert describe(step) == (
-        "Its interval is ±0.4% of the error with 3 seeds, as narrow as asked; the difference seen is small, and up to "
+        "Its interval is ±0.4% of the error with 3 seeds, narrow enough; the difference seen is small, and up to "
         "0.6% of the error is not ruled out."
     )
     question = OpenQuestion("Which?", "labels", np.full((3, 1), np.log(1.03)), np.log(1.1), ("a", "b"), (4,))
