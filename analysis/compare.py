@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.command_line import DONE, EXIT_CODES, program
 from analysis.compare_arms import arms_note, arms_table, shown
 from analysis.comparisons.comparison import holm
 from analysis.comparisons.unpaired import independent_difference, paired_contrast
@@ -27,7 +28,7 @@ from analysis.loading.replicates import are_subsets
 from analysis.loading.selection import ReportError
 from analysis.scores.error_curve import ErrorCurve
 from analysis.tables.readable import plain
-from trainables.results import ResultsError, write_text
+from trainables.results import write_text
 
 NOT_OF_NUMBERS = ("name", "compute", "report", "grid")  # sections that change which cells there are, or none of them
 BUT_OF_NUMBERS = ("compute.pretraining_workers", "grid.train_seeds", "grid.pretraining_seeds")  # in these sections
@@ -72,24 +73,23 @@ def compare(first: Path, second: Path) -> Comparison:
     return Comparison(_names(*sides), table, arms, _counted(table, sides[0].results.options.confidence), words)
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.compare", description="Compare two sweeps.")
+    """Run the command line; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.compare", description="Compare two sweeps.", epilog=EXIT_CODES
+    )
     parser.add_argument("first", type=Path, help="a results folder")
     parser.add_argument("second", type=Path, help="another results folder")
     parser.add_argument("--output", type=Path, default=Path("comparison"), help="where to write (default: comparison)")
     chosen = parser.parse_args(arguments)
-    try:
-        found = compare(chosen.first, chosen.second)
-        _check_output(chosen.output, found.names)
-        write_text(chosen.output / "comparison.md", found.markdown)
-        found.table.to_csv(chosen.output / "comparison.csv", index=False)
-        found.arms.to_csv(chosen.output / "arms.csv", index=False)
-    except (ReportError, ResultsError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    found = compare(chosen.first, chosen.second)
+    _check_output(chosen.output, found.names)
+    write_text(chosen.output / "comparison.md", found.markdown)
+    found.table.to_csv(chosen.output / "comparison.csv", index=False)
+    found.arms.to_csv(chosen.output / "arms.csv", index=False)
     print(f"{found.summary}\nComparison: {(chosen.output / 'comparison.md').absolute()}")
-    return 0
+    return DONE
 
 
 def _check_output(output: Path, names: str) -> None:

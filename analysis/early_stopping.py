@@ -10,6 +10,7 @@ off: Prechelt 1998, "Early Stopping - But When?".
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +19,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis.command_line import DONE, EXIT_CODES, program
 from analysis.convergence.stopped_cells import may_stop
 from analysis.convergence.time_to_target import Run, collect_runs
 from analysis.intervals.uncertainty import Floats
 from analysis.loading.load import load_results
 from analysis.loading.selection import ReportError
-from trainables.results import ResultsError
 
-DONE, ERROR = 0, 1
 PATIENCE = 10
 
 
@@ -112,31 +112,27 @@ def describe(table: pd.DataFrame, patience: int, min_delta: float) -> str:
     )
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, print the table and what it says, and return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m analysis.early_stopping", description="What early stopping would have saved and cost."
+        prog="python -m analysis.early_stopping",
+        description="What early stopping would have saved and cost.",
+        epilog=EXIT_CODES,
     )
     parser.add_argument("results", type=Path, metavar="RESULTS")
     parser.add_argument("--patience", type=_patience, default=PATIENCE, metavar="K", help=f"default {PATIENCE}")
-    parser.add_argument("--min-delta", type=float, default=0.001, metavar="D", help="in Dice (default 0.001)")
+    parser.add_argument("--min-delta", type=_min_delta, default=0.001, metavar="D", help="in Dice (default 0.001)")
     options = parser.parse_args(arguments)
-    try:
-        found = load_results(options.results)
-    except (ReportError, ResultsError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return ERROR
+    found = load_results(options.results)
     if may_stop(found):
-        print(
-            f"error: expected cells that ran their whole budget, found finetune.stop in {options.results}: its report "
-            "says what was saved",
-            file=sys.stderr,
+        raise ReportError(
+            f"expected cells that ran their whole budget, found finetune.stop in {options.results}: its report says "
+            "what was saved"
         )
-        return ERROR
     runs = collect_runs(found.cells, found.curves)
     if not runs:
-        print(f"error: no cell in {options.results} was validated (data.validation_slices)", file=sys.stderr)
-        return ERROR
+        raise ReportError(f"no cell in {options.results} was validated (data.validation_slices)")
     table = early_stopping_table(runs, options.patience, options.min_delta)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
     print(describe(table, options.patience, options.min_delta))
@@ -147,6 +143,16 @@ def _patience(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1, found {text!r}")
     return int(text)
+
+
+def _min_delta(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"expected a Dice from 0 to below 1, found {text!r}")
+    return value
 
 
 if __name__ == "__main__":

@@ -28,15 +28,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.command_line import DONE, EXIT_CODES, NOTHING, program
 from analysis.findings import Findings, find
 from analysis.loading.load import ExperimentResults, load_results
-from analysis.loading.selection import ReportError
 from analysis.planning.advice import describe, nothing_open
 from analysis.planning.next_steps import NextStep, next_steps
 from analysis.planning.plateau import Plateau, plateau
-from trainables.results import ResultsError, read_table
+from trainables.results import read_table
 
-MORE, ERROR, NOTHING = 0, 1, 3
 LOOKS = 4
 
 
@@ -111,26 +110,25 @@ def _why_nothing(findings: Findings, steps: Sequence[NextStep]) -> str:
     return " ".join(f"{step.question.words} {describe(step)}" for step in steps)
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, print what to run and return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m analysis.next_run", description="Print the sweep's settings that would settle what is open."
+        prog="python -m analysis.next_run",
+        description="Print the sweep's settings that would settle what is open.",
+        epilog=f"{EXIT_CODES}, 3 nothing to run",
     )
     parser.add_argument("results", type=Path, metavar="RESULTS")
     parser.add_argument("--looks", type=_looks, default=LOOKS, metavar="K", help=f"at most so many (default {LOOKS})")
     beyond = "ask which arm is better at label counts beyond the plateau, too"
     parser.add_argument("--all-label-counts", action="store_true", help=beyond)
     options = parser.parse_args(arguments)
-    try:
-        found = next_run(load_results(options.results), options.looks, options.all_label_counts)
-    except (ReportError, ResultsError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return ERROR
+    found = next_run(load_results(options.results), options.looks, options.all_label_counts)
     print(found.reason, file=sys.stderr)
     if not found.settings:
         return NOTHING
     print(found.settings)
-    return MORE
+    return DONE
 
 
 def _looks(text: str) -> int:

@@ -3,8 +3,7 @@
     python -m analysis.report RESULTS [--output DIR] [--watch [SECONDS]] [--format markdown]
 
 In: a results folder. Out: index.html (self-contained) or report.md, figures/ (SVG and PNG), tables/ (CSV and LaTeX) and
-fits.parquet; the answer and the page's place on standard output. Exit status 1 and one line on standard
-error where no report can be made.
+fits.parquet; the answer and the page's place on standard output.
 """
 
 import argparse
@@ -16,6 +15,7 @@ from pathlib import Path
 from analysis.answers.answer import Answer
 from analysis.answers.claims import check_claims
 from analysis.answers.conclusions import conclude
+from analysis.command_line import DONE, EXIT_CODES, program
 from analysis.figures.all_figures import draw_all
 from analysis.findings import Findings, find
 from analysis.loading.load import load_results, write_fits
@@ -28,7 +28,7 @@ from analysis.planning.advice import next_steps_table
 from analysis.planning.next_steps import next_steps
 from analysis.tables.all_tables import all_tables
 from analysis.tables.readable import readable
-from trainables.results import ResultsError, check_results, write_text
+from trainables.results import check_results, write_text
 
 WATCH_SECONDS = 30
 
@@ -68,23 +68,32 @@ def write_report(
     return Report(" ".join([answer.text, *answer.caveats]), page, len(missing), num_given_up)
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.report", description="Write the report of a sweep.")
+    """Run the command line; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.report", description="Write the report of a sweep.", epilog=EXIT_CODES
+    )
     parser.add_argument("results", type=Path, help="the results folder of a sweep")
     parser.add_argument("--output", type=Path, help="where the report goes (default: RESULTS/report)")
     parser.add_argument("--protocol", help="the protocol whose cells are shown (default: that of the latest plan)")
     parser.add_argument("--format", choices=("html", "markdown"), default="html", help="index.html or report.md")
     parser.add_argument(
-        "--watch", type=int, nargs="?", const=WATCH_SECONDS, metavar="SECONDS", help="write it anew while cells come in"
+        "--watch",
+        type=_seconds,
+        nargs="?",
+        const=WATCH_SECONDS,
+        metavar="SECONDS",
+        help="write it anew while cells come in",
     )
-    chosen = parser.parse_args(arguments)
-    try:
-        _run(chosen)
-    except (ReportError, ResultsError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    _run(parser.parse_args(arguments))
+    return DONE
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected whole seconds, at least 1, found {text!r}")
+    return int(text)
 
 
 def _run(chosen: argparse.Namespace) -> None:
@@ -96,7 +105,7 @@ def _run(chosen: argparse.Namespace) -> None:
 
     if chosen.watch is not None:
         check_results(chosen.results)
-        watch(chosen.results, write, max(1, chosen.watch), lambda words: print(words, flush=True))
+        watch(chosen.results, write, chosen.watch, lambda words: print(words, flush=True))
         return
     report = write_report(chosen.results, chosen.output, chosen.protocol, layout=chosen.format)
     print(report.answer)

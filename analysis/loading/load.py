@@ -15,7 +15,7 @@ import pandas as pd
 
 from analysis.loading.options import ReportOptions, read_options
 from analysis.loading.replicates import seed_names
-from analysis.loading.selection import DESIGN_AXES, ReportError, keep_scored, keep_whole, select_design
+from analysis.loading.selection import DESIGN_AXES, NothingFinishedError, keep_scored, keep_whole, select_design
 from analysis.loading.side_files import read_data, read_device_shares, read_experiment, read_references, read_versions
 from trainables.results import SCHEMAS, check_results, finished_cells, read_table
 
@@ -58,7 +58,8 @@ class ExperimentResults:
 def load_results(root: Path, protocol: str | None = None) -> ExperimentResults:
     """Read a results folder: the cells of one protocol, that of the latest plan unless another is given.
 
-    Raises ResultsError for a foreign folder and ReportError where no cell can be used.
+    Raises ResultsError for a foreign folder and ReportError where no cell can be used, NothingFinishedError where
+    none has a score yet.
     """
     root = check_results(root)
     tables, warnings = _read_tables(root)
@@ -67,7 +68,7 @@ def load_results(root: Path, protocol: str | None = None) -> ExperimentResults:
     planned, cells = select_design(tables["planned"], whole, protocol, warnings)
     if cells.empty:
         unreadable = sum(str(root / "cells") in warning for warning in warnings)
-        raise ReportError(
+        raise NothingFinishedError(
             f"no finished cells in {root}: expected files in {root / 'cells'} of the latest plan; found "
             f"{len(whole)} of other protocols, {len(lost)} without their curves or cases, {unreadable} unreadable and "
             f"{len(planned)} planned; run the sweep first"

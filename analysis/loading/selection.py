@@ -18,6 +18,10 @@ class ReportError(Exception):
     """Results that no report can be made of; the message says what was expected, what was found and where."""
 
 
+class NothingFinishedError(ReportError):
+    """No cell has a score yet: what a running sweep mends by itself, unlike every other ReportError."""
+
+
 def select_design(
     planned: pd.DataFrame, cells: pd.DataFrame, protocol: str | None, warnings: list[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -84,7 +88,9 @@ def keep_scored(cells: pd.DataFrame, root: Path, warnings: list[str]) -> tuple[p
         f"{len(left_out)} of {len(cells)} finished cells have a test_dice of {values}, expected a number from 0 to 1"
     )
     if not scored.any():
-        raise ReportError(f"no usable scores in {root / 'cells'}: {found}; look for diverged runs or empty test masks")
+        raise NothingFinishedError(
+            f"no usable scores in {root / 'cells'}: {found}; look for diverged runs or empty test masks"
+        )
     named = ", ".join(str(cell_id) for cell_id in left_out["cell_id"].iloc[:NUM_NAMED])
     warnings.append(f"Left out: {found} ({named}{', ...' * (len(left_out) > NUM_NAMED)}).")
     return cells[scored].reset_index(drop=True), set(left_out["cell_id"])

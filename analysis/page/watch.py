@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.loading.selection import ReportError
+from analysis.loading.selection import NothingFinishedError
 from analysis.page.html_page import without_reload
 from trainables.results import SCHEMAS, is_held, write_text
 
@@ -45,8 +45,8 @@ def watch(
 ) -> None:
     """Write a report at once and after every change, until the last planned cell is there; ``write`` takes seconds.
 
-    A folder without finished cells is waited for. What comes in while a report is made is met by the next look. Where
-    all that is missing has failed, it ends with the run that holds the folder.
+    A folder without finished cells is waited for; every other ReportError ends it. What comes in while a report is made
+    is met by the next look. Where all that is missing has failed, it ends with the run that holds the folder.
     """
     before: State | None = None
     report: Written | None = None
@@ -88,7 +88,7 @@ def _changed_at(path: Path) -> int | None:
 def _write(write: Callable[[int | None], Written], seconds: int, say: Callable[[str], None]) -> Written | None:
     try:
         report = write(seconds)
-    except ReportError as error:
+    except NothingFinishedError as error:
         say(f"Waiting: {error}")
         return None
     left = "All planned cells are there" if report.is_complete else f"{_cells(report.num_missing)} to come"

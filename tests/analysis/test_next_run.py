@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.command_line import DONE, NOTHING
 from analysis.findings import find
 from analysis.intervals.crossed_effects import crossed_mean
 from analysis.loading.load import load_results
-from analysis.next_run import LOOKS, MORE, NOTHING, main, next_run
+from analysis.next_run import LOOKS, main, next_run
 from analysis.next_run import __doc__ as procedure
 from analysis.planning.next_steps import next_steps
 from analysis.planning.plateau import Plateau
@@ -55,7 +56,7 @@ def plan_again(simulated, root, num_seeds):
 
 
 def test_an_open_question_prints_settings_that_the_sweep_takes(noisy, capsys):
-    assert main([str(noisy)]) == MORE
+    assert main([str(noisy)]) == DONE
     said = capsys.readouterr()
     grid = load_preset("demo", shlex.split(said.out)).grid
     assert len(grid.subset_seeds) > 3
@@ -108,7 +109,7 @@ def test_a_question_that_no_seeds_settle_is_named_and_ends_the_loop(loaded, step
 def test_label_counts_beyond_the_plateau_are_left_out_unless_they_are_asked_for(noisy, steps, monkeypatch, capsys):
     later = [step for step in steps if step.num_cells and step.question.label_counts[0] > 36]
     monkeypatch.setattr("analysis.next_run.plateau", lambda findings, variants: Plateau(36, 0.1, 224))
-    assert main([str(noisy)]) == MORE
+    assert main([str(noisy)]) == DONE
     said = capsys.readouterr()
     assert "grid.label_counts=[4]" in said.out
     assert "within 10% of their own error with 224 labelled slices: 112 (" in said.err
@@ -119,7 +120,7 @@ def test_label_counts_beyond_the_plateau_are_left_out_unless_they_are_asked_for(
     said = capsys.readouterr()
     assert "No other question is open. Left out as beyond the plateau" in said.err
     assert "--all-label-counts asks there, too" in said.err
-    assert main([str(noisy), "--all-label-counts"]) == MORE
+    assert main([str(noisy), "--all-label-counts"]) == DONE
     said = capsys.readouterr()
     assert f"grid.label_counts=[{later[0].question.label_counts[0]}]" in said.out
     assert "plateau" not in said.err

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.loading.selection import ReportError
+from analysis.loading.selection import NothingFinishedError, ReportError
 from analysis.page.html_page import reload_tag
 from analysis.page.watch import Written, state, watch
 from analysis.report import main
@@ -27,7 +27,7 @@ class Sweep:
         self.asked.append(reload_seconds)
         finished = len(list(self.root.glob("cells/*")))
         if not finished:
-            raise ReportError("no finished cells")
+            raise NothingFinishedError("no finished cells")
         page = self.root / "index.html"
         page.write_text(f"<head>{reload_tag(reload_seconds)}</head>")
         return Written(page, self.planned - finished, self.failed)
@@ -85,6 +85,24 @@ def test_a_file_that_compaction_removes_during_a_look_is_not_counted(tmp_path, m
     monkeypatch.setattr(Path, "glob", list_then_remove)
     monkeypatch.setattr(Path, "exists", lambda path: True)  # as it was a moment ago
     assert state(tmp_path)["cells"][0] == 1
+
+
+def test_what_more_cells_do_not_mend_ends_it_with_its_error(tmp_path):
+    sweep = Sweep(tmp_path, arrivals=[])
+
+    def write(reload_seconds):
+        raise ReportError("no cells of protocol no-such-protocol")
+
+    with pytest.raises(ReportError, match="no-such-protocol"):
+        watch(tmp_path, write, 7, sweep.said.append, sweep.sleep)
+    assert sweep.said == []
+
+
+@pytest.mark.parametrize("seconds", ["0", "-5", "soon"])
+def test_a_time_between_looks_that_is_none_is_refused(tmp_path, seconds, capsys):
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), "--watch", seconds])
+    assert f"expected whole seconds, at least 1, found '{seconds}'" in capsys.readouterr().err
 
 
 def test_a_page_reloads_itself_only_where_it_is_watched(report):
