@@ -17,7 +17,7 @@ from sweep.inputs import Inputs
 from trainables.config import RECIPE_VERSION, StageConfig, content_hash
 from trainables.encoder_store import encoder_path
 from trainables.jobs import CellJob, StageJob
-from trainables.results import SCHEMA_VERSION, failed_units, finished_cells, is_there
+from trainables.results import SCHEMA_VERSION, chain_after, failed_units, finished_cells, is_there
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Source:
     @functools.cached_property
     def chain(self) -> str:
         """Every stage up to here as ``stage_id@epoch``, with spaces between: what the weights cost."""
-        return f"{self.stage.source.chain} {self.stage.stage_id}@{self.epoch}".strip() if self.stage else ""
+        return chain_after(self.stage.source.chain, self.stage.stage_id, self.epoch) if self.stage else ""
 
     @property
     def exists(self) -> bool:

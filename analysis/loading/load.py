@@ -17,7 +17,7 @@ from analysis.loading.options import ReportOptions, read_options
 from analysis.loading.replicates import seed_names
 from analysis.loading.selection import DESIGN_AXES, NothingFinishedError, keep_scored, keep_whole, select_design
 from analysis.loading.side_files import read_data, read_device_shares, read_experiment, read_references, read_versions
-from trainables.results import SCHEMAS, check_results, finished_cells, read_table
+from trainables.results import SCHEMAS, check_results, finished_cells, read_table, stages_of
 
 SCORELESS = "finished without a usable test score"
 LOST = "its curves or cases were lost; the sweep runs it again"
@@ -162,7 +162,7 @@ def _describe_cells(cells: pd.DataFrame) -> pd.DataFrame:
 
 def _of_design(failures: pd.DataFrame, planned: pd.DataFrame) -> pd.DataFrame:
     """Return the failures of planned cells and of the stages behind them; a folder may hold other experiments' too."""
-    stages = {stage.rpartition("@")[0] for chain in planned["pretraining_chain"] for stage in chain.split()}
+    stages = {stage_id for chain in planned["pretraining_chain"] for stage_id, _ in stages_of(chain)}
     return failures[failures["unit_id"].isin(stages | set(planned["cell_id"]))]
 
 
@@ -177,7 +177,7 @@ def _missing_cells(
     failed_stages = failures[failures["unit"] == "stage"]
     stages = dict(zip(failed_stages["unit_id"], failed_stages["name"], strict=True))
     for cell_id, chain in zip(missing["cell_id"], missing["pretraining_chain"], strict=True):
-        behind = [stages[key] for key in (stage.rpartition("@")[0] for stage in chain.split()) if key in stages]
+        behind = [stages[stage_id] for stage_id, _ in stages_of(chain) if stage_id in stages]
         if behind:
             reasons.setdefault(cell_id, f"pretraining {behind[0]} failed")
     return missing[["cell_id", *DESIGN_AXES]].assign(

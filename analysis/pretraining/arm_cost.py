@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.loading.load import ExperimentResults
+from trainables.results import stages_of
 
 HOUR, MINUTE = 3600.0, 60.0
 
@@ -156,7 +157,7 @@ def _cell_seconds(results: ExperimentResults, otherwise: float) -> pd.Series:
 def _stage_seconds(epochs: pd.Series, chains: set[str]) -> float:
     """Add each stage's epochs once, up to the last that any of the chains needs; NaN where one is not there."""
     needed: dict[str, int] = {}
-    for stage_id, _, last in (stage.rpartition("@") for chain in chains for stage in chain.split()):
-        needed[stage_id] = max(needed.get(stage_id, 0), int(last))
+    for stage_id, last in (stage for chain in chains for stage in stages_of(chain)):
+        needed[stage_id] = max(needed.get(stage_id, 0), last)
     wanted = [(stage_id, epoch) for stage_id, last in needed.items() for epoch in range(1, last + 1)]
     return float(epochs.reindex(pd.MultiIndex.from_tuples(wanted)).sum(skipna=False)) if wanted else 0.0

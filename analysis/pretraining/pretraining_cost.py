@@ -6,6 +6,7 @@ In: cells and the pretraining table. Out: seconds, device-seconds, samples and F
 import pandas as pd
 
 from analysis.loading.load import ExperimentResults
+from trainables.results import stages_of
 
 COSTS = ["seconds", "device_seconds", "samples", "flops"]
 
@@ -26,8 +27,8 @@ def pretraining_cost(results: ExperimentResults) -> pd.DataFrame:
 def _chain_cost(epochs: pd.DataFrame, chain: str) -> dict[str, float]:
     """Add the epochs of every ``stage_id@epoch`` of a chain."""
     total = dict.fromkeys(COSTS, 0.0)
-    for stage_id, _, last in (stage.rpartition("@") for stage in chain.split()):
-        wanted = pd.MultiIndex.from_product([[stage_id], range(1, int(last) + 1)])
+    for stage_id, last in stages_of(chain):
+        wanted = pd.MultiIndex.from_product([[stage_id], range(1, last + 1)])
         own = epochs.reindex(wanted).sum(skipna=False)
         total = {name: total[name] + float(own[name]) for name in COSTS}
     return total

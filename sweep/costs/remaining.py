@@ -12,14 +12,14 @@ from typing import Any
 
 from sweep.costs.latest_run import LatestRun
 from sweep.costs.time_left import Encoder, StageWork, Work, replicates, stage_work, wall_seconds
+from trainables.results import stages_of
 
 Row = Mapping[str, Any]
 
 
 def chain(planned: Row) -> list[Encoder]:
     """Return the stages behind a cell, each with the epoch that the next starts from."""
-    parts = (each.rpartition("@") for each in planned["pretraining_chain"].split())
-    return [(stage_id, int(epoch)) for stage_id, _, epoch in parts]
+    return stages_of(planned["pretraining_chain"])
 
 
 def seconds_left(

@@ -7,6 +7,7 @@ imported.
 """
 
 from trainables.results.atomic import remove_abandoned, replacing, write_text
+from trainables.results.chain import chain_after, stages_of
 from trainables.results.compacted import is_compacted
 from trainables.results.compaction import Compacted, compact
 from trainables.results.contract import (
@@ -58,6 +59,7 @@ __all__ = [
     "ResultsError",
     "Row",
     "ask_server",
+    "chain_after",
     "check_results",
     "check_writable",
     "clear_failure",
@@ -86,6 +88,7 @@ __all__ = [
     "remove_abandoned",
     "replacing",
     "shown",
+    "stages_of",
     "try_lock",
     "write_rows",
     "write_text",
