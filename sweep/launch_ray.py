@@ -21,14 +21,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sweep.attempts import StageAttempts
-from sweep.cell_workers import CellWorkers, no_room
 from sweep.costs.device_shares import note_share
 from sweep.costs.latest_run import note_room
-from sweep.dead_drivers import SCRATCH, give_back, note_driver
-from sweep.plan import Plan, PlannedStage
-from sweep.scoreboard import Scoreboard
-from sweep.shares import (
+from sweep.on_ray.cell_workers import CellWorkers, no_room
+from sweep.on_ray.dead_drivers import SCRATCH, give_back, note_driver
+from sweep.on_ray.shares import (
     LOCAL,
     LaunchError,
     NoWorkersError,
@@ -38,7 +35,10 @@ from sweep.shares import (
     cluster_address,
     divide,
 )
-from sweep.stage_workers import StageWorkers, no_workers
+from sweep.on_ray.stage_workers import StageWorkers, no_workers
+from sweep.plan import Plan, PlannedStage
+from sweep.state.attempts import StageAttempts
+from sweep.state.scoreboard import Scoreboard
 from trainables.config import ComputeConfig
 from trainables.encoder_store import epochs_done
 from trainables.failures import NO_SPACE, full_disk_behind, is_full_disk
@@ -178,7 +178,7 @@ def _run_stages(
 
 def _record(stage: PlannedStage, board: Scoreboard, error: Exception) -> None:
     """Record the failure of a stage. Raises OSError where the disk is full, which is no fault of the stage."""
-    from sweep.stage_errors import stage_error
+    from sweep.on_ray.stage_errors import stage_error
 
     found = stage_error(error)
     if full_disk := full_disk_behind(found.error):
@@ -205,7 +205,7 @@ def _train(
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from sweep.stage_errors import is_started_again
+    from sweep.on_ray.stage_errors import is_started_again
     from trainables.ray_adapters import train_stage
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)  # not on a spot machine
@@ -276,7 +276,7 @@ def _run_packed(
     from ray import tune
     from ray.exceptions import OutOfMemoryError, RayError
 
-    from sweep.ray_searcher import CellSearcher, TrialEvents
+    from sweep.on_ray.searcher import CellSearcher, TrialEvents
     from trainables.ray_adapters import finetune_trial
 
     folder = Path(tempfile.mkdtemp(prefix="cells-", dir=scratch))

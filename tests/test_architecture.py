@@ -15,10 +15,10 @@ FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT 
 HOMES = {
     "ray": (
         "sweep/launch_ray.py",
-        "sweep/dead_drivers.py",
-        "sweep/ray_searcher.py",
-        "sweep/stage_errors.py",
-        "sweep/trial_errors.py",
+        "sweep/on_ray/dead_drivers.py",
+        "sweep/on_ray/searcher.py",
+        "sweep/on_ray/stage_errors.py",
+        "sweep/on_ray/trial_errors.py",
         "trainables/ray_adapters.py",
     ),
     "nibabel": ("trainables/data/nifti.py",),
@@ -61,7 +61,7 @@ FORBIDDEN = {
     "sweep/experiment.py": ("torch", "ray", "trainables.data", "trainables.pretrain", "trainables.finetune"),
     "sweep/grid.py": ("torch", "ray", "trainables.data", "trainables.pretrain", "trainables.finetune"),
     "sweep/plan.py": ("torch", "ray", "trainables.pretrain", "trainables.finetune"),
-    "sweep/scoreboard.py": ("torch", "ray", "trainables.pretrain", "trainables.finetune"),
+    "sweep/state/scoreboard.py": ("torch", "ray", "trainables.pretrain", "trainables.finetune"),
     "sweep/costs/time_left.py": ("torch", "ray", "sweep", "trainables"),
     "sweep/costs/occupancy.py": ("torch", "ray", "sweep", "trainables"),
     "sweep/costs/account.py": ("torch", "ray", "sweep.plan", "sweep.costs.forecast"),

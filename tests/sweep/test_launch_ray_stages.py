@@ -8,9 +8,9 @@ import pytest
 import ray
 
 from sweep import launch_ray
+from sweep.on_ray.stage_workers import StageWorkers
 from sweep.plan import Plan
-from sweep.scoreboard import Scoreboard
-from sweep.stage_workers import StageWorkers
+from sweep.state.scoreboard import Scoreboard
 from trainables.results import read_table
 
 pytestmark = pytest.mark.ray

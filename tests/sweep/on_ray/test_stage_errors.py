@@ -20,10 +20,10 @@ from ray.train.v2._internal.exceptions import (
 from ray.train.v2._internal.execution.worker_group.poll import WorkerGroupPollStatus, WorkerStatus
 
 from sweep import launch_ray
-from sweep.attempts import NODE, NOTHING, ROOM, WORKER, StageAttempts
+from sweep.on_ray.stage_errors import StageError, is_started_again, stage_error
 from sweep.plan import Plan
-from sweep.scoreboard import Scoreboard
-from sweep.stage_errors import StageError, is_started_again, stage_error
+from sweep.state.attempts import NODE, NOTHING, ROOM, WORKER, StageAttempts
+from sweep.state.scoreboard import Scoreboard
 from trainables import ray_adapters
 from trainables.failures import reason_of
 from trainables.jobs import StageJob

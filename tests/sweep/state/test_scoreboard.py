@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from sweep.attempts import MOST_LOST_NODES
 from sweep.costs.time_left import Room
-from sweep.counts import Expectation, Limits
 from sweep.experiment import load_preset
 from sweep.inputs import Inputs
 from sweep.plan import Plan, PlannedStage, build_plan
-from sweep.scoreboard import Scoreboard
+from sweep.state.attempts import MOST_LOST_NODES
+from sweep.state.counts import Expectation, Limits
+from sweep.state.scoreboard import Scoreboard
 from sweep.views.progress import status_line
 from sweep.wording import duration
 from trainables.encoder_store import encoder_path, record_epochs, resume_path
@@ -126,7 +126,7 @@ def test_nothing_starts_when_the_time_is_used_up_and_what_runs_is_waited_for(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("sweep.scoreboard.time.monotonic", lambda: now)
+    monkeypatch.setattr("sweep.state.scoreboard.time.monotonic", lambda: now)
     board = Scoreboard(plan, Limits(seconds=2 * 3600))
     stage, cell = board.take_stage(), board.take_cell()
     assert stage is not None
@@ -217,7 +217,7 @@ def test_a_cell_whose_node_was_lost_is_handed_out_first_until_that_is_too_often(
 def test_cells_of_a_milestone_start_while_its_stage_goes_on_and_run_though_it_fails_later(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweep.stage_states.LOOK_SECONDS", -1.0)
+    monkeypatch.setattr("sweep.state.stage_states.LOOK_SECONDS", -1.0)
     board = Scoreboard(plan)
     while board.take_cell():  # those of the random arm
         pass
@@ -239,7 +239,7 @@ def test_cells_of_a_milestone_start_while_its_stage_goes_on_and_run_though_it_fa
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time in seconds as its only element, for a test to move."""
     now = [1000.0]
-    monkeypatch.setattr("sweep.scoreboard.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("sweep.state.scoreboard.time.monotonic", lambda: now[0])
     return now
 
 

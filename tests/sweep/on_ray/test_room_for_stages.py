@@ -9,10 +9,10 @@ from ray.tune.search import Searcher
 
 from benchmarks.scheduling import commit_made_up
 from sweep import launch_ray
+from sweep.on_ray.searcher import CellSearcher
+from sweep.on_ray.shares import divide
 from sweep.plan import Plan, PlannedStage
-from sweep.ray_searcher import CellSearcher
-from sweep.scoreboard import Scoreboard
-from sweep.shares import divide
+from sweep.state.scoreboard import Scoreboard
 from trainables.config import ComputeConfig
 from trainables.jobs import CellJob
 

@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sweep.attempts import Attempts
 from sweep.costs.occupancy import Occupancy
 from sweep.costs.time_left import Encoder, Room, Work, wall_seconds
-from sweep.counts import Counts, Expectation, Limits, StageProgress
 from sweep.plan import Plan, PlannedCell, PlannedStage
-from sweep.stage_states import DONE, FAILED, RUNNING, WAITING, StageStates, encoder_of
+from sweep.state.attempts import Attempts
+from sweep.state.counts import Counts, Expectation, Limits, StageProgress
+from sweep.state.stage_states import DONE, FAILED, RUNNING, WAITING, StageStates, encoder_of
 
 LATEST_FAILURES = 3
 
