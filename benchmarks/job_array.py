@@ -20,7 +20,7 @@ from sweep.experiment import load_preset
 from sweep.inputs import read_inputs
 from sweep.launch_ray import launch
 from sweep.plan import Plan, build_plan
-from sweep.scoreboard import Scoreboard
+from sweep.state.scoreboard import Scoreboard
 from trainables.finetune import run_and_commit
 from trainables.jobs import CellJob
 from trainables.results import finished_cells, open_results

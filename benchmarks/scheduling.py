@@ -23,7 +23,7 @@ from sweep.experiment import load_preset
 from sweep.inputs import read_inputs
 from sweep.launch_ray import launch
 from sweep.plan import Plan, build_plan
-from sweep.scoreboard import Scoreboard
+from sweep.state.scoreboard import Scoreboard
 from trainables.jobs import CellJob
 from trainables.results import SCHEMAS, commit_cell, open_results, read_table
 

@@ -82,7 +82,7 @@ def _checked_run(experiment: "Experiment", options: argparse.Namespace) -> int:
     """Run, turning every expected error into one clear message."""
     from rich.console import Console
 
-    from sweep.shares import LaunchError
+    from sweep.on_ray.shares import LaunchError
     from trainables.data.dataset import DataError
     from trainables.data.progress import LOG_WIDTH
     from trainables.failures import full_disk_behind
@@ -138,7 +138,7 @@ def _run(experiment: "Experiment", results: Path, options: argparse.Namespace, c
 
 def _clear_up(folder: Path, experiment: "Experiment") -> None:
     """Remove what killed runs left behind."""
-    from sweep.dead_drivers import remove_abandoned_scratch
+    from sweep.on_ray.dead_drivers import remove_abandoned_scratch
     from trainables.results import remove_abandoned
 
     remove_abandoned_scratch(folder)

@@ -6,12 +6,12 @@ recorded as failed, tried again as on Ray, and the rest goes on. A full disk end
 
 from typing import Any
 
-from sweep.attempts import NEVER_RETRIED
 from sweep.costs.device_shares import note_share
 from sweep.costs.latest_run import note_room
+from sweep.on_ray.shares import LaunchError
 from sweep.plan import Plan, PlannedCell, PlannedStage
-from sweep.scoreboard import Scoreboard
-from sweep.shares import LaunchError
+from sweep.state.attempts import NEVER_RETRIED
+from sweep.state.scoreboard import Scoreboard
 from trainables.encoder_store import trained_by_one
 from trainables.failures import is_full_disk, is_spent
 from trainables.finetune import run_and_commit

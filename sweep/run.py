@@ -24,13 +24,13 @@ from sweep.costs.forecast import Forecast, kept
 from sweep.costs.forecast_file import keep_forecast
 from sweep.costs.latest_run import note_run
 from sweep.costs.tables import forecast_lines, print_account
-from sweep.counts import Counts, Expectation, Limits
 from sweep.exit_codes import DONE, ERROR, INTERRUPTED, OUT_OF_TIME, SOME_FAILED
 from sweep.experiment import Experiment
 from sweep.inputs import Inputs
+from sweep.on_ray.shares import LOCAL, cluster_address, divide
 from sweep.plan import Plan
-from sweep.scoreboard import Scoreboard
-from sweep.shares import LOCAL, cluster_address, divide
+from sweep.state.counts import Counts, Expectation, Limits
+from sweep.state.scoreboard import Scoreboard
 from sweep.tensorboard import Mirror
 from sweep.views.event_log import opened
 from sweep.views.live_view import Money

@@ -7,7 +7,7 @@ change.
 from typing import Any
 
 from sweep.experiment import Experiment, ExperimentError
-from sweep.shares import LOCAL, cluster_address
+from sweep.on_ray.shares import LOCAL, cluster_address
 from sweep.wording import number
 from trainables.config import ComputeConfig, StageConfig
 from trainables.data.dataset import DataError

@@ -13,14 +13,7 @@ PACKAGES = ("sweep", "trainables", "analysis")
 FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 HOMES = {
-    "ray": (
-        "sweep/launch_ray.py",
-        "sweep/dead_drivers.py",
-        "sweep/ray_searcher.py",
-        "sweep/stage_errors.py",
-        "sweep/trial_errors.py",
-        "trainables/ray_adapters.py",
-    ),
+    "ray": ("sweep/on_ray/", "trainables/ray_adapters.py"),
     "nibabel": ("trainables/data/nifti.py",),
     "isal": ("trainables/data/nifti.py",),
     "PIL": ("trainables/data/natural.py", "trainables/data/raster.py", "trainables/data/contact_sheet.py"),
@@ -61,7 +54,10 @@ FORBIDDEN = {
     "sweep/experiment.py": ("torch", "ray", "trainables.data", "trainables.pretrain", "trainables.finetune"),
     "sweep/grid.py": ("torch", "ray", "trainables.data", "trainables.pretrain", "trainables.finetune"),
     "sweep/plan.py": ("torch", "ray", "trainables.pretrain", "trainables.finetune"),
-    "sweep/scoreboard.py": ("torch", "ray", "trainables.pretrain", "trainables.finetune"),
+    "sweep/state/": ("torch", "ray", "trainables.pretrain", "trainables.finetune", "sweep.on_ray", "sweep.views"),
+    "sweep/on_ray/": ("torch", "sweep.views"),
+    "sweep/on_ray/shares.py": ("ray", "sweep.state"),
+    "sweep/on_ray/trial_sizes.py": ("ray", "sweep"),
     "sweep/costs/time_left.py": ("torch", "ray", "sweep", "trainables"),
     "sweep/costs/occupancy.py": ("torch", "ray", "sweep", "trainables"),
     "sweep/costs/account.py": ("torch", "ray", "sweep.plan", "sweep.costs.forecast"),

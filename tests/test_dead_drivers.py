@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sweep.dead_drivers import MARK, remove_abandoned_scratch
 from sweep.exit_codes import DONE
+from sweep.on_ray.dead_drivers import MARK, remove_abandoned_scratch
 from tests.chaos.processes import running
 
 PATIENCE_SECONDS = 400.0  # on a machine that others keep busy, too

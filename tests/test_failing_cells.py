@@ -15,7 +15,7 @@ from benchmarks.scheduling import commit_made_up, planned
 from sweep import launch_ray
 from sweep.exit_codes import ERROR
 from sweep.plan import Plan
-from sweep.scoreboard import Scoreboard
+from sweep.state.scoreboard import Scoreboard
 from trainables import finetune, ray_adapters
 from trainables.jobs import CellJob
 from trainables.results import finished_cells, read_table

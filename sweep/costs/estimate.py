@@ -13,8 +13,8 @@ from sweep.costs.forecast import Forecast, forecast
 from sweep.costs.time_left import Room
 from sweep.experiment import Experiment
 from sweep.inputs import Inputs
+from sweep.on_ray.shares import LOCAL, LaunchError, Resources, cluster_address, divide
 from sweep.plan import Plan
-from sweep.shares import LOCAL, LaunchError, Resources, cluster_address, divide
 from trainables.data.parallel import available_cores
 
 MOST_OF_RUN = 0.02  # that calibrating may take of a run that did not ask for it

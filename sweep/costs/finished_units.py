@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from sweep.experiment import Experiment
+from sweep.on_ray.shares import LOCAL, cluster_address
 from sweep.plan import Plan
-from sweep.shares import LOCAL, cluster_address
 from trainables.config import ComputeConfig
 from trainables.results import finished_cells, read_table
 

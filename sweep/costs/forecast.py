@@ -10,10 +10,10 @@ from sweep.costs.calibration import Costs
 from sweep.costs.forecast_file import KeptForecast
 from sweep.costs.storage import sizes, stage_bytes
 from sweep.costs.time_left import Encoder, Room, Work, replicates, stage_work, wall_seconds
-from sweep.counts import Expectation
 from sweep.experiment import Experiment
 from sweep.inputs import Inputs
 from sweep.plan import Plan, PlannedCell, PlannedStage, Source
+from sweep.state.counts import Expectation
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from sweep.costs.time_left import Room
-from sweep.counts import Expectation
+from sweep.state.counts import Expectation
 from trainables.results import write_text
 
 FILE = "latest_run.json"

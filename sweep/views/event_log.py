@@ -13,7 +13,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from sweep.counts import Counts
+from sweep.state.counts import Counts
 from sweep.views.live_view import Money
 
 

@@ -7,7 +7,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweep.counts import Counts, StageProgress
+from sweep.state.counts import Counts, StageProgress
 from sweep.wording import amount, duration
 
 BAR_CELLS = 16  # width of a bar on the screen

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.live import Live
 
-from sweep.counts import Counts
-from sweep.scoreboard import Scoreboard
+from sweep.state.counts import Counts
+from sweep.state.scoreboard import Scoreboard
 from sweep.views.live_view import Money, live_view
 from sweep.wording import amount, duration
 

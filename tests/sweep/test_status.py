@@ -10,7 +10,7 @@ import pytest
 from sweep.costs.account import read_account
 from sweep.costs.latest_run import LatestRun, note_room, note_run, read_latest_run
 from sweep.costs.time_left import Room
-from sweep.counts import Expectation
+from sweep.state.counts import Expectation
 from sweep.status import DONE, ERROR, SOME_LEFT, ArmState, StageState, main, read_status
 from trainables.results import (
     SCHEMAS,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from sweep.counts import Counts, StageProgress
+from sweep.state.counts import Counts, StageProgress
 from sweep.views.live_view import Money, live_view
 
 COUNTS = Counts(

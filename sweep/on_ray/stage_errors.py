@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
 from ray.train import ControllerError, WorkerGroupError
 
-from sweep.attempts import NEVER_RETRIED, NODE, NOTHING, ROOM, WORKER, StageAttempts, kind_of
-from sweep.trial_errors import ESCAPES, explained
+from sweep.on_ray.trial_errors import ESCAPES, explained
+from sweep.state.attempts import NEVER_RETRIED, NODE, NOTHING, ROOM, WORKER, StageAttempts, kind_of
 from trainables.failures import NodeLostError, WorkerDiedError, is_full_disk, is_out_of_memory, reason_of
 from trainables.trial_notes import Notes
 

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import pytest
 import ray
 
-from sweep import launch_ray
+from sweep.on_ray import stages
+from sweep.on_ray.stage_workers import StageWorkers
 from sweep.plan import Plan
-from sweep.scoreboard import Scoreboard
-from sweep.stage_workers import StageWorkers
+from sweep.state.scoreboard import Scoreboard
 from trainables.results import read_table
 
 pytestmark = pytest.mark.ray
@@ -19,9 +19,9 @@ pytestmark = pytest.mark.ray
 def test_a_full_disk_is_no_failure_of_a_stage_either(plan: Plan, tmp_path: Path) -> None:
     stage = plan.stages[0]
     with pytest.raises(OSError, match="No space left"):
-        launch_ray._record(stage, Scoreboard(plan), OSError(28, "No space left on device"))
+        stages._record(stage, Scoreboard(plan), OSError(28, "No space left on device"))
     assert read_table(tmp_path, "failures")[0].num_rows == 0
-    launch_ray._record(stage, Scoreboard(plan), OSError(13, "Permission denied"))
+    stages._record(stage, Scoreboard(plan), OSError(13, "Permission denied"))
     assert read_table(tmp_path, "failures")[0].num_rows == 1
 
 
@@ -44,5 +44,5 @@ def test_a_stage_that_can_no_longer_be_watched_is_cancelled(
     assert stage is not None
     shares = SimpleNamespace(gpus_per_worker=0)
     with pytest.raises(type(error)):
-        launch_ray._train(stage, board, shares, stage.job.compute, tmp_path, Event())  # type: ignore[arg-type]
+        stages._train(stage, board, shares, stage.job.compute, tmp_path, Event())  # type: ignore[arg-type]
     assert cancelled == [("the task", True)]

@@ -7,23 +7,16 @@ from typing import Any
 
 import pytest
 
-from sweep.attempts import MOST_LOST_NODES
-from sweep.costs.time_left import Room
-from sweep.counts import Expectation, Limits
 from sweep.experiment import load_preset
 from sweep.inputs import Inputs
-from sweep.plan import Plan, PlannedStage, build_plan
-from sweep.scoreboard import Scoreboard
+from sweep.plan import Plan, build_plan
+from sweep.state.attempts import MOST_LOST_NODES
+from sweep.state.counts import Expectation, Limits
+from sweep.state.scoreboard import Scoreboard
 from sweep.views.progress import status_line
 from sweep.wording import duration
-from trainables.encoder_store import encoder_path, record_epochs, resume_path
-from trainables.results import SCHEMAS, open_results
-
-
-@pytest.fixture
-def plan(tmp_path: Path) -> Plan:
-    inputs = Inputs("d", "p", "n", {"random": "random"}, {}, {}, "uniform", {0: "first", 1: "second"}, [])
-    return build_plan(load_preset("smoke"), inputs, open_results(tmp_path))
+from trainables.encoder_store import encoder_path
+from trainables.results import open_results
 
 
 def take_all(board: Scoreboard) -> list[str]:
@@ -126,7 +119,7 @@ def test_nothing_starts_when_the_time_is_used_up_and_what_runs_is_waited_for(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("sweep.scoreboard.time.monotonic", lambda: now)
+    monkeypatch.setattr("sweep.state.scoreboard.time.monotonic", lambda: now)
     board = Scoreboard(plan, Limits(seconds=2 * 3600))
     stage, cell = board.take_stage(), board.take_cell()
     assert stage is not None
@@ -217,7 +210,7 @@ def test_a_cell_whose_node_was_lost_is_handed_out_first_until_that_is_too_often(
 def test_cells_of_a_milestone_start_while_its_stage_goes_on_and_run_though_it_fails_later(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sweep.stage_states.LOOK_SECONDS", -1.0)
+    monkeypatch.setattr("sweep.state.stage_states.LOOK_SECONDS", -1.0)
     board = Scoreboard(plan)
     while board.take_cell():  # those of the random arm
         pass
@@ -233,14 +226,6 @@ def test_cells_of_a_milestone_start_while_its_stage_goes_on_and_run_though_it_fa
     assert {cell.point.pretraining_epochs for cell in iter(board.take_cell, None)} == {1}
     blocked = {(cell.point.arm, cell.point.pretraining_epochs) for cell in board.blocked_cells()}
     assert blocked == {("byol-domain", 2)}
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time in seconds as its only element, for a test to move."""
-    now = [1000.0]
-    monkeypatch.setattr("sweep.scoreboard.time.monotonic", lambda: now[0])
-    return now
 
 
 def test_cells_are_counted_by_what_they_wait_for(plan: Plan) -> None:
@@ -323,34 +308,6 @@ def test_a_stage_is_charged_for_the_workers_it_has_and_never_for_waiting(plan: P
     assert board.counts().device_seconds == 10 + 4 * 5 + 3 * 2
 
 
-def test_the_time_left_counts_stages_and_cells_before_any_has_ended(plan: Plan, clock: list[float]) -> None:
-    epochs = {stage.stage_id: 10.0 for stage in plan.stages}
-    board = Scoreboard(plan, expected=Expectation(3.0, epochs))
-    board.room = Room(1, 1, 1)
-    counts = board.counts()
-    assert counts.seconds_left == 8 * 10 + 36 * 3  # one device: eight epochs of stages, then the cells
-    assert counts.device_seconds_left == counts.seconds_left
-    stage, cell = board.take_stage(), board.take_cell()
-    assert stage is not None
-    assert cell is not None
-    board.stage_ended(stage, succeeded=False)
-    clock[0] += 5.0
-    board.cell_ended(cell, succeeded=True)
-    # The failed stage takes its child of two epochs along and their 4 + 8 cells; a cell is seen to take 5 s.
-    assert board.counts().seconds_left == 5 * 10 + (36 - 1 - 12) * 5
-
-
-def test_without_any_expectation_the_pace_of_cells_tells_the_time_left(plan: Plan, clock: list[float]) -> None:
-    board = Scoreboard(plan)
-    assert board.counts().seconds_left is None
-    cell = board.take_cell()
-    assert cell is not None
-    clock[0] += 2.0
-    board.cell_ended(cell, succeeded=True)
-    assert board.counts().seconds_left == 2.0 * 35
-    assert board.counts().cells_per_hour == 1800
-
-
 def test_every_change_is_told_as_an_event(plan: Plan) -> None:
     events: list[tuple[str, dict[str, Any]]] = []
     board = Scoreboard(plan, on_event=lambda name, fields: events.append((name, dict(fields))))
@@ -362,35 +319,3 @@ def test_every_change_is_told_as_an_event(plan: Plan) -> None:
     assert [name for name, _ in events] == ["stage_started", "cell_started", "cell_ended", "stage_stopped"]
     expected = {"cell_id": cell.job.cell_id, "arm": "random", "succeeded": False, "reason": "RuntimeError: x"}
     assert expected.items() <= events[2][1].items()
-
-
-def epochs_of(stage: PlannedStage, number: int) -> None:
-    blank = dict.fromkeys(SCHEMAS["pretraining"].names) | {"stage_id": stage.stage_id}
-    rows = [blank | {"epoch": epoch + 1} for epoch in range(number)]
-    record_epochs(stage.job.results, stage.job.encoders, stage.stage_id, rows)
-
-
-def test_a_stage_that_is_trained_again_for_a_new_milestone_has_all_of_its_epochs_to_go(
-    plan: Plan, clock: list[float]
-) -> None:
-    planned = next(stage for stage in plan.stages if stage.name == "byol-domain")
-    epochs_of(planned, 2)  # it has finished, but its first epoch, which is wanted now, was passed
-    path = encoder_path(planned.job.encoders, planned.stage_id, 2)
-    path.touch()
-    board = Scoreboard(plan, expected=Expectation(3.0, {stage.stage_id: 10.0 for stage in plan.stages}))
-    stage = next(stage for stage in iter(board.take_stage, None) if stage.name == "byol-domain")
-
-    def moment() -> tuple[int, float | None]:
-        progress = next(each for each in board.counts().stages_running if each.name == "byol-domain")
-        return progress.epochs_done, progress.seconds_left
-
-    board.stage_holds_devices(stage)
-    assert moment() == (0, 20.0)
-    clock[0] += 7.0
-    epochs_of(stage, 1)
-    encoder_path(stage.job.encoders, stage.stage_id, 1).touch()
-    resume_path(stage.job.encoders, stage.stage_id).touch()
-    assert moment() == (1, 7.0)
-    epochs_of(stage, 2)
-    resume_path(stage.job.encoders, stage.stage_id).unlink()  # it has ended, which the launcher has yet to tell
-    assert moment() == (2, 0.0)

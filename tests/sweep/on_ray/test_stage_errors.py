@@ -19,11 +19,11 @@ from ray.train.v2._internal.exceptions import (
 )
 from ray.train.v2._internal.execution.worker_group.poll import WorkerGroupPollStatus, WorkerStatus
 
-from sweep import launch_ray
-from sweep.attempts import NODE, NOTHING, ROOM, WORKER, StageAttempts
+from sweep.on_ray import stages
+from sweep.on_ray.stage_errors import StageError, is_started_again, stage_error
 from sweep.plan import Plan
-from sweep.scoreboard import Scoreboard
-from sweep.stage_errors import StageError, is_started_again, stage_error
+from sweep.state.attempts import NODE, NOTHING, ROOM, WORKER, StageAttempts
+from sweep.state.scoreboard import Scoreboard
 from trainables import ray_adapters
 from trainables.failures import reason_of
 from trainables.jobs import StageJob
@@ -163,7 +163,7 @@ def test_the_failure_of_a_stage_is_recorded_with_the_whole_traceback_of_its_work
     stage = plan.stages[0]
     error = raised_in_worker(monkeypatch, stage.job, tmp_path, ValueError("expected 3 channels, found 1"))
     expected = "".join(traceback.format_tb(error.__traceback__)[-45:])
-    launch_ray._record(stage, Scoreboard(plan), of_workers(PEER_GONE, error))
+    stages._record(stage, Scoreboard(plan), of_workers(PEER_GONE, error))
     (failure,) = read_table(tmp_path, "failures")[0].to_pylist()
     assert failure["reason"] == "ValueError: expected 3 channels, found 1"
     assert expected.splitlines()[-1] in failure["traceback"]
@@ -175,7 +175,7 @@ def test_the_failure_of_a_stage_is_recorded_with_the_whole_traceback_of_its_work
 
 def test_a_full_disk_behind_another_workers_lost_connection_ends_the_run(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
-        launch_ray._record(plan.stages[0], Scoreboard(plan), of_workers(PEER_GONE, FULL))
+        stages._record(plan.stages[0], Scoreboard(plan), of_workers(PEER_GONE, FULL))
     assert read_table(tmp_path, "failures")[0].num_rows == 0
     assert not is_started_again(StageAttempts(9), of_workers(PEER_GONE, FULL), epochs_done=5)
 

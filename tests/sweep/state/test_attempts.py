@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweep.attempts import FIRST_CELLS, MOST_LOST_NODES, NODE, NOTHING, ROOM, WORKER, Attempts, StageAttempts
+from sweep.state.attempts import FIRST_CELLS, MOST_LOST_NODES, NODE, NOTHING, ROOM, WORKER, Attempts, StageAttempts
 
 
 @pytest.mark.parametrize("reason", ["RuntimeError: x", "WorkerDiedError: x", "OutOfMemoryError: x", "OSError: x", ""])

@@ -31,9 +31,9 @@ class StageStates:
         self._replicate = replicates({stage.stage_id: stage.job.seed for stage in plan.stages})
         self._order = self._start_order(epoch_seconds or {})
 
-    def all(self) -> Mapping[str, str]:
-        """Return every stage's state, in the plan's order."""
-        return self._state
+    def in_state(self, *states: str) -> list[str]:
+        """Return the ids of the stages in one of these states, in the plan's order."""
+        return [key for key, state in self._state.items() if state in states]
 
     def start_next(self) -> PlannedStage | None:
         """Return a stage whose parent is done and mark it as running; none if nothing can start now."""

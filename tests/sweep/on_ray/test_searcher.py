@@ -8,9 +8,9 @@ import pytest
 from ray.tune.search import Searcher
 
 from benchmarks.scheduling import commit_made_up
+from sweep.on_ray.searcher import CellSearcher
 from sweep.plan import Plan
-from sweep.ray_searcher import CellSearcher
-from sweep.scoreboard import Scoreboard
+from sweep.state.scoreboard import Scoreboard
 from trainables.jobs import CellJob
 from trainables.trial_notes import NoteTaker
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sweep.shares import LaunchError, cells_beside_waiting, divide, workers_that_fit
+from sweep.on_ray.shares import LaunchError, cells_beside_waiting, divide, workers_that_fit
 from trainables.config import ComputeConfig
 
 

@@ -8,11 +8,11 @@ import pytest
 from ray.tune.search import Searcher
 
 from benchmarks.scheduling import commit_made_up
-from sweep import launch_ray
+from sweep.on_ray import cells
+from sweep.on_ray.searcher import CellSearcher
+from sweep.on_ray.shares import divide
 from sweep.plan import Plan, PlannedStage
-from sweep.ray_searcher import CellSearcher
-from sweep.scoreboard import Scoreboard
-from sweep.shares import divide
+from sweep.state.scoreboard import Scoreboard
 from trainables.config import ComputeConfig
 from trainables.jobs import CellJob
 
@@ -28,14 +28,14 @@ class Grid:
         self.nodes = [ONE_CORE] * num_nodes
         self.board, self._notes, self._compute = Scoreboard(plan), notes, ComputeConfig()
         self._shares = divide(self._compute, self.nodes)
-        monkeypatch.setattr(launch_ray, "present_nodes", lambda: self.nodes)
+        monkeypatch.setattr(cells, "present_nodes", lambda: self.nodes)
         self.stage = self._begun_stage()
         self.trials: dict[str, list[CellJob]] = {}
         self.search()
 
     def search(self) -> None:
         """Begin a search, as the launcher does when one has ended."""
-        allowed = partial(launch_ray._cells_allowed, self.board, self._shares, self._compute)
+        allowed = partial(cells._cells_allowed, self.board, self._shares, self._compute)
         self.searcher = CellSearcher(self.board, allowed, Event(), self._notes)
 
     def suggest(self, trial: str) -> object:

@@ -8,10 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from sweep.dead_drivers import give_back
-from sweep.plan import PlannedStage
-from sweep.scoreboard import Scoreboard
-from sweep.shares import (
+from sweep.on_ray.dead_drivers import give_back
+from sweep.on_ray.shares import (
     STAGE_START_SECONDS,
     NoWorkersError,
     Resources,
@@ -19,6 +17,8 @@ from sweep.shares import (
     wanted_words,
     workers_that_fit,
 )
+from sweep.plan import PlannedStage
+from sweep.state.scoreboard import Scoreboard
 from trainables.config import ComputeConfig
 from trainables.results import is_there
 

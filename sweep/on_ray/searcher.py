@@ -18,12 +18,12 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
-from sweep.cell_workers import CellWorkers
+from sweep.on_ray.cell_workers import CellWorkers
+from sweep.on_ray.shares import NoWorkersError
+from sweep.on_ray.trial_errors import TrialError, explained, pids_killed_for_memory
+from sweep.on_ray.trial_sizes import TrialSizes
 from sweep.plan import PlannedCell
-from sweep.scoreboard import Scoreboard
-from sweep.shares import NoWorkersError
-from sweep.trial_errors import TrialError, explained, pids_killed_for_memory
-from sweep.trial_sizes import TrialSizes
+from sweep.state.scoreboard import Scoreboard
 from trainables.failures import is_out_of_memory
 from trainables.results import clear_failure, failure_reason, is_finished, record_failure
 from trainables.trial_notes import Notes, read_notes

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from sweep.cell_workers import CellWorkers, no_room
+from sweep.on_ray.cell_workers import CellWorkers, no_room
+from sweep.on_ray.shares import Shares
 from sweep.plan import Plan
-from sweep.scoreboard import Scoreboard
-from sweep.shares import Shares
+from sweep.state.scoreboard import Scoreboard
 from trainables.config import ComputeConfig
 from trainables.trial_notes import NoteTaker
 
@@ -18,7 +18,7 @@ MINUTES = 30.0
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time in seconds as its only element, for a test to move."""
     now = [1000.0]
-    monkeypatch.setattr("sweep.cell_workers.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("sweep.on_ray.cell_workers.time.monotonic", lambda: now[0])
     return now
 
 

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from sweep.trial_sizes import TRIAL_SECONDS, TrialSizes
+from sweep.on_ray.trial_sizes import TRIAL_SECONDS, TrialSizes
 
 BETWEEN_SECONDS = 0.02  # what Tune takes between two trials of a worker, at most
 SHORT = 0.008  # seconds of a cell that trains nothing

@@ -11,9 +11,9 @@ from ray.exceptions import ActorUnavailableError, OutOfMemoryError, RayActorErro
 from ray.tune.search import Searcher
 
 from benchmarks.scheduling import commit_made_up
+from sweep.on_ray.searcher import CellSearcher
 from sweep.plan import Plan
-from sweep.ray_searcher import CellSearcher
-from sweep.scoreboard import Scoreboard
+from sweep.state.scoreboard import Scoreboard
 from trainables.failures import SpentWorkerError
 from trainables.jobs import CellJob
 from trainables.ray_adapters import finetune_trial

@@ -8,8 +8,8 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from sweep.scoreboard import Scoreboard
-from sweep.shares import LaunchError, Resources, Shares, node_words
+from sweep.on_ray.shares import LaunchError, Resources, Shares, node_words
+from sweep.state.scoreboard import Scoreboard
 from trainables.config import ComputeConfig
 from trainables.trial_notes import Notes, read_notes
 

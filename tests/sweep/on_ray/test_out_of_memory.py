@@ -13,9 +13,9 @@ from ray.tune.search import Searcher
 from sweep import launch_ray
 from sweep.experiment import load_preset
 from sweep.inputs import read_inputs
+from sweep.on_ray.searcher import CellSearcher
 from sweep.plan import Plan, build_plan
-from sweep.ray_searcher import CellSearcher
-from sweep.scoreboard import Scoreboard
+from sweep.state.scoreboard import Scoreboard
 from trainables.jobs import CellJob
 from trainables.results import finished_cells, open_results, read_table, record_failure
 
