@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from trainables.results import Compacted, ResultsError, compact, is_compacted
+from sweep.command_line import EXIT_CODES, program
+from sweep.exit_codes import DONE
+from trainables.results import Compacted, compact, is_compacted
 
-DONE, ERROR = 0, 1
 COMPACTED_FROM = 1000  # cells in files of their own at the end of a run
 
 
@@ -40,17 +41,14 @@ def compact_many(results: Path, say: Callable[[str], None]) -> None:
     say(f"merged the cells' files ({sum(table.num_files for table in tables):,}), as python -m sweep.compact does")
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, compact and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m sweep.compact", description=(__doc__ or "").partition(":")[0])
+    about = (__doc__ or "").partition(":")[0]
+    parser = argparse.ArgumentParser(prog="python -m sweep.compact", description=about, epilog=EXIT_CODES)
     parser.add_argument("results", type=Path, metavar="RESULTS")
     options = parser.parse_args(arguments)
-    try:
-        tables = compact(options.results)
-    except (ResultsError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return ERROR
-    for table in tables:
+    for table in compact(options.results):
         print(describe(table))
         for problem in table.problems:
             print(f"left as it is: {problem}", file=sys.stderr)

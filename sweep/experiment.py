@@ -22,6 +22,7 @@ from trainables.config import (
     NaturalConfig,
     Section,
     StageConfig,
+    in_home,
     mistakes,
     override_value,
 )
@@ -129,6 +130,8 @@ def _with_all_options(name: str, stage: StageConfig) -> StageConfig:
     objective = OBJECTIVES[stage.objective]
     if objective.needs_targets and stage.data == "domain":
         raise ValueError(f"{name}: a {stage.objective} stage needs class labels: expected data: natural, found domain")
+    if stage.other_views and objective.num_views == 1:
+        raise ValueError(f"{name}.other_views: expected none, since {stage.objective} draws one view of an image")
     for key in stage.options:
         _must_be_one_of(key, objective.options_type.model_fields, f"{name}.options: unknown {stage.objective} option")
     try:
@@ -204,7 +207,7 @@ def _with_absolute_paths(experiment: Experiment) -> Experiment:
     names = ("root", "unlabelled_root", "cases_csv", "split_file", "label_orders")
     paths = {name: absolute(getattr(data, name)) for name in names}
     arms = {
-        name: arm.model_copy(update={"weights": f"file:{Path(arm.weights.removeprefix('file:')).absolute()}"})
+        name: arm.model_copy(update={"weights": f"file:{in_home(Path(arm.weights.removeprefix('file:'))).absolute()}"})
         if arm.weights.startswith("file:")
         else arm
         for name, arm in experiment.arms.items()

@@ -13,10 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sweep.command_line import EXIT_CODES, program
+from sweep.exit_codes import DONE, ERROR
 from sweep.views.tracked_runs import TrackedRun, cell_runs, stage_runs
-from trainables.results import ResultsError, check_results
+from trainables.results import check_results
 
-DONE, ERROR = 0, 1
 UNIT_TAG, POINTS_TAG = "labelcurve.unit_id", "labelcurve.points"
 
 Add = Callable[[TrackedRun], None]
@@ -97,9 +98,11 @@ def export(root: Path, tracker: str, project: str, cells: bool = False) -> int:
     return len(runs)
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, export and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m sweep.export", description=(__doc__ or "").partition(":")[0])
+    about = (__doc__ or "").partition(":")[0]
+    parser = argparse.ArgumentParser(prog="python -m sweep.export", description=about, epilog=EXIT_CODES)
     parser.add_argument("results", type=Path, metavar="RESULTS")
     parser.add_argument("--to", choices=TRACKERS, required=True)
     parser.add_argument("--cells", action="store_true", help="also the curves of finished cells, a run each")
@@ -107,9 +110,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         number = export(check_results(options.results), options.to, options.project, options.cells)
-    except ResultsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return ERROR
     except TrackerError as error:
         setting = {"mlflow": "MLFLOW_TRACKING_URI", "wandb": "wandb login or WANDB_MODE=offline"}[options.to]
         print(f"error: --to {options.to}: expected it to take the runs, found: {error}; set {setting}", file=sys.stderr)

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import yaml
 
+from sweep.command_line import EXIT_CODES, program
+from sweep.exit_codes import DONE
 from trainables.results import Copied, Mirror, ResultsError, is_uri, pull, push, shown
 
-DONE, ERROR = 0, 1
 SECONDS = 30.0  # from one look to the next while a sweep runs
 
 Say = Callable[[str], None]
@@ -99,20 +100,18 @@ def _copy(source: str, target: str, with_state: bool) -> Copied:
     return pull(source, Path(target), experiment_name(Path(target)), with_state)
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, copy and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m sweep.mirror", description=(__doc__ or "").partition(":")[0])
+    about = (__doc__ or "").partition(":")[0]
+    parser = argparse.ArgumentParser(prog="python -m sweep.mirror", description=about, epilog=EXIT_CODES)
     parser.add_argument("source", metavar="RESULTS|URI", help="what is copied")
     parser.add_argument("target", metavar="URI|RESULTS", help="where to; one of the two is a URI such as s3://B/PREFIX")
     parser.add_argument("--state", action="store_true", help="also what stages in training go on from (large)")
     options = parser.parse_args(arguments)
     if is_uri(options.source) == is_uri(options.target):
         parser.error("expected a results folder and a URI (s3://BUCKET/PREFIX, file:///FOLDER), in either order")
-    try:
-        done = _copy(options.source, options.target, options.state)
-    except (ResultsError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return ERROR
+    done = _copy(options.source, options.target, options.state)
     where = shown(options.target) if is_uri(options.target) else options.target
     removed = f", {done.num_removed} removed that these replace" if done.num_removed else ""
     print(f"{where}: {done.num_files} files copied, {done.num_bytes / 2**20:.1f} MiB{removed}")

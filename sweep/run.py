@@ -31,7 +31,7 @@ from sweep.on_ray.shares import LOCAL, cluster_address, divide
 from sweep.plan import Plan
 from sweep.state.counts import Counts, Expectation, Limits
 from sweep.state.scoreboard import Scoreboard
-from sweep.tensorboard import Mirror
+from sweep.tensorboard import EventFiles
 from sweep.views.event_log import opened
 from sweep.views.live_view import Money
 from sweep.views.progress import shown
@@ -57,8 +57,8 @@ def run(
     with opened(options.log_json, lambda message: console.print(message, highlight=False)) as log:
         log.write("run_started", _start_fields(plan, found, folder))
         board = Scoreboard(plan, _limits(options, money), _expectation(found), log.write)
-        with mirrored(folder, options.tensorboard, console) as mirror:
-            reports = [lambda counts: log.progress(counts, money), mirror]
+        with event_files(folder, options.tensorboard, console) as write_events:
+            reports = [lambda counts: log.progress(counts, money), write_events]
             try:
                 with shown(board, console, money, reports):
                     _launch(experiment, plan, board, options.launcher)
@@ -130,33 +130,33 @@ def _expectation(found: Forecast | str) -> Expectation:
 
 
 @contextmanager
-def mirrored(folder: Path, what: str, console: Console) -> Iterator[Callable[[Counts], None]]:
-    """Yield what mirrors new rows in event files; it stops with a warning where they cannot be written."""
+def event_files(folder: Path, what: str, console: Console) -> Iterator[Callable[[Counts], None]]:
+    """Yield what writes new rows into event files; it stops with a warning where they cannot be written."""
     if what == "none":
         yield lambda counts: None
         return
-    mirror: Mirror | None = Mirror(folder, cells=what == "cells")
+    files: EventFiles | None = EventFiles(folder, cells=what == "cells")
 
     def update(_: Counts) -> None:
-        nonlocal mirror
-        if mirror is None:
+        nonlocal files
+        if files is None:
             return
         try:
-            mirror.update()
+            files.update()
         except ResultsError as error:  # tables that were compacted at every look: the next moment has another
             console.print(f"warning: TensorBoard files wait: {error}", highlight=False)
         except (OSError, ImportError) as error:
             with suppress(OSError):
-                mirror.close()
-            mirror = None
+                files.close()
+            files = None
             console.print(f"warning: no TensorBoard files are written any more: {error}", highlight=False)
 
     try:
         yield update
     finally:
         with suppress(OSError):
-            if mirror:
-                mirror.close()
+            if files:
+                files.close()
 
 
 def _close(

@@ -4,6 +4,7 @@ In: an Experiment, a stage's name, the summary of its data, the launcher. Out: w
 change.
 """
 
+import math
 from typing import Any
 
 from sweep.experiment import Experiment, ExperimentError
@@ -53,10 +54,16 @@ def check_stage(experiment: Experiment, name: str, summary: dict[str, Any], is_h
     """
     stage = experiment.stages[name]
     available, image_size = samples_of(stage, experiment, summary)
-    most = experiment.compute.pretraining_workers
+    most, batch = experiment.compute.pretraining_workers, min(stage.batch_size, available)
+    numbers = range(experiment.compute.min_pretraining_workers or most, most + 1)
     try:
-        for num_workers in range(experiment.compute.min_pretraining_workers or most, most + 1):
-            check_batches(stage, min(stage.batch_size, available), num_workers, image_size)
+        if len(numbers) > 1 and batch % (shared := math.lcm(*numbers)):
+            raise ValueError(
+                f"a batch of {batch} cannot be shared equally by any number of workers from {numbers[0]} to {most}; "
+                f"set batch_size to a multiple of {shared}, or raise compute.min_pretraining_workers"
+            )
+        for num_workers in numbers:
+            check_batches(stage, batch, num_workers, image_size)
         _check_precision(stage, experiment.compute.device, is_here)
         _check_probe(stage, summary["num_slices"]["validation"], experiment.data.validation_slices)
     except ValueError as error:

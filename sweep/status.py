@@ -18,14 +18,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from sweep.command_line import EXIT_CODES, program
 from sweep.costs import remaining
 from sweep.costs.account import CELL_COLUMNS, EPOCH_COLUMNS, PLANNED_COLUMNS, Account, account, asked_for
 from sweep.costs.latest_run import read_latest_run
 from sweep.costs.tables import print_account
+from sweep.exit_codes import DONE
 from sweep.wording import duration
-from trainables.results import POINT_AXES, ResultsError, check_results, finished_cells, is_held, read_table
+from trainables.results import POINT_AXES, check_results, finished_cells, is_held, read_table
 
-DONE, ERROR, SOME_LEFT = 0, 1, 3
+SOME_LEFT = 3
 PACE_WINDOW = timedelta(hours=1)  # before the latest cell: older ones may have run on another machine
 CLOCK_SKEW = timedelta(minutes=1)  # by which a worker's clock may be ahead of ours
 COLUMNS = {
@@ -182,17 +184,15 @@ def _table(first: str, numbers: Sequence[str], rows: Iterable[tuple[str | int, .
     return table
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, print the status and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m sweep.status", description=(__doc__ or "").partition(":")[0])
+    about, codes = (__doc__ or "").partition(":")[0], f"{EXIT_CODES}, 3 not finished"
+    parser = argparse.ArgumentParser(prog="python -m sweep.status", description=about, epilog=codes)
     parser.add_argument("results", type=Path, metavar="RESULTS")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
     options = parser.parse_args(arguments)
-    try:
-        status = read_status(options.results)
-    except ResultsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return ERROR
+    status = read_status(options.results)
     if options.json:
         print(json.dumps(asdict(status)))
     else:

@@ -6,22 +6,24 @@ its stages by itself. Of several processes one writes the stages, and one the ce
 """
 
 import argparse
+import contextlib
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from sweep.command_line import EXIT_CODES, program
+from sweep.exit_codes import DONE
 from sweep.views.tracked_runs import Point, TrackedRun, cell_runs, stage_runs
 from trainables.results import ResultsError, check_results, try_lock
 
-DONE, ERROR = 0, 1
 FOLDER = "tensorboard"
 STAGES, CELLS = "stages", "cells"
 FOLLOW_SECONDS = 10.0
 
 
-class Mirror:
+class EventFiles:
     """Event files that follow a results folder. Raises OSError where they cannot be written.
 
     What another process writes is left to it for as long as it does: ``left_to_others`` names it.
@@ -29,7 +31,7 @@ class Mirror:
 
     def __init__(self, root: Path, cells: bool = False) -> None:
         self._root, self._wanted = root, (STAGES, CELLS) if cells else (STAGES,)
-        self._locks: dict[str, IO[str]] = {}  # of what this mirror writes
+        self._locks: dict[str, IO[str]] = {}  # of what is written here
         self._writers: dict[str, Any] = {}  # of stages, which grow
         self._num_points: dict[str, int] = {}  # written of each stage
         self._known: set[str] = set()  # cells that are written
@@ -95,28 +97,25 @@ def _add(writer: Any, point: Point) -> None:
     writer.write_event(Event(wall_time=point.at, step=point.step, summary=Summary(value=scalars)))
 
 
+@program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, write the event files and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m sweep.tensorboard", description=(__doc__ or "").partition(":")[0])
+    about = (__doc__ or "").partition(":")[0]
+    parser = argparse.ArgumentParser(prog="python -m sweep.tensorboard", description=about, epilog=EXIT_CODES)
     parser.add_argument("results", type=Path, metavar="RESULTS")
     parser.add_argument("--cells", action="store_true", help="also the curves of finished cells, a run each")
     parser.add_argument("--follow", action="store_true", help="go on as rows appear, until Ctrl-C")
     options = parser.parse_args(arguments)
-    try:
-        mirror = Mirror(check_results(options.results), options.cells)
-        mirror.update()
-        for part in mirror.left_to_others:
+    with contextlib.closing(EventFiles(check_results(options.results), options.cells)) as files:
+        files.update()
+        for part in files.left_to_others:
             print(f"{part}: another process, such as the run itself, writes these files as rows appear")
         print(f"{options.results / FOLDER}: up to date; tensorboard --logdir {options.results / FOLDER}")
-        while options.follow:
-            time.sleep(FOLLOW_SECONDS)
-            mirror.update()
-        mirror.close()
-    except (ResultsError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return ERROR
-    except KeyboardInterrupt:
-        mirror.close()
+        with contextlib.suppress(KeyboardInterrupt):
+            while options.follow:
+                time.sleep(FOLLOW_SECONDS)
+                with contextlib.suppress(ResultsError):  # files that a compaction replaces while they are read
+                    files.update()
     return DONE
 
 

@@ -6,12 +6,13 @@ into the identity that cells and pretraining stages are stored under, so only wh
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 MAX_CLASSES = 255  # of a mask, without the background: masks are stored as uint8
 RECIPE_VERSION = 4
@@ -35,8 +36,13 @@ def _no_uri(value: Any) -> Any:
     return value
 
 
-DiskPath = Annotated[Path, BeforeValidator(_no_uri)]
-"""A URI would be taken for a folder named ``s3:``."""
+def in_home(path: Path) -> Path:
+    """Return a path with the home folder for a leading ``~``, which a shell leaves in ``key=~/folder``."""
+    return Path(os.path.expanduser(path))  # which raises nothing for a user that there is not
+
+
+DiskPath = Annotated[Path, BeforeValidator(_no_uri), AfterValidator(in_home)]
+"""A URI would be taken for a folder named ``s3:``, and ``~`` for one of that name."""
 
 
 class Section(BaseModel):

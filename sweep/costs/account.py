@@ -17,7 +17,7 @@ from sweep.costs.device_shares import DeviceShares, read_shares
 from sweep.costs.forecast_file import read_forecast
 from sweep.costs.remaining import chain
 from trainables.config import ComputeConfig
-from trainables.results import finished_cells, read_table
+from trainables.results import ResultsError, finished_cells, read_table
 
 Row = Mapping[str, Any]
 
@@ -91,8 +91,8 @@ def account(root: Path, planned: Sequence[Row], cells: Iterable[Row], epochs: Se
     """Add up rows that have been read already: cells asked for, finished ones, epochs, with at least our columns."""
     ids = {row["cell_id"] for row in planned}
     cells = [row for row in cells if row["cell_id"] in ids]
-    compute, said, shares = _compute(root), read_forecast(root), read_shares(root)
-    seconds = {row["cell_id"]: _device_seconds(row, shares, compute.gpus_per_cell) for row in cells}
+    (price, gpus_per_cell), said, shares = _price_and_share(root), read_forecast(root), read_shares(root)
+    seconds = {row["cell_id"]: _device_seconds(row, shares, gpus_per_cell) for row in cells}
     stages = _stages(planned, epochs, said.epoch_seconds)
     expected = [(seconds[row["cell_id"]], said.cell_seconds.get(row["protocol_id"])) for row in cells]
     expected += [(stage.device_seconds, stage.forecast_seconds) for stage in stages]
@@ -104,7 +104,7 @@ def account(root: Path, planned: Sequence[Row], cells: Iterable[Row], epochs: Se
         finetuning_seconds=sum(seconds.values()),
         forecast_seconds=sum(forecast for _, forecast in both) if both else None,
         compared_seconds=sum(used for used, _ in both),
-        price_per_device_hour=compute.price_per_device_hour,
+        price_per_device_hour=price,
     )
 
 
@@ -113,11 +113,23 @@ def _device_seconds(cell: Row, shares: DeviceShares, otherwise: float) -> float:
     return float(cell["wall_seconds"]) * (1.0 if cell["device"] == "cpu" else shares.at(cell["finished_at"], otherwise))
 
 
-def _compute(root: Path) -> ComputeConfig:
-    """What the latest run was started with: the price, and the share of a GPU of cells that no launcher noted."""
-    path = root / "experiment.yaml"
-    tree = yaml.safe_load(path.read_text()) if path.is_file() else {}
-    return ComputeConfig.model_validate(tree.get("compute", {}))
+def _price_and_share(root: Path) -> tuple[float | None, float]:
+    """Return what the latest run was started with: the price, and the share of a GPU of cells that no launcher noted.
+
+    Nothing else is read of its settings, which another version of the program may have written.
+    """
+    path, default = root / "experiment.yaml", ComputeConfig()
+    try:
+        tree = yaml.safe_load(path.read_text()) if path.is_file() else None
+        compute = (tree or {}).get("compute") or {}
+        price = compute.get("price_per_device_hour", default.price_per_device_hour)
+        return None if price is None else float(price), float(compute.get("gpus_per_cell", default.gpus_per_cell))
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ResultsError(
+            f"{path}: expected the settings of a run, found what is none ({reason}); run the sweep again with the same "
+            "results folder, which writes it anew"
+        ) from error
 
 
 def _stages(planned: Iterable[Row], epochs: Sequence[Row], said: Mapping[str, float]) -> list[StageAccount]:

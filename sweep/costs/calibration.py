@@ -29,6 +29,7 @@ from trainables.models.encoder import Encoder
 from trainables.models.segmenter import Segmenter, build_decoder
 from trainables.objectives import build_objective, keeps_decoder
 from trainables.optimisation import Optimisation
+from trainables.placement import network_to_device
 from trainables.processes import DeviceError, seeded, this_worker
 from trainables.training_step import TrainingStep
 
@@ -119,7 +120,7 @@ def _timed_cell(experiment: Experiment, inputs: Inputs) -> float:
     config, device = experiment.finetune, this_worker(experiment.compute).device
     num_channels, num_classes = len(inputs.summary["channel_names"]), len(inputs.summary["class_names"]) + 1
     network = Segmenter(Encoder(experiment.model, num_channels), experiment.model, num_classes)
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network_to_device(network, device)
     samples = _random_samples(experiment.data.image_size, num_channels, num_classes, device)
     batch = _timed_batch(config.batch_size, experiment.data.image_size, device.type)
     timed = config.model_copy(update={"batch_size": batch})
@@ -189,7 +190,7 @@ def _timed_sample(experiment: Experiment, stage: PlannedStage, inputs: Inputs) -
     decoder = build_decoder(encoder, experiment.model) if keeps_decoder(config) else None
     num_classes = inputs.summary["natural"]["num_classes"] if is_natural else 0
     objective = build_objective(encoder, config, num_classes, decoder)
-    objective.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network_to_device(objective, device)
     batch = _timed_batch(_batch_of_worker(experiment, stage), size, device.type)
     optimisation = Optimisation(objective.trained, config, batch, 1, device)
     samples = _random_samples(size, 3 if is_natural else num_channels, None, device)

@@ -32,7 +32,19 @@ def train_stages(
     stop: threading.Event,
     errors: list[Exception],
 ) -> None:
-    """Train stages one after another until none is left or ``stop`` is set."""
+    """Train stages one after another until none is left or ``stop`` is set; what breaks here ends the run.
+
+    It is the body of a thread, so an error is put into ``errors`` for the main thread to raise: cells that wait for a
+    stage would else wait for ever.
+    """
+    try:
+        _train_all(board, shares, compute, scratch, stop)
+    except Exception as broken:  # such as a full disk, or a file system that answers no more
+        errors.append(broken)
+        stop.set()
+
+
+def _train_all(board: Scoreboard, shares: Shares, compute: ComputeConfig, scratch: Path, stop: threading.Event) -> None:
     while board.stages_pending() and not stop.is_set():
         stage = board.take_stage()
         if stage is None:
@@ -46,11 +58,11 @@ def train_stages(
         except Exception as error:  # the boundary of a unit: recorded with its reason, never passed over
             try:
                 _record(stage, board, error)
-            except Exception as broken:  # such as a full disk: told by the main thread
+            except Exception:
                 board.stage_stopped(stage)
-                errors.append(broken)
-                stop.set()
-            _release(stage, scratch)
+                raise
+            finally:
+                _release(stage, scratch)
 
 
 def _record(stage: PlannedStage, board: Scoreboard, error: Exception) -> None:

@@ -235,6 +235,29 @@ def test_relative_paths_are_resolved_where_they_were_written(monkeypatch: pytest
     assert experiment.arms["random"].weights == f"file:{tmp_path / 'w.pth'}"
 
 
+def test_a_path_that_begins_with_a_tilde_lies_in_the_home_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    overrides = ["data={format: acdc, root: ~/acdc}", "compute={cache: ~/cache, encoders: ~/encoders}"]
+    experiment = load_preset("smoke", [*overrides, "arms.random.weights=file:~/w.pth"])
+    assert experiment.data.root == tmp_path / "acdc"
+    assert experiment.compute.cache == tmp_path / "cache"
+    assert experiment.compute.encoders == tmp_path / "encoders"
+    assert experiment.arms["random"].weights == f"file:{tmp_path / 'w.pth'}"
+
+
+@pytest.mark.parametrize("objective", ["supervised", "masked"])
+def test_a_second_recipe_of_views_is_refused_where_a_method_draws_one_view(objective: str) -> None:
+    overrides = [
+        f"stages.byol-natural={{objective: {objective}, data: natural, epochs: 1, other_views: {{set: byol}}}}"
+    ]
+    with pytest.raises(
+        ExperimentError, match=rf"byol-natural\.other_views: expected none, since {objective} draws one"
+    ):
+        load_preset("smoke", overrides)
+
+
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_bytes(b"name: \xff\xfe")
     with pytest.raises(ExperimentError, match="cannot be read"):

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from sweep.export import DONE, ERROR, main
+from sweep.exit_codes import DONE, ERROR
+from sweep.export import main
 from trainables.results import SCHEMAS, open_results, write_rows
 
 STAGE = "0123456789abcdef"

@@ -26,8 +26,12 @@ def test_a_sound_stage_is_passed_without_a_word() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["compute.pretraining_workers=3"], "a batch of 32 cannot be shared equally by 3 workers"),
-        (["compute.pretraining_workers=4", "compute.min_pretraining_workers=2"], "cannot be shared equally by 3"),
+        (["compute.pretraining_workers=3"], "a batch of 32 cannot be shared equally by 3 workers; .* multiple of 3"),
+        (
+            ["compute.pretraining_workers=4", "compute.min_pretraining_workers=2"],
+            "a batch of 32 cannot be shared equally by any number of workers from 2 to 4; set batch_size to a multiple "
+            "of 12, or raise compute.min_pretraining_workers",
+        ),
         (["compute.pretraining_workers=32"], "a batch of 32 cannot feed 32 workers two samples each"),
         (
             ["stages.byol-domain.micro_batches=32"],

@@ -10,8 +10,9 @@ import pytest
 from sweep.costs.account import read_account
 from sweep.costs.latest_run import LatestRun, note_room, note_run, read_latest_run
 from sweep.costs.time_left import Room
+from sweep.exit_codes import DONE, ERROR
 from sweep.state.counts import Expectation
-from sweep.status import DONE, ERROR, SOME_LEFT, ArmState, StageState, main, read_status
+from sweep.status import SOME_LEFT, ArmState, StageState, main, read_status
 from trainables.results import (
     SCHEMAS,
     commit_cell,
@@ -187,6 +188,29 @@ def test_torn_files_are_named_and_other_folders_refused(root: Path, capsys: pyte
     assert "torn.parquet: not a readable cells file" in capsys.readouterr().out
     assert main([str(root.parent)]) == ERROR
     assert "no results in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "price"),
+    [
+        ("", None),
+        ("compute:", None),
+        ("compute: {an_option_of_another_version: 1}", None),
+        ("compute: {price_per_device_hour: 2.5, another: x}", 2.5),
+    ],
+)
+def test_settings_of_another_version_are_no_hindrance(root: Path, settings: str, price: float | None) -> None:
+    (root / "experiment.yaml").write_text(settings)
+    assert read_status(root).account.price_per_device_hour == price
+
+
+@pytest.mark.parametrize("settings", ["[1, 2]", "compute: [1]", "compute: {price_per_device_hour: much}", "a: [1"])
+def test_settings_that_are_none_are_named(root: Path, settings: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "experiment.yaml").write_text(settings)
+    assert main([str(root)]) == ERROR
+    said = capsys.readouterr().err
+    assert f"error: {root / 'experiment.yaml'}: expected the settings of a run, found what is none" in said
+    assert said.count("\n") == 1
 
 
 def test_a_folder_without_a_plan_is_not_finished(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

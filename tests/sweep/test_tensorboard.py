@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sweep.run import mirrored
-from sweep.tensorboard import DONE, ERROR, FOLDER, Mirror, main
+from sweep.exit_codes import DONE, ERROR
+from sweep.run import event_files
+from sweep.tensorboard import FOLDER, EventFiles, main
 from sweep.views.tracked_runs import cell_runs
 from trainables.results import (
     SCHEMAS,
@@ -66,27 +67,27 @@ CELL = f"{FOLDER}/cells/byol@4/3-slices-seed-1-fedcba98"
 
 
 def test_each_epoch_is_written_once_as_its_row_appears(root: Path) -> None:
-    mirror = Mirror(root)
-    mirror.update()
+    files = EventFiles(root)
+    files.update()
     assert scalars(root / STAGE)["loss"] == [(1, 0.75), (2, 0.5)]
     epochs(root, [0.75, 0.5, 0.25])
-    mirror.update()
-    mirror.update()
+    files.update()
+    files.update()
     found = scalars(root / STAGE)
     assert found["loss"] == [(1, 0.75), (2, 0.5), (3, 0.25)]
     assert found["samples_per_second"] == [(1, 25.0), (2, 25.0), (3, 25.0)]
     assert "probe_r2" not in found  # it was not asked for
     assert not (root / CELL).exists()
-    mirror.close()
+    files.close()
 
 
-def test_a_stage_that_starts_anew_and_a_second_mirror_leave_no_old_events(root: Path) -> None:
-    mirror = Mirror(root)
-    mirror.update()
+def test_a_stage_that_starts_anew_and_second_event_files_leave_no_old_events(root: Path) -> None:
+    files = EventFiles(root)
+    files.update()
     epochs(root, [0.625])
-    mirror.update()
+    files.update()
     assert scalars(root / STAGE)["loss"] == [(1, 0.625)]
-    mirror.close()
+    files.close()
     assert main([str(root)]) == DONE
     assert scalars(root / STAGE)["loss"] == [(1, 0.625)]
 
@@ -110,30 +111,30 @@ def test_another_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_a_run_whose_event_files_cannot_be_written_says_so_once_and_goes_on(root: Path) -> None:
     (root / FOLDER).touch()  # where the folder would be
     stream = io.StringIO()
-    with mirrored(root, "stages", Console(file=stream, width=200)) as report:
+    with event_files(root, "stages", Console(file=stream, width=200)) as report:
         report(None)  # type: ignore[arg-type]
         report(None)  # type: ignore[arg-type]
     assert stream.getvalue().count("warning: no TensorBoard files are written any more") == 1
 
 
-def test_looking_at_a_sweep_that_runs_leaves_the_files_of_its_own_mirror_alone(
+def test_looking_at_a_sweep_that_runs_leaves_its_own_event_files_alone(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mirror = Mirror(root)
-    mirror.update()
+    files = EventFiles(root)
+    files.update()
     assert main([str(root), "--cells"]) == DONE
     said = capsys.readouterr().out
     assert "stages: another process, such as the run itself, writes these files" in said
     assert "cells: another" not in said
     assert scalars(root / CELL)["test_dice"] == [(20, 0.875)]
     epochs(root, [0.75, 0.5, 0.25])
-    mirror.update()
+    files.update()
     assert scalars(root / STAGE)["loss"] == [(1, 0.75), (2, 0.5), (3, 0.25)]
-    mirror.close()
+    files.close()
 
 
-def test_a_mirror_takes_over_what_another_has_closed(root: Path) -> None:
-    first, second = Mirror(root), Mirror(root, cells=True)
+def test_event_files_take_over_what_others_have_closed(root: Path) -> None:
+    first, second = EventFiles(root), EventFiles(root, cells=True)
     first.update()
     second.update()
     assert second.left_to_others == ["stages"]
@@ -188,7 +189,7 @@ def test_tables_that_cannot_be_read_for_a_moment_do_not_end_the_mirror(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream = io.StringIO()
-    with mirrored(root, "stages", Console(file=stream, width=200)) as report:
+    with event_files(root, "stages", Console(file=stream, width=200)) as report:
         with monkeypatch.context() as patched:
 
             def vanishes(*_: object) -> None:
@@ -202,6 +203,6 @@ def test_tables_that_cannot_be_read_for_a_moment_do_not_end_the_mirror(
 
 
 def test_a_run_that_wants_no_event_files_writes_none(root: Path) -> None:
-    with mirrored(root, "none", Console()) as report:
+    with event_files(root, "none", Console()) as report:
         report(None)  # type: ignore[arg-type]
     assert not (root / FOLDER).exists()

@@ -40,8 +40,8 @@ class Options(Section):
             )
         if batch.num_samples % batch.num_workers:
             raise ValueError(
-                f"a batch of {batch.num_samples} cannot be shared equally by {workers}; "
-                "set batch_size to a multiple of compute.pretraining_workers"
+                f"a batch of {batch.num_samples} cannot be shared equally by {workers}; set batch_size to a multiple "
+                f"of {batch.num_workers}"
             )
 
 

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainables.config import in_home
 from trainables.results import ask_server
 from trainables.weights.card import read_card
 from trainables.weights.files import WeightsError
@@ -51,11 +52,11 @@ def locate(source: str) -> LocatedWeights:
 
 
 def _locate_file(name: str) -> LocatedWeights:
-    path, network = Path(name), None
+    path, network = in_home(Path(name)), None
     ask_server(path.parent)  # an encoder that another node has just trained
     if not path.exists() and "#" in name:
         start, _, network = name.rpartition("#")
-        path = Path(start)
+        path = in_home(Path(start))
     return LocatedWeights(path, str(read_card(path).get("licence", UNKNOWN)), network)
 
 

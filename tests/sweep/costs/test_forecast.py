@@ -22,6 +22,7 @@ from sweep.inputs import Inputs
 from sweep.plan import Plan, build_plan
 from sweep.wording import amount, size
 from trainables.encoder_store import encoder_path, record_epochs, resume_path
+from trainables.placement import network_to_device
 from trainables.processes import DeviceError
 from trainables.results import SCHEMAS, commit_cell, open_results
 from trainables.training_step import CaptureError
@@ -236,6 +237,20 @@ def test_stages_of_one_recipe_are_timed_once_and_scaled_by_their_images(
     by_name = {stage.name: found.epoch_seconds[stage.stage_id] for stage in planned.stages}
     assert by_name["byol-natural"] == 48  # 16 s for a batch of 16
     assert by_name["byol-domain"] == by_name[CHAIN] == 200
+
+
+def test_what_is_timed_is_placed_as_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ResNet-50 has pointwise convolutions, which torch leaves to the BLAS unless they are placed for oneDNN."""
+    placed: list[str] = []
+
+    def place(network: Any, device: Any) -> Any:
+        placed.append(type(network).__name__)
+        return network_to_device(network, device)
+
+    monkeypatch.setattr("sweep.costs.calibration.network_to_device", place)
+    monkeypatch.setattr("sweep.costs.calibration._time", lambda run: 1.0)
+    calibrated(plan(tmp_path, "grid.arms=[byol-domain]", "report.reference_arm=byol-domain"))
+    assert placed == ["Segmenter", "BYOL"]
 
 
 def test_the_real_timing_of_cells_and_stages_gives_positive_seconds(tmp_path: Path) -> None:
