@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sweep.costs.device_shares import note_share
 from sweep.costs.latest_run import note_room
 from sweep.on_ray.cells import run_cells
 from sweep.on_ray.cluster import connected
@@ -26,6 +25,7 @@ from sweep.on_ray.stages import train_stages
 from sweep.plan import Plan
 from sweep.state.scoreboard import Scoreboard
 from trainables.config import ComputeConfig
+from trainables.results import note_device_share
 
 
 def launch(plan: Plan, board: Scoreboard, compute: ComputeConfig) -> None:
@@ -38,7 +38,7 @@ def launch(plan: Plan, board: Scoreboard, compute: ComputeConfig) -> None:
         board.room = shares.room
         board.occupancy.devices_per_cell = shares.gpus_per_cell or 1.0
         board.occupancy.devices_per_stage = compute.pretraining_workers  # of those to come
-        note_share(plan.cells[0].job.results, board.occupancy.devices_per_cell)
+        note_device_share(plan.cells[0].job.results, board.occupancy.devices_per_cell)
         note_room(plan.cells[0].job.results, board.room)
         errors: list[Exception] = []
         threads = [

@@ -6,7 +6,6 @@ recorded as failed, tried again as on Ray, and the rest goes on. A full disk end
 
 from typing import Any
 
-from sweep.costs.device_shares import note_share
 from sweep.costs.latest_run import note_room
 from sweep.on_ray.shares import LaunchError
 from sweep.plan import Plan, PlannedCell, PlannedStage
@@ -17,7 +16,7 @@ from trainables.failures import is_full_disk, is_spent
 from trainables.finetune import run_and_commit
 from trainables.jobs import CellJob, StageJob
 from trainables.pretrain import run_stage
-from trainables.results import record_failure
+from trainables.results import note_device_share, record_failure
 
 
 class _OutOfTimeError(Exception):
@@ -29,7 +28,7 @@ def launch(plan: Plan, board: Scoreboard) -> None:
 
     Raises OSError where the disk is full, LaunchError where this process's GPU no longer works.
     """
-    note_share(plan.cells[0].job.results, board.occupancy.devices_per_cell)
+    note_device_share(plan.cells[0].job.results, board.occupancy.devices_per_cell)
     note_room(plan.cells[0].job.results, board.room)
     while stage := board.take_stage():
         _train(stage, board, plan.max_retries)

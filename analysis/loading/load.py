@@ -7,7 +7,6 @@ cell, what is missing, what failed, and warnings about everything that was left 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,16 @@ import pandas as pd
 from analysis.loading.options import ReportOptions, read_options
 from analysis.loading.replicates import seed_names
 from analysis.loading.selection import DESIGN_AXES, NothingFinishedError, keep_scored, keep_whole, select_design
-from analysis.loading.side_files import read_data, read_device_shares, read_experiment, read_references, read_versions
-from trainables.results import SCHEMAS, check_results, finished_cells, read_table, stages_of
+from analysis.loading.side_files import read_data, read_experiment, read_references, read_versions
+from trainables.results import (
+    SCHEMAS,
+    DeviceShares,
+    check_results,
+    finished_cells,
+    read_device_shares,
+    read_table,
+    stages_of,
+)
 
 SCORELESS = "finished without a usable test score"
 LOST = "its curves or cases were lost; the sweep runs it again"
@@ -47,7 +54,7 @@ class ExperimentResults:
     data: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)  # by pretraining method
-    device_shares: list[tuple[datetime, float]] = field(default_factory=list)  # of a cell, and since when
+    device_shares: DeviceShares = field(default_factory=DeviceShares)
     warnings: list[str] = field(default_factory=list)
 
     def settings(self, section: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ file is a warning, a damaged or foreign one a ReportError that names file, findi
 
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +55,6 @@ def read_references(root: Path, warnings: list[str]) -> dict[str, str]:
     for name, work in references.items():
         _check(path, name, work, _is_text, "text")
     return references
-
-
-def read_device_shares(root: Path) -> list[tuple[datetime, float]]:
-    """Return the share of a device that cells took, with the moments since when; empty where no launcher noted any."""
-    try:
-        rows = json.loads((root / "device_shares.json").read_text())
-        return [(datetime.fromisoformat(since).astimezone(UTC), float(share)) for since, share in rows]
-    except (OSError, ValueError, TypeError):
-        return []
 
 
 def _read_json(path: Path, warnings: list[str]) -> dict[str, Any]:

@@ -146,12 +146,9 @@ def _weights(results: ExperimentResults, arm: str) -> str:
 
 def _cell_seconds(results: ExperimentResults, otherwise: float) -> pd.Series:
     """Return each cell's wall time, of a GPU the share of it under which the cell finished."""
-    cells = results.cells
-    shares = [
-        1.0 if device == "cpu" else next((s for since, s in reversed(results.device_shares) if since <= at), otherwise)
-        for device, at in zip(cells["device"], cells["finished_at"], strict=True)
-    ]
-    return cells["wall_seconds"].astype(float) * pd.Series(shares, index=cells.index, dtype=float)
+    cells = results.cells[["wall_seconds", "device", "finished_at"]]
+    seconds = [results.device_shares.device_seconds(cell, otherwise) for cell in cells.to_dict("records")]
+    return pd.Series(seconds, index=cells.index, dtype=float)
 
 
 def _stage_seconds(epochs: pd.Series, chains: set[str]) -> float:

@@ -13,11 +13,10 @@ from typing import Any
 
 import yaml
 
-from sweep.costs.device_shares import DeviceShares, read_shares
 from sweep.costs.forecast_file import read_forecast
 from sweep.costs.remaining import chain
 from trainables.config import ComputeConfig
-from trainables.results import ResultsError, finished_cells, read_table
+from trainables.results import ResultsError, finished_cells, read_device_shares, read_table
 
 Row = Mapping[str, Any]
 
@@ -91,8 +90,8 @@ def account(root: Path, planned: Sequence[Row], cells: Iterable[Row], epochs: Se
     """Add up rows that have been read already: cells asked for, finished ones, epochs, with at least our columns."""
     ids = {row["cell_id"] for row in planned}
     cells = [row for row in cells if row["cell_id"] in ids]
-    (price, gpus_per_cell), said, shares = _price_and_share(root), read_forecast(root), read_shares(root)
-    seconds = {row["cell_id"]: _device_seconds(row, shares, gpus_per_cell) for row in cells}
+    (price, gpus_per_cell), said, shares = _price_and_share(root), read_forecast(root), read_device_shares(root)
+    seconds = {row["cell_id"]: shares.device_seconds(row, gpus_per_cell) for row in cells}
     stages = _stages(planned, epochs, said.epoch_seconds)
     expected = [(seconds[row["cell_id"]], said.cell_seconds.get(row["protocol_id"])) for row in cells]
     expected += [(stage.device_seconds, stage.forecast_seconds) for stage in stages]
@@ -106,11 +105,6 @@ def account(root: Path, planned: Sequence[Row], cells: Iterable[Row], epochs: Se
         compared_seconds=sum(used for used, _ in both),
         price_per_device_hour=price,
     )
-
-
-def _device_seconds(cell: Row, shares: DeviceShares, otherwise: float) -> float:
-    """What a finished cell took of a device: its wall time, or its share of a GPU of it."""
-    return float(cell["wall_seconds"]) * (1.0 if cell["device"] == "cpu" else shares.at(cell["finished_at"], otherwise))
 
 
 def _price_and_share(root: Path) -> tuple[float | None, float]:

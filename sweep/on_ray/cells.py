@@ -10,7 +10,6 @@ import tempfile
 import threading
 from pathlib import Path
 
-from sweep.costs.device_shares import note_share
 from sweep.costs.latest_run import note_room
 from sweep.on_ray.cell_workers import CellWorkers, no_room
 from sweep.on_ray.cluster import present_nodes
@@ -19,6 +18,7 @@ from sweep.plan import Plan
 from sweep.state.scoreboard import Scoreboard
 from trainables.config import ComputeConfig
 from trainables.failures import NO_SPACE, is_full_disk
+from trainables.results import note_device_share
 
 POLL_SECONDS = 0.5
 FULL_BYTES = 2**16  # less is left of a disk: too little for a trial's files
@@ -38,7 +38,7 @@ def run_cells(
         packing = less
         board.room = packing.room
         board.occupancy.devices_per_cell = packing.gpus_per_cell or 1.0
-        note_share(plan.cells[0].job.results, board.occupancy.devices_per_cell)
+        note_device_share(plan.cells[0].job.results, board.occupancy.devices_per_cell)
         note_room(plan.cells[0].job.results, board.room)
         board.packing_reduced(packing.words)
 

@@ -22,6 +22,7 @@ from trainables.results.contract import (
     write_rows,
 )
 from trainables.results.copying import Copied
+from trainables.results.device_shares import DeviceShares, note_device_share, read_device_shares
 from trainables.results.folder import (
     check_results,
     check_writable,
@@ -54,6 +55,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "Compacted",
     "Copied",
+    "DeviceShares",
     "Mirror",
     "MirrorError",
     "ResultsError",
@@ -75,12 +77,14 @@ __all__ = [
     "is_held",
     "is_there",
     "is_uri",
+    "note_device_share",
     "num_bytes",
     "num_rows",
     "on_disk",
     "open_results",
     "pull",
     "push",
+    "read_device_shares",
     "read_table",
     "record_example_slices",
     "record_failure",

@@ -9,10 +9,19 @@ import pytest
 from rich.console import Console
 
 from sweep.costs.account import read_account
-from sweep.costs.device_shares import DeviceShares, note_share, read_shares
 from sweep.costs.forecast_file import KeptForecast, keep_forecast, read_forecast
 from sweep.costs.tables import print_account
-from trainables.results import AXES, SCHEMAS, commit_cell, open_results, record_plan, write_rows
+from trainables.results import (
+    AXES,
+    SCHEMAS,
+    DeviceShares,
+    commit_cell,
+    note_device_share,
+    open_results,
+    read_device_shares,
+    record_plan,
+    write_rows,
+)
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -68,10 +77,10 @@ def test_a_cell_on_a_shared_gpu_counts_by_its_share(root: Path) -> None:
 
 
 def test_a_cell_counts_by_the_share_that_its_launcher_gave_it_whatever_a_later_run_gives(root: Path) -> None:
-    note_share(root, 1.0, NOON - timedelta(hours=1))  # in this process, which holds the whole GPU
-    note_share(root, 0.25, NOON + timedelta(hours=1))  # on Ray, four a GPU
-    note_share(root, 0.25, NOON + timedelta(hours=2))
-    assert len(read_shares(root).since) == 2
+    note_device_share(root, 1.0, NOON - timedelta(hours=1))  # in this process, which holds the whole GPU
+    note_device_share(root, 0.25, NOON + timedelta(hours=1))  # on Ray, four a GPU
+    note_device_share(root, 0.25, NOON + timedelta(hours=2))
+    assert len(read_device_shares(root).since) == 2
     alone, shared = (cell(number, "chain", "one@3 two@2", 100.0, device="NVIDIA H100") for number in (0, 1))
     write(root, [alone, shared | {"finished_at": NOON + timedelta(hours=3)}])
     assert read_account(root).finetuning_seconds == 100 + 25
@@ -80,7 +89,7 @@ def test_a_cell_counts_by_the_share_that_its_launcher_gave_it_whatever_a_later_r
 @pytest.mark.parametrize("content", ["{", "3", '[["noon", 1]]', '[["2026-01-01", null]]', "[1]"])
 def test_a_damaged_note_of_shares_is_none(root: Path, content: str) -> None:
     (root / "device_shares.json").write_text(content)
-    assert read_shares(root) == DeviceShares()
+    assert read_device_shares(root) == DeviceShares()
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=365), timedelta(days=-365)])
@@ -92,15 +101,15 @@ def test_clocks_that_jump_change_no_costs_but_a_cells_share_where_they_alone_tel
     before = read_account(root)
     write(root, [PLANNED[0] | {"finished_at": NOON + jump}])
     assert read_account(root) == before
-    note_share(root, 0.25, NOON - timedelta(hours=1))
+    note_device_share(root, 0.25, NOON - timedelta(hours=1))
     write(root, [PLANNED[0] | {"finished_at": NOON + jump, "device": "NVIDIA H100"}])
     share = 0.25 if jump > timedelta() else 0.5  # before all notes that of experiment.yaml
     assert read_account(root).finetuning_seconds == 10 * share + 20
 
 
 def test_a_launcher_whose_clock_was_set_back_is_believed_for_the_cells_after_it(root: Path) -> None:
-    note_share(root, 1.0, NOON)
-    note_share(root, 0.25, NOON - timedelta(days=1))
+    note_device_share(root, 1.0, NOON)
+    note_device_share(root, 0.25, NOON - timedelta(days=1))
     write(root, [PLANNED[0] | {"finished_at": NOON - timedelta(hours=23), "device": "NVIDIA H100"}])
     assert read_account(root).finetuning_seconds == 2.5
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from sweep.costs.device_shares import read_shares
 from sweep.costs.storage import sizes, stage_bytes
 from sweep.data_efficiency import main
 from sweep.exit_codes import DONE, INTERRUPTED, OUT_OF_TIME, USAGE
@@ -17,7 +16,7 @@ from sweep.experiment import load_file
 from sweep.inputs import read_inputs
 from sweep.plan import build_plan
 from sweep.status import read_status
-from trainables.results import read_table
+from trainables.results import read_device_shares, read_table
 
 ROOT = Path(__file__).parents[3]
 Run = Callable[..., int]
@@ -80,7 +79,7 @@ def test_the_account_adds_up_what_the_rows_say_and_status_tells_the_same(
 
 
 def test_a_run_in_one_process_notes_that_a_cell_holds_a_whole_device(results: Path) -> None:
-    assert [share for _, share in read_shares(results).since] == [1.0]
+    assert [share for _, share in read_device_shares(results).since] == [1.0]
 
 
 def test_a_run_holds_its_devices_at_least_as_long_as_its_units_take(
