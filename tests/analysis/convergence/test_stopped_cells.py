@@ -8,10 +8,11 @@ import pytest
 from scipy.integrate import trapezoid
 
 from analysis.answers.caveats import caveats
+from analysis.command_line import ERROR
 from analysis.convergence.stability import normalised_area
 from analysis.convergence.stopped_cells import curves_to_budget, num_stopped, saved_table
 from analysis.convergence.time_to_target import Run, study_convergence
-from analysis.early_stopping import ERROR, main
+from analysis.early_stopping import main
 from analysis.figures.all_figures import convergence_curves
 from analysis.findings import find
 from analysis.loading.load import load_results
