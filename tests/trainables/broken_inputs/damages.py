@@ -69,7 +69,7 @@ def set_header(name: str, *fields: tuple[int, str, Any]) -> Damage:
     return change_bytes(name, inflated(change))
 
 
-DIM, DATATYPE, PIXDIM, VOX_OFFSET, SROW_X, MAGIC = 40, 70, 76, 108, 280, 344
+DIM, DATATYPE, PIXDIM, VOX_OFFSET, SCL_SLOPE, SCL_INTER, SROW_X, MAGIC = 40, 70, 76, 108, 112, 116, 280, 344
 
 
 def dims(*sizes: int) -> list[tuple[int, str, int]]:
