@@ -40,15 +40,26 @@ class FoundCase:
 
 @dataclass
 class Exclusion:
-    """The names of ``data.exclude``, and which of them a reader came across: one that nothing has is a typing error."""
+    """The names of ``data.exclude``, and which of them a reader came across: one that nothing has is a typing error.
+
+    ``cases`` are those of excluded patients and volumes, which a split file may list under names of their own.
+    """
 
     names: tuple[str, ...]
     found: set[str] = field(default_factory=set)
+    cases: set[str] = field(default_factory=set)
 
     def __contains__(self, name: str) -> bool:
         if name in self.names:
             self.found.add(name)
         return name in self.names
+
+    def leaves_out(self, name: str, cases: Iterable[str]) -> bool:
+        """Return whether a patient or volume is left out, and keep the names of its cases."""
+        is_excluded = name in self
+        if is_excluded:
+            self.cases.update(cases)
+        return is_excluded
 
 
 def stem(path: Path) -> str:
@@ -139,10 +150,10 @@ def to_volumes(
     for case in sorted(found, key=lambda each: natural_order(each.name)):
         row = case.row if case.row is not None else rows.get(case.name)
         volume = _named(case, row, common, config, problems)
-        if volume and volume.patient not in exclusion:
+        if volume and not exclusion.leaves_out(volume.patient, volume.cases):
             named.setdefault((volume.patient, volume.phase), []).append(volume)
     merged = (_merged(volumes, problems) for volumes in named.values())
-    return in_order(volume for volume in merged if volume.name not in exclusion)
+    return in_order(volume for volume in merged if not exclusion.leaves_out(volume.name, volume.cases))
 
 
 def _rows_by_case(config: DataConfig, root: Path, problems: list[Problem]) -> dict[str, dict[str, str]]:

@@ -62,6 +62,7 @@ def read(root: Path, config: DataConfig) -> Dataset:
         volumes=to_volumes(cases, config, exclusion, root, problems),
         problems=tuple(problems),
         excluded=tuple(sorted(exclusion.found)),
+        excluded_cases=frozenset(exclusion.cases),
     )
 
 
