@@ -109,6 +109,19 @@ def set_picture(name: str, change: Callable[[np.ndarray], np.ndarray], ending: s
     return damage
 
 
+def turn(name: str, orientation: int, ending: str) -> Damage:
+    """Rewrite a picture under another ending, with the tag by which viewers turn it (Exif 2.32, tag 0x0112)."""
+
+    def damage(root: Path) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        pixels = np.asarray(Image.open(root / name))
+        (root / name).unlink()
+        Image.fromarray(pixels).save((root / name).with_suffix(ending), exif=exif)
+
+    return damage
+
+
 def two_pages(root: Path) -> None:
     first, second = (Image.fromarray(np.full(shape, 7, np.uint8)) for shape in ((12, 10), (6, 5)))
     (root / PICTURE).unlink()
