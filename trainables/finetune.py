@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainables.config import DataConfig, FinetuneConfig, content_hash
+from trainables.config import DataConfig, FinetuneConfig, seed_of
 from trainables.course import Course
 from trainables.data.batches import Samples, finetune_batches, from_slices, network_input
 from trainables.data.slice_store import SliceStore
@@ -163,7 +163,7 @@ def build_network(job: CellJob, device: torch.device, num_channels: int, num_cla
 
     So does a random encoder. A decoder that was pretrained with the encoder is taken, where its file holds one.
     """
-    seed = int(content_hash("network", job.axes["train_seed"])[:12], 16)
+    seed = seed_of("network", job.axes["train_seed"])
     encoder = build_encoder(job.model, job.encoder, num_channels, seed)
     with seeded(seed + 1):
         network = Segmenter(encoder, job.model, num_classes)
@@ -185,7 +185,7 @@ def _fit(job: CellJob, network: Segmenter, train: Samples, validation: Samples) 
     """
     config, course, fit = job.finetune, Course(job.finetune), _Fit([])
     take_step = TrainingStep(network, config, train.device, job.compute.cuda_graphs)
-    generator = torch.Generator().manual_seed(int(content_hash("batches", job.axes["train_seed"])[:12], 16))
+    generator = torch.Generator().manual_seed(seed_of("batches", job.axes["train_seed"]))
     step = 0
     course.see(step, _validate(job, fit, network, validation, step, None))
     while step < course.end:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.collapse import CollapseMeasures, CollapseWatch, LatestFeatures, measure_collapse
-from trainables.config import content_hash
+from trainables.config import seed_of
 from trainables.cost import StepFlops
 from trainables.data.batches import Samples, epoch_batches, random_view
 from trainables.data.slices import open_store
@@ -135,7 +135,7 @@ class _Loop:
         batch, image_size = min(job.stage.batch_size, len(samples)), samples.images.shape[-1]
         self.batch_size, self.steps_per_epoch = batch, len(samples) // batch
         _check_stage(job, worker, batch, image_size)
-        seed = int(content_hash(job.seed, job.stage_id)[:12], 16)
+        seed = seed_of(job.seed, job.stage_id)
         encoder = build_encoder(job.model, job.initial, samples.images.shape[1], seed)
         self.initial = initial_weights(job)  # told now: the file may be gone when the first encoder is kept
         with seeded(seed + 1):
@@ -153,7 +153,7 @@ class _Loop:
     def train_epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch and return its row."""
         started, stage = time.perf_counter(), self.job.stage
-        generator = torch.Generator().manual_seed(int(content_hash(self.job.seed, self.job.stage_id, epoch)[:12], 16))
+        generator = torch.Generator().manual_seed(seed_of(self.job.seed, self.job.stage_id, epoch))
         self.objective.train()
         total, num_samples, latest = torch.zeros((), device=self.worker.device), 0, LatestFeatures()
         for index, indices in enumerate(epoch_batches(len(self.samples), stage.batch_size, generator)):
