@@ -262,10 +262,9 @@ class _Loop:
     def save(self, epoch: int) -> None:
         """Save everything that the next epoch starts from, atomically."""
         started = time.perf_counter()
-        own = {key: value for key, value in self.objective.state_dict().items() if not key.startswith("trained.")}
         state = {
             "epoch": epoch,
-            "objective": own,
+            "objective": self.objective.own_state(),
             "optimisation": self.optimisation.state_dict(),
             "epochs_collapsed": self.watch.num_epochs,
             "rows": self.rows,
@@ -285,9 +284,11 @@ class _Loop:
             return
         if state is None or state["epoch"] != epoch:
             raise RuntimeError(f"{self.state_path} is not the state after epoch {epoch} here; run the command again")
-        missing, unexpected = self.objective.load_state_dict(state["objective"], strict=False)
-        if unexpected or any(not key.startswith("trained.") for key in missing):
-            raise PretrainingError(f"{self.state_path} is of another version of the program; remove it to start anew")
+        try:
+            self.objective.load_own_state(state["objective"])
+        except ValueError as error:
+            reason = f"{self.state_path} is of another version of the program; remove it to start anew"
+            raise PretrainingError(reason) from error
         self.optimisation.load_state_dict(state["optimisation"])
         self.watch = CollapseWatch(state["epochs_collapsed"])
         self.epochs_done, self.rows = epoch, state["rows"]
