@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from trainables.results import Copied, Mirror, ResultsError, is_uri, pull, push, shown
+from trainables.results import Copied, Mirror, ResultsError, is_uri, pull, push, without_secrets
 
 DONE, ERROR = 0, 1
 SECONDS = 30.0  # from one look to the next while a sweep runs
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ResultsError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return ERROR
-    where = shown(options.target) if is_uri(options.target) else options.target
+    where = without_secrets(options.target) if is_uri(options.target) else options.target
     removed = f", {done.num_removed} removed that these replace" if done.num_removed else ""
     print(f"{where}: {done.num_files} files copied, {done.num_bytes / 2**20:.1f} MiB{removed}")
     return DONE

@@ -29,14 +29,14 @@ from trainables.placement import network_to_device
 from trainables.probe import probe
 from trainables.processes import (
     Worker,
-    first_says,
+    all_gather_rows,
+    barrier,
+    broadcast_from_first,
     gradients_shared,
     mean_over_siblings,
-    of_all_siblings,
     seeded,
     synchronise_norms,
     this_worker,
-    wait_for_siblings,
     wrap,
 )
 from trainables.results import clear_failure
@@ -58,7 +58,7 @@ def run_stage(job: StageJob, report: Report = lambda row: None) -> None:
     """
     worker = this_worker(job.compute)
     # by another experiment since this one was planned, or by a run that died before it had cleared up
-    if first_says(are_kept(job.encoders, job.stage_id, job.stage.kept_epochs), worker):
+    if broadcast_from_first(are_kept(job.encoders, job.stage_id, job.stage.kept_epochs), worker):
         _finish(job, worker)
         return
     check_unchanged(job.initial, job.weights_id)
@@ -81,7 +81,7 @@ def run_stage(job: StageJob, report: Report = lambda row: None) -> None:
                 with suppress(OSError):
                     loop.save(epoch)
             raise
-    wait_for_siblings(worker)
+    barrier(worker)
     _finish(job, worker)
 
 
@@ -162,7 +162,7 @@ class _Loop:
                 total += self._train_step(indices, step, generator, latest)
             num_samples += len(indices)
         loss = float(mean_over_siblings(total, self.worker)) / self.steps_per_epoch
-        collapse = measure_collapse(of_all_siblings(latest.rows(self.worker.world_size), self.worker))
+        collapse = measure_collapse(all_gather_rows(latest.rows(self.worker.world_size), self.worker))
         seconds = time.perf_counter() - started
         self._must_be_sound(epoch, loss, collapse)
         self.epochs_done = epoch
@@ -279,7 +279,7 @@ class _Loop:
         Raises PretrainingError where the state is of another program, RuntimeError where it changes while it is read.
         """
         state = self._saved_state()
-        epoch = first_says(state["epoch"] if state else 0, self.worker)
+        epoch = broadcast_from_first(state["epoch"] if state else 0, self.worker)
         if epoch == 0:
             return
         if state is None or state["epoch"] != epoch:
