@@ -30,8 +30,7 @@ def resume_path(encoders: Path, stage_id: str) -> Path:
 
 def are_kept(encoders: Path, stage_id: str, epochs: Iterable[int]) -> bool:
     """Return whether the encoders of all these epochs exist now, though another node may just have written them."""
-    ask_server(encoders / stage_id)
-    return all(encoder_path(encoders, stage_id, epoch).is_file() for epoch in epochs)
+    return all(is_there(encoder_path(encoders, stage_id, epoch)) for epoch in epochs)
 
 
 def record_epochs(results: Path, encoders: Path, stage_id: str, rows: Sequence[Row]) -> None:
