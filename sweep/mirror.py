@@ -18,7 +18,7 @@ import yaml
 
 from sweep.command_line import EXIT_CODES, program
 from sweep.exit_codes import DONE
-from trainables.results import Copied, Mirror, ResultsError, is_uri, pull, push, shown
+from trainables.results import Copied, Mirror, ResultsError, is_uri, pull, push, without_secrets
 
 SECONDS = 30.0  # from one look to the next while a sweep runs
 
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if is_uri(options.source) == is_uri(options.target):
         parser.error("expected a results folder and a URI (s3://BUCKET/PREFIX, file:///FOLDER), in either order")
     done = _copy(options.source, options.target, options.state)
-    where = shown(options.target) if is_uri(options.target) else options.target
+    where = without_secrets(options.target) if is_uri(options.target) else options.target
     removed = f", {done.num_removed} removed that these replace" if done.num_removed else ""
     print(f"{where}: {done.num_files} files copied, {done.num_bytes / 2**20:.1f} MiB{removed}")
     return DONE

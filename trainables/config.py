@@ -58,6 +58,11 @@ def content_hash(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def seed_of(*parts: Any) -> int:
+    """Return a seed below 2^48 that follows from the same kinds of parts as ``content_hash`` takes."""
+    return int(content_hash(*parts)[:12], 16)
+
+
 def override_value(key: str, text: str) -> Any:
     """Return what ``key=text`` sets: YAML, but a pattern as it stands, which YAML would take for a list.
 

@@ -42,7 +42,7 @@ class Course:
         self._warmup_steps = config.warmup_fraction * config.steps
         if config.stop:
             self._patience = Patience(config.stop.patience, config.stop.min_delta)
-            self._cooldown_steps = math.ceil(config.stop.cooldown_fraction * config.steps)
+            self._cooldown_steps = _rounded_up(config.stop.cooldown_fraction * config.steps)
 
     def factor(self, step: int) -> float:
         """Return the factor of the peak learning rate for the 0-based ``step``."""
@@ -56,3 +56,8 @@ class Course:
             return
         if step + self._cooldown_steps < self.end and self._patience.runs_out(val_dice):
             self.end = step + self._cooldown_steps
+
+
+def _rounded_up(steps: float) -> int:
+    """Return whole steps, 1 at least; 7 % of 100 are 7, though their product is a little more in floating point."""
+    return max(1, math.ceil(round(steps, 9)))

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from trainables.results import Row, ask_server, is_there, num_rows, replacing, try_lock, write_rows
 
-EPOCHS = "epochs.parquet"  # the most that were trained: what experiments take over
-ANEW = "epochs-anew.parquet"  # where that is more than the training under way has behind it
+EPOCHS = "epochs.parquet"  # rows of the longest training of the stage, which experiments take over
+ANEW = "epochs-anew.parquet"  # rows of a training from the beginning, while they are fewer than those of EPOCHS
 POLL_SECONDS = 0.5  # between two looks at another's lock
 
 
@@ -30,8 +30,7 @@ def resume_path(encoders: Path, stage_id: str) -> Path:
 
 def are_kept(encoders: Path, stage_id: str, epochs: Iterable[int]) -> bool:
     """Return whether the encoders of all these epochs exist now, though another node may just have written them."""
-    ask_server(encoders / stage_id)
-    return all(encoder_path(encoders, stage_id, epoch).is_file() for epoch in epochs)
+    return all(is_there(encoder_path(encoders, stage_id, epoch)) for epoch in epochs)
 
 
 def record_epochs(results: Path, encoders: Path, stage_id: str, rows: Sequence[Row]) -> None:
@@ -60,7 +59,9 @@ def adopt_epochs(results: Path, encoders: Path, stage_id: str) -> None:
 
 
 def epochs_done(encoders: Path, stage_id: str, kept_epochs: Sequence[int]) -> int:
-    """Return after which epoch a stage is, or goes on: after none where an encoder to keep was passed without it.
+    """Return the last epoch of a finished stage, or the one that an unfinished one goes on from; 0 if it starts over.
+
+    It starts over where it has passed an epoch whose encoder is to be kept and is not there.
 
     Note: rows are written after every epoch and the state more rarely (``pretrain``), so a stage that was killed goes
     on from some epochs earlier, which together took 50 times what saving takes at most.

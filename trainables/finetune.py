@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainables.config import DataConfig, FinetuneConfig, content_hash
+from trainables.config import DataConfig, FinetuneConfig, seed_of
 from trainables.course import Course
 from trainables.data.batches import Samples, finetune_batches, from_slices, network_input
 from trainables.data.slice_store import SliceStore
 from trainables.data.slices import open_store
 from trainables.data.splits import PARTS, LabelSubset, label_order, take_labels
-from trainables.examples import Mask, choose_slices, prediction_rows, slice_rows
+from trainables.examples import ExampleSlice, Mask, choose_slices, prediction_rows, slice_rows
 from trainables.jobs import CellJob
 from trainables.metrics import Counts, SoftJaccard, dice, slice_counts
 from trainables.models.segmenter import Segmenter
@@ -83,48 +83,60 @@ def run_cell(job: CellJob) -> CellResult:
     store = shared_store(job.data.model_dump_json(), job.compute.cache, job.data_id)
     subset = _labelled_subset(job, store)
     data = load_parts(store, device)
-    train = data["train"].subset(subset.slices)
     network = build_network(job, device, store.num_channels, store.num_classes)
     chosen = validation_slices(len(data["validation"]), job.data.validation_slices)
-    validation_origins = store.origins("validation")
-    validation = data["validation"].subset(chosen)
-    fit = _fit(job, network, train, validation)
-    tested = time.perf_counter()
-    shown = choose_slices(store, job.compute.example_slices)
-    is_measured = job.compute.surface_distances
-    kept = range(len(data["test"])) if is_measured else [each.position for each in shown]
-    test = evaluate(network, data["test"], job.finetune, kept)
-    _must_be_finite("test", test.loss, job.finetune, fit.curves[-1]["step"])
-    masks = dict(zip(kept, test.masks, strict=True))
-    cases, scores = score_cases(job.cell_id, store, test.counts, test.masks if is_measured else None)
-    now = time.perf_counter()
+    fit = _fit(job, network, data["train"].subset(subset.slices), data["validation"].subset(chosen))
+    test = _test(job, store, network, data["test"], fit)
     cell = {
         **job.axes,
         "data_id": store.data_id,
         "encoder_id": job.encoder_id,
+        **_annotated(store, subset, chosen),
+        **_fit_columns(job, network, fit),
+        "test_loss": test.loss,
+        **test.scores,
+        "test_seconds": test.seconds,
+        "wall_seconds": time.perf_counter() - started,
+        **_machine(device),
+        "finished_at": datetime.now(UTC),
+    }
+    examples = prediction_rows(job.cell_id, test.shown, test.shown_masks)
+    return CellResult(cell, fit.curves, test.cases, examples, slice_rows(store, test.shown))
+
+
+def _annotated(store: SliceStore, subset: LabelSubset, validation: Sequence[int]) -> Row:
+    """Return the columns that say how much annotation the cell took."""
+    origins = store.origins("validation")
+    return {
         "labelled_slices": len(subset.slices),
         "labelled_patients": subset.num_patients,
-        "validation_slices": len(chosen),
-        "validation_patients": len({validation_origins[index].patient for index in chosen}),
-        "steps": fit.curves[-1]["step"],
+        "validation_slices": len(validation),
+        "validation_patients": len({origins[index].patient for index in validation}),
+    }
+
+
+def _fit_columns(job: CellJob, network: Segmenter, fit: "_Fit") -> Row:
+    """Return the columns of what was trained, for how long, and where it ended."""
+    last = fit.curves[-1]
+    return {
+        "steps": last["step"],
         "budget_steps": job.finetune.steps,
         "batch_size": job.finetune.batch_size,
         "num_parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "val_loss": fit.curves[-1]["val_loss"],
-        "val_dice": fit.curves[-1]["val_dice"],
-        "test_loss": test.loss,
-        **scores,
+        "val_loss": last["val_loss"],
+        "val_dice": last["val_dice"],
         "train_seconds": fit.train_seconds,
         "validation_seconds": fit.validation_seconds,
-        "test_seconds": now - tested,
-        "wall_seconds": now - started,
+    }
+
+
+def _machine(device: torch.device) -> Row:
+    """Return the columns that say where the cell ran, and by which program."""
+    return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "code_version": f"labelcurve {importlib.metadata.version('labelcurve')}, torch {torch.__version__}",
-        "finished_at": datetime.now(UTC),
     }
-    examples = prediction_rows(job.cell_id, shown, [masks[each.position] for each in shown])
-    return CellResult(cell, fit.curves, cases, examples, slice_rows(store, shown))
 
 
 def _labelled_subset(job: CellJob, store: SliceStore) -> LabelSubset:
@@ -163,7 +175,7 @@ def build_network(job: CellJob, device: torch.device, num_channels: int, num_cla
 
     So does a random encoder. A decoder that was pretrained with the encoder is taken, where its file holds one.
     """
-    seed = int(content_hash("network", job.axes["train_seed"])[:12], 16)
+    seed = seed_of("network", job.axes["train_seed"])
     encoder = build_encoder(job.model, job.encoder, num_channels, seed)
     with seeded(seed + 1):
         network = Segmenter(encoder, job.model, num_classes)
@@ -185,7 +197,7 @@ def _fit(job: CellJob, network: Segmenter, train: Samples, validation: Samples) 
     """
     config, course, fit = job.finetune, Course(job.finetune), _Fit([])
     take_step = TrainingStep(network, config, train.device, job.compute.cuda_graphs)
-    generator = torch.Generator().manual_seed(int(content_hash("batches", job.axes["train_seed"])[:12], 16))
+    generator = torch.Generator().manual_seed(seed_of("batches", job.axes["train_seed"]))
     step = 0
     course.see(step, _validate(job, fit, network, validation, step, None))
     while step < course.end:
@@ -254,6 +266,32 @@ def _pooled_dice(counts: Counts) -> float | None:
     """Mean foreground Dice over all slices; None where no structure is there and none is found."""
     scores = dice(counts.sum(0)[1:])
     return None if np.isnan(scores).all() else float(np.nanmean(scores))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Test:
+    """``scores`` are columns of the cell's row; ``shown`` are the example slices, with the masks predicted there."""
+
+    loss: float
+    scores: Row
+    cases: list[Row]
+    shown: Sequence[ExampleSlice]
+    shown_masks: list[Mask]
+    seconds: float
+
+
+def _test(job: CellJob, store: SliceStore, network: Segmenter, samples: Samples, fit: _Fit) -> _Test:
+    """Score the network on the test slices, and keep what it predicts where distances or examples need it."""
+    started = time.perf_counter()
+    shown = choose_slices(store, job.compute.example_slices)
+    is_measured = job.compute.surface_distances
+    kept = range(len(samples)) if is_measured else [each.position for each in shown]
+    result = evaluate(network, samples, job.finetune, kept)
+    _must_be_finite("test", result.loss, job.finetune, fit.curves[-1]["step"])
+    cases, scores = score_cases(job.cell_id, store, result.counts, result.masks if is_measured else None)
+    masks = dict(zip(kept, result.masks, strict=True))
+    shown_masks = [masks[each.position] for each in shown]
+    return _Test(result.loss, scores, cases, shown, shown_masks, time.perf_counter() - started)
 
 
 @torch.no_grad()

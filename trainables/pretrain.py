@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.collapse import CollapseMeasures, CollapseWatch, LatestFeatures, measure_collapse
-from trainables.config import content_hash
+from trainables.config import seed_of
 from trainables.cost import StepFlops
 from trainables.data.batches import Samples, epoch_batches, random_view
 from trainables.data.slices import open_store
@@ -29,14 +29,14 @@ from trainables.placement import network_to_device
 from trainables.probe import probe
 from trainables.processes import (
     Worker,
-    first_says,
+    all_gather_rows,
+    barrier,
+    broadcast_from_first,
     gradients_shared,
     mean_over_siblings,
-    of_all_siblings,
     seeded,
     synchronise_norms,
     this_worker,
-    wait_for_siblings,
     wrap,
 )
 from trainables.results import clear_failure
@@ -58,7 +58,7 @@ def run_stage(job: StageJob, report: Report = lambda row: None) -> None:
     """
     worker = this_worker(job.compute)
     # by another experiment since this one was planned, or by a run that died before it had cleared up
-    if first_says(are_kept(job.encoders, job.stage_id, job.stage.kept_epochs), worker):
+    if broadcast_from_first(are_kept(job.encoders, job.stage_id, job.stage.kept_epochs), worker):
         _finish(job, worker)
         return
     check_unchanged(job.initial, job.weights_id)
@@ -81,7 +81,7 @@ def run_stage(job: StageJob, report: Report = lambda row: None) -> None:
                 with suppress(OSError):
                     loop.save(epoch)
             raise
-    wait_for_siblings(worker)
+    barrier(worker)
     _finish(job, worker)
 
 
@@ -135,7 +135,7 @@ class _Loop:
         batch, image_size = min(job.stage.batch_size, len(samples)), samples.images.shape[-1]
         self.batch_size, self.steps_per_epoch = batch, len(samples) // batch
         _check_stage(job, worker, batch, image_size)
-        seed = int(content_hash(job.seed, job.stage_id)[:12], 16)
+        seed = seed_of(job.seed, job.stage_id)
         encoder = build_encoder(job.model, job.initial, samples.images.shape[1], seed)
         self.initial = initial_weights(job)  # told now: the file may be gone when the first encoder is kept
         with seeded(seed + 1):
@@ -153,7 +153,7 @@ class _Loop:
     def train_epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch and return its row."""
         started, stage = time.perf_counter(), self.job.stage
-        generator = torch.Generator().manual_seed(int(content_hash(self.job.seed, self.job.stage_id, epoch)[:12], 16))
+        generator = torch.Generator().manual_seed(seed_of(self.job.seed, self.job.stage_id, epoch))
         self.objective.train()
         total, num_samples, latest = torch.zeros((), device=self.worker.device), 0, LatestFeatures()
         for index, indices in enumerate(epoch_batches(len(self.samples), stage.batch_size, generator)):
@@ -162,7 +162,7 @@ class _Loop:
                 total += self._train_step(indices, step, generator, latest)
             num_samples += len(indices)
         loss = float(mean_over_siblings(total, self.worker)) / self.steps_per_epoch
-        collapse = measure_collapse(of_all_siblings(latest.rows(self.worker.world_size), self.worker))
+        collapse = measure_collapse(all_gather_rows(latest.rows(self.worker.world_size), self.worker))
         seconds = time.perf_counter() - started
         self._must_be_sound(epoch, loss, collapse)
         self.epochs_done = epoch
@@ -262,10 +262,9 @@ class _Loop:
     def save(self, epoch: int) -> None:
         """Save everything that the next epoch starts from, atomically."""
         started = time.perf_counter()
-        own = {key: value for key, value in self.objective.state_dict().items() if not key.startswith("trained.")}
         state = {
             "epoch": epoch,
-            "objective": own,
+            "objective": self.objective.own_state(),
             "optimisation": self.optimisation.state_dict(),
             "epochs_collapsed": self.watch.num_epochs,
             "rows": self.rows,
@@ -280,14 +279,16 @@ class _Loop:
         Raises PretrainingError where the state is of another program, RuntimeError where it changes while it is read.
         """
         state = self._saved_state()
-        epoch = first_says(state["epoch"] if state else 0, self.worker)
+        epoch = broadcast_from_first(state["epoch"] if state else 0, self.worker)
         if epoch == 0:
             return
         if state is None or state["epoch"] != epoch:
             raise RuntimeError(f"{self.state_path} is not the state after epoch {epoch} here; run the command again")
-        missing, unexpected = self.objective.load_state_dict(state["objective"], strict=False)
-        if unexpected or any(not key.startswith("trained.") for key in missing):
-            raise PretrainingError(f"{self.state_path} is of another version of the program; remove it to start anew")
+        try:
+            self.objective.load_own_state(state["objective"])
+        except ValueError as error:
+            reason = f"{self.state_path} is of another version of the program; remove it to start anew"
+            raise PretrainingError(reason) from error
         self.optimisation.load_state_dict(state["optimisation"])
         self.watch = CollapseWatch(state["epochs_collapsed"])
         self.epochs_done, self.rows = epoch, state["rows"]

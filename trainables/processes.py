@@ -90,7 +90,7 @@ def mean_over_siblings(value: Tensor, worker: Worker) -> Tensor:
     return value / worker.world_size
 
 
-def first_says(value: Known, worker: Worker) -> Known:
+def broadcast_from_first(value: Known, worker: Worker) -> Known:
     """Return what the first process found: files may look different to its siblings on other nodes."""
     if worker.world_size == 1:
         return value
@@ -99,7 +99,7 @@ def first_says(value: Known, worker: Worker) -> Known:
     return box[0]
 
 
-def of_all_siblings(rows: Tensor, worker: Worker) -> Tensor:
+def all_gather_rows(rows: Tensor, worker: Worker) -> Tensor:
     """Return the rows (sample, ...) of all siblings, who have as many each, one sibling after another."""
     if worker.world_size == 1:
         return rows
@@ -129,7 +129,7 @@ def gradients_shared(network: nn.Module, is_last: bool) -> Iterator[None]:
         yield
 
 
-def wait_for_siblings(worker: Worker) -> None:
+def barrier(worker: Worker) -> None:
     """Return when every sibling has got here."""
     if worker.world_size > 1:
         dist.barrier()

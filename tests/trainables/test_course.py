@@ -93,6 +93,17 @@ def test_the_cooldown_is_rounded_up_to_whole_steps() -> None:
     assert found.end == 2 + 3  # a fifth of 11 is 2.2
 
 
+@pytest.mark.parametrize(
+    ("fraction", "steps", "cooldown"), [(0.07, 100, 7), (0.28, 1050, 294), (0.2, 1050, 210), (0.071, 100, 8)]
+)
+def test_a_share_that_is_a_whole_number_of_steps_is_that_number(fraction: float, steps: int, cooldown: int) -> None:
+    stop = {"patience": 1, "cooldown_fraction": fraction}
+    found = Course(FinetuneConfig.model_validate({"steps": steps, "warmup_fraction": 0, "stop": stop}))
+    for step in (1, 2):
+        found.see(step, 0.5)
+    assert found.end == 2 + cooldown
+
+
 def test_without_stop_no_score_ends_a_cell() -> None:
     found = Course(FinetuneConfig.model_validate(RECIPE))
     for step in range(0, 100, 10):

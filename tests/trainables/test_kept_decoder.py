@@ -20,6 +20,7 @@ from trainables.objectives import OBJECTIVES, Objective, Options, Step
 from trainables.pretrain import run_stage
 from trainables.results import open_results
 from trainables.weights import WeightsError, build_encoder, check_decoder, load_decoder, save_encoder
+from trainables.weights.__main__ import main
 
 MODEL = ModelConfig(encoder="resnet10", width=8, decoder_channels=(16, 16, 8, 8, 8))
 
@@ -114,6 +115,18 @@ def test_a_decoder_of_another_architecture_is_refused_by_its_first_layer(tmp_pat
     other = MODEL.model_copy(update={"decoder_channels": (32, 16, 8, 8, 8)})
     with pytest.raises(WeightsError, match=r"does not fit this network's: .* instead of .*; set model\.encoder"):
         check_decoder(source, other)
+
+
+def test_a_look_at_weights_tells_of_the_decoder_that_they_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = kept(tmp_path / "e.safetensors", MODEL)
+    num_tensors = len(build_decoder(Encoder(MODEL, 1), MODEL).state_dict())
+    network = [source, "--encoder", "resnet10", "--width", "8"]
+    assert main([*network, "--decoder-channels", "16", "16", "8", "8", "8"]) == 0
+    assert f"; its decoder is taken, too: {num_tensors} tensors\nsha256:" in capsys.readouterr().out
+    assert main(network) == 1
+    assert "the decoder in weights" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("pixel_level")

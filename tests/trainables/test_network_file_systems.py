@@ -69,6 +69,39 @@ def test_a_file_in_a_folder_that_was_not_there_is_found(tmp_path: Path, client: 
     ask_server(tmp_path / "stage" / "folder" / "file")  # no folder: nothing to ask
 
 
+def failing(monkeypatch: pytest.MonkeyPatch, path: Path, number: int) -> None:
+    """Have the client answer with an error when it is asked for a file."""
+    ask = os.stat
+
+    def answer(asked: Any, **options: Any) -> os.stat_result:
+        if asked == path:
+            raise OSError(number, os.strerror(number), str(path))
+        return ask(asked, **options)
+
+    monkeypatch.setattr(os, "stat", answer)
+
+
+def test_a_file_that_is_removed_while_it_is_looked_for_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoders = [encoder_path(tmp_path, "stage", epoch) for epoch in (1, 2)]
+    encoders[0].parent.mkdir()
+    for path in encoders:
+        path.touch()
+    assert are_kept(tmp_path, "stage", (1, 2))
+    failing(monkeypatch, encoders[1], errno.ESTALE)
+    assert [is_there(path) for path in encoders] == [True, False]
+    assert not are_kept(tmp_path, "stage", (1, 2))
+
+
+def test_a_server_that_does_not_answer_is_no_file_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, tmp_path / "file", errno.EIO)
+    with pytest.raises(OSError, match="Input/output error"):
+        is_there(tmp_path / "file")
+
+
 @pytest.mark.parametrize("table", ["cells", "curves", "cases"])
 def test_a_cell_that_has_finished_since_it_was_asked_for(root: Path, client: RememberingClient, table: str) -> None:
     client.remembers(root / table / "b.parquet")

@@ -91,9 +91,40 @@ def test_the_kept_encoder_has_the_keys_of_the_one_it_was_given(name: str) -> Non
 def test_an_objective_put_back_from_its_state_goes_on_with_the_same_losses(name: str) -> None:
     first, other = build(name), build(name, seed=5)
     train(first, 1)
-    saved = {key: value for key, value in first.state_dict().items() if not key.startswith("trained.")}
-    other.load_state_dict(copy.deepcopy(saved), strict=False)  # as the pretraining loop saves it
+    other.load_own_state(copy.deepcopy(first.own_state()))  # as the pretraining loop does
     assert train(first, 2) == train(other, 2)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_state_of_an_objective_holds_all_that_is_trained_whatever_wraps_it(name: str) -> None:
+    objective = build(name)
+    before = objective.own_state()
+    trained = {value.data_ptr() for value in objective.trained.state_dict().values() if value.numel()}
+    assert trained <= {value.data_ptr() for value in before.values()}
+    objective.trained = torch.nn.Sequential(objective.trained)
+    assert objective.own_state().keys() == before.keys()
+
+
+@pytest.mark.parametrize("change", [{"more": torch.ones(1)}, {"online.project.layers.0.weight": None}])
+def test_a_state_of_other_names_is_refused(change: dict[str, torch.Tensor | None]) -> None:
+    objective = build("simclr")
+    state = {key: value for key, value in (objective.own_state() | change).items() if value is not None}
+    with pytest.raises(ValueError, match=rf"expected the state of SimCLR, found other names: \['{next(iter(change))}'"):
+        objective.load_own_state(state)
+
+
+class Unowned(OBJECTIVES["simclr"]):  # type: ignore[misc]
+    """Would be resumed from fresh weights."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        del self.online
+
+
+def test_an_objective_that_holds_what_it_trains_under_one_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OBJECTIVES, "simclr", Unowned)
+    with pytest.raises(TypeError, match=r"Unowned holds trained\.encoder\.conv1\.weight under that name alone"):
+        build("simclr")
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

@@ -105,7 +105,9 @@ def test_a_labelled_frame_is_a_frame_of_the_cine(root: Path, cines: list[Cine]) 
 
 
 def test_the_affine_claims_one_millimetre_while_pixdim_is_right(root: Path, cines: list[Cine]) -> None:
-    for path in (root / "patient001").glob("*.nii.gz"):
+    paths = list((root / "patient001").glob("*.nii.gz"))
+    assert len(paths) == 5  # the cine, two frames and their masks
+    for path in paths:
         image = nibabel.load(path)
         np.testing.assert_array_equal(np.abs(np.diag(image.affine)), 1)
         expected = (SPEC.spacing_mm, SPEC.spacing_mm, cines[0].slice_gap_mm)

@@ -107,6 +107,20 @@ def test_the_transparency_of_a_picture_is_no_channel(tmp_path: Path) -> None:
     np.testing.assert_array_equal(decoded(DataConfig(root=tmp_path)).images[0], PIXELS[..., :3].transpose(2, 0, 1))
 
 
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".tif"])
+def test_a_tag_that_says_upright_is_no_reason_to_refuse(tmp_path: Path, ending: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    Image.new("L", (10, 12), 7).save(tmp_path / f"x{ending}", exif=exif)
+    np.testing.assert_array_equal(read_raster(tmp_path / f"x{ending}"), np.full((1, 1, 12, 10), 7))
+
+
+@pytest.mark.parametrize("tags", [b"no header", b"MM\0*\0\0"])
+def test_damaged_tags_of_a_picture_are_passed_over(tmp_path: Path, tags: bytes) -> None:
+    Image.new("L", (10, 12), 7).save(tmp_path / "x.png", exif=tags)
+    np.testing.assert_array_equal(read_raster(tmp_path / "x.png"), np.full((1, 1, 12, 10), 7))
+
+
 @pytest.mark.parametrize(("dtype", "shift"), [(np.uint16, 0.0), (np.float32, 0.25), (np.int32, 60_000.0)])
 def test_the_pages_of_a_tif_are_slices(datasets: ModuleType, tmp_path: Path, dtype: type, shift: float) -> None:
     scan = datasets.scans()[0]

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trainables_datasets import Written
 
 from trainables.config import DataConfig
 from trainables.data.cases import Exclusion, FoundCase, to_volumes
 from trainables.data.dataset import DataError, Piece, Problem, Volume
+from trainables.data.inspection import inspect
+from trainables.data.listing import list_volumes
 from trainables.data.splits import (
     as_nnunet_split,
     split_patients,
@@ -196,6 +199,39 @@ def test_a_single_fold_need_not_be_in_a_list_and_may_name_patients(imported: Cal
 def test_an_excluded_case_may_stand_in_the_file(imported: Callable[..., dict[str, Any]]) -> None:
     folds = [{"train": [*FOLDS[0]["train"], "patient099_ED"], "val": cases(1, 2)}]
     assert imported(folds, exclude=["patient099_ED"]) == imported(FOLDS)
+
+
+def test_an_excluded_case_may_stand_in_the_file_as_a_number(imported: Callable[..., dict[str, Any]]) -> None:
+    parts = imported([{"train": [2, 3, 99], "val": [1]}], ["1", "2", "3"], exclude=["99"])
+    assert parts == {"1": "test", "2": "train", "3": "train"}
+
+
+@pytest.mark.parametrize(
+    ("layout", "endings"),
+    [
+        ("acdc", ["frame04", "frame11"]),
+        ("nnunet", ["ED", "ES"]),
+        ("decathlon", ["ED", "ES"]),
+        ("folder", [f"{phase}_{number}" for phase in ("ED", "ES") for number in (8, 9, 10)]),
+    ],
+)
+@pytest.mark.parametrize("excluded", [["patient010"], ["patient010_ED", "patient010_ES"]])
+def test_cases_of_excluded_patients_may_stand_in_the_file(
+    written: dict[str, Written], tmp_path: Path, layout: str, endings: list[str], excluded: list[str]
+) -> None:
+    exclude = [f"patient010_{each}" for each in endings] if layout == "acdc" and len(excluded) > 1 else excluded
+    named = {number: [f"patient{number:03d}_{each}" for each in endings] for number in (1, 2, 3, 4, 10)}
+    path = tmp_path / "splits_final.json"
+    config = written[layout].config(split="file", split_file=path, exclude=exclude, validation_slices=0)
+    path.write_text(json.dumps([{"train": named[1] + named[2] + named[10], "val": named[3] + named[4]}]))
+    expected = {"patient001": "train", "patient002": "train", "patient003": "test", "patient004": "test"}
+    assert list_volumes(config).parts == expected
+    inspection = inspect(config)
+    assert inspection.parts == expected
+    assert not inspection.problems
+    path.write_text(json.dumps([{"train": [*named[1], "patient010_frame99"], "val": named[3]}]))
+    with pytest.raises(DataError, match="case 'patient010_frame99' in 'train'; expected a case of the data"):
+        list_volumes(config)
 
 
 @pytest.mark.parametrize(

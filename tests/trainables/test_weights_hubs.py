@@ -168,7 +168,8 @@ def test_a_damaged_file_in_torchs_cache_is_refused(tmp_path: Path, monkeypatch: 
 def test_weights_are_looked_at_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = cached(tmp_path, "timm/resnet18.a1_in1k", "model.safetensors")
     source = f"file:{folder / 'model.safetensors'}"
-    assert main([source, "--encoder", "resnet18"]) == 0
+    assert ModelConfig().encoder == "resnet18"
+    assert main([source]) == 0
     assert "120 of 120 encoder keys matched" in capsys.readouterr().out
     assert main([source, "--encoder", "resnet50"]) == 1
     assert "the file looks like resnet18 of width 64" in capsys.readouterr().err
@@ -181,12 +182,13 @@ def test_weights_are_looked_at_from_the_command_line(tmp_path: Path, capsys: pyt
         ("--width", "9", "expected a multiple of 4, found 9"),
         ("--width", "4", "expected greater than or equal to 8, found 4"),
         ("--channels", "0", "expected at least 1, found 0"),
+        ("--decoder-channels", "64 32 16 8 4", "expected at least 8 each, found (64, 32, 16, 8, 4)"),
     ],
 )
 def test_a_network_that_there_is_not_is_a_usage_error_in_a_line(
     option: str, value: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["file:w.pth", option, value])
+        main(["file:w.pth", option, *value.split()])
     assert ended.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1].endswith(f"argument {option}: {message}")

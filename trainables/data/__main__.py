@@ -75,15 +75,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--unlabelled", metavar="DIR", help="more images for the pretraining pool")
     parser.add_argument("--picture", metavar="FILE", type=Path, help="write slices with outlined masks as a PNG")
-    parser.add_argument("--split", metavar="FILE", type=Path, help="write the split as nnU-Net's splits_final.json")
+    parser.add_argument("--write-split", metavar="FILE", type=Path, help="the split as nnU-Net's splits_final.json")
     parser.add_argument("--natural", action="store_true", help="the same as --format imagefolder")
     return parser
 
 
 def _warn_of_unused(options: argparse.Namespace, kind: str) -> None:
     """Name what was asked for of labelled images, where there are none."""
-    given = {f"--{name}": getattr(options, name) for name in ("unlabelled", "picture", "split")}
-    unused = [name for name, value in given.items() if value] if kind != "labelled" else []
+    given = {"unlabelled": options.unlabelled, "picture": options.picture, "write-split": options.write_split}
+    unused = [f"--{name}" for name, value in given.items() if value] if kind != "labelled" else []
     unused += options.overrides if kind == "natural" else []
     if unused:
         images = f"{kind} images, as which {options.root} is looked at"
@@ -145,11 +145,11 @@ def _write_files(found: "Inspection", options: argparse.Namespace) -> None:
     if options.picture and found.examples and found.dataset:
         write_contact_sheet(options.picture, found.examples, found.dataset.class_names)
         print(f"{len(found.examples)} slices with outlined masks: {options.picture}")
-    if options.split and found.dataset and found.parts:
+    if options.write_split and found.dataset and found.parts:
         split = as_nnunet_split(found.dataset.volumes, found.parts)
-        options.split.parent.mkdir(parents=True, exist_ok=True)
-        options.split.write_text(json.dumps(split, indent=1) + "\n")
-        print(f"split: {options.split}")
+        options.write_split.parent.mkdir(parents=True, exist_ok=True)
+        options.write_split.write_text(json.dumps(split, indent=1) + "\n")
+        print(f"split: {options.write_split}")
 
 
 def _show_natural(root: Path) -> int:

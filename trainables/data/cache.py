@@ -35,7 +35,7 @@ def cache_root(configured: Path | None) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "labelcurve"
 
 
-def opened(
+def open_built(
     root: Path, key: str, build: Callable[[Path], None], kind: Callable[[Path], Opened], sources: Sequence[Path] = ()
 ) -> Opened:
     """Return ``kind(built_once(...))``, whose folder is in use until that object is gone."""
@@ -49,7 +49,7 @@ def opened(
     return found
 
 
-def opened_if_there(folder: Path, kind: Callable[[Path], Opened]) -> Opened | None:
+def open_if_there(folder: Path, kind: Callable[[Path], Opened]) -> Opened | None:
     """Return ``kind(folder)`` of a finished folder, in use until that object is gone; None where it was removed."""
     release = _hold(folder)
     if not folder.is_dir():

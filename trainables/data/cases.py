@@ -40,15 +40,26 @@ class FoundCase:
 
 @dataclass
 class Exclusion:
-    """The names of ``data.exclude``, and which of them a reader came across: one that nothing has is a typing error."""
+    """The names of ``data.exclude``, and which of them a reader came across: one that nothing has is a typing error.
+
+    ``cases`` are those of excluded patients and volumes, which a split file may list under names of their own.
+    """
 
     names: tuple[str, ...]
     found: set[str] = field(default_factory=set)
+    cases: set[str] = field(default_factory=set)
 
     def __contains__(self, name: str) -> bool:
         if name in self.names:
             self.found.add(name)
         return name in self.names
+
+    def leaves_out(self, name: str, cases: Iterable[str]) -> bool:
+        """Return whether a patient or volume is left out, and keep the names of its cases."""
+        is_excluded = name in self
+        if is_excluded:
+            self.cases.update(cases)
+        return is_excluded
 
 
 def stem(path: Path) -> str:
@@ -86,8 +97,10 @@ def _refuse(error: OSError) -> None:
     raise DataError(Problem(str(error.filename), found, "folders that can be read", remedy)) from error
 
 
-def read_table(config: DataConfig, root: Path, required: tuple[str, ...]) -> tuple[Path, list[dict[str, str]]] | None:
-    """Return the table of cases and its rows, if there is one.
+def read_table(
+    config: DataConfig, root: Path, required: tuple[str, ...]
+) -> tuple[Path, dict[int, dict[str, str]]] | None:
+    """Return the table of cases and its rows by the number of the line that each ends in, if there is one.
 
     Raises DataError for a table that cannot be read, lacks a required column or has no row.
     """
@@ -104,7 +117,7 @@ def read_table(config: DataConfig, root: Path, required: tuple[str, ...]) -> tup
             )  # a semicolon where the comma is the decimal point
             lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
             columns = [column.strip().lower() for column in next(lines, [])]
-            found = [(lines.line_num, line) for line in lines if any(line)]
+            found = {lines.line_num: line for line in lines if any(line)}  # noqa: B035, it moves on with each line
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         problem = Problem(str(path), f"a table that cannot be read ({error})", "UTF-8 text", SAVE_AGAIN)
         raise DataError(problem) from error
@@ -114,17 +127,19 @@ def read_table(config: DataConfig, root: Path, required: tuple[str, ...]) -> tup
         raise DataError(Problem(str(path), have, expected, f"add the column {missing[0]}"))
     if not found:
         raise DataError(Problem(str(path), "a header and no row", "a row for each case", "fill the table"))
-    if long := [(number, len(line)) for number, line in found if len(line) > len(columns)]:
+    if long := [(number, len(line)) for number, line in found.items() if len(line) > len(columns)]:
         where, remedy = f"{path}, line {long[0][0]}", 'put a text that holds a comma in "double quotes"'
         raise DataError(Problem(where, f"{long[0][1]} fields", f"{len(columns)}, as in the header", remedy))
-    return path, [dict(zip_longest(columns, map(str.strip, line), fillvalue="")) for _, line in found]
+    return path, {
+        number: dict(zip_longest(columns, map(str.strip, line), fillvalue="")) for number, line in found.items()
+    }
 
 
 def tabled_files(config: DataConfig) -> list[Path]:
     """Return the images and masks that ``data.cases_csv`` names, which may lie outside the root."""
     table = read_table(config, config.cases_csv.parent, ()) if config.cases_csv else None
-    path, rows = table or (Path(), [])
-    return [path.parent / row[column] for row in rows for column in ("image", "mask") if row.get(column)]
+    path, rows = table or (Path(), {})
+    return [path.parent / row[column] for row in rows.values() for column in ("image", "mask") if row.get(column)]
 
 
 def to_volumes(
@@ -139,16 +154,16 @@ def to_volumes(
     for case in sorted(found, key=lambda each: natural_order(each.name)):
         row = case.row if case.row is not None else rows.get(case.name)
         volume = _named(case, row, common, config, problems)
-        if volume and volume.patient not in exclusion:
+        if volume and not exclusion.leaves_out(volume.patient, volume.cases):
             named.setdefault((volume.patient, volume.phase), []).append(volume)
     merged = (_merged(volumes, problems) for volumes in named.values())
-    return in_order(volume for volume in merged if volume.name not in exclusion)
+    return in_order(volume for volume in merged if not exclusion.leaves_out(volume.name, volume.cases))
 
 
 def _rows_by_case(config: DataConfig, root: Path, problems: list[Problem]) -> dict[str, dict[str, str]]:
-    path, rows = read_table(config, root, ("case", "patient")) or (root, [])
+    path, rows = read_table(config, root, ("case", "patient")) or (root, {})
     by_case: dict[str, dict[str, str]] = {}
-    for row in rows:
+    for row in rows.values():
         if not row["patient"]:
             problems.append(Problem(str(path), f"case {row['case']} without a patient", "its patient", "fill it in"))
         folder, _, last = row["case"].rpartition("/")

@@ -101,6 +101,7 @@ class Dataset:
     problems: tuple[Problem, ...] = ()
     last_axis: Literal["time", "channel"] = "time"  # of a 4D file
     excluded: tuple[str, ...] = ()  # the names of data.exclude that something had
+    excluded_cases: frozenset[str] = frozenset()  # those of the patients and volumes among them
     label_remedy: str = "correct the mask"  # what to do about a value that stands for no class
 
     @property

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainables.config import DataConfig, content_hash
-from trainables.data.cache import BUILDING, mark_used, opened, opened_if_there
+from trainables.data.cache import BUILDING, mark_used, open_built, open_if_there
 from trainables.data.dataset import DataError, Dataset, Volume
 from trainables.data.decoded import VolumeFacts, write_decoded
 from trainables.data.parallel import Progress
@@ -105,7 +105,7 @@ class Decoding:
 
     def _opened(self, root: Path, volumes: Mapping[str, Volume]) -> DecodedVolumes:
         name = f"slices-{self.identity}-{content_hash(sorted(volumes))}"
-        return opened(root, name, partial(self._write, volumes), DecodedVolumes, self.sources)
+        return open_built(root, name, partial(self._write, volumes), DecodedVolumes, self.sources)
 
     def _write(self, volumes: Mapping[str, Volume], folder: Path) -> None:
         facts = write_decoded(folder, list(volumes.values()), self.dataset, self.config, self.constants, self.progress)
@@ -116,7 +116,7 @@ class Decoding:
 
 def find_decoded(root: Path, identity: str, wanted: Collection[str]) -> DecodedVolumes | None:
     """Return the largest finished folder that holds these volumes, if any: the one that most splits share."""
-    found = (opened_if_there(folder, DecodedVolumes) for folder in _folders(root, identity))
+    found = (open_if_there(folder, DecodedVolumes) for folder in _folders(root, identity))
     fitting = [each for each in found if each is not None and each.bounds.keys() >= set(wanted)]
     chosen = max(fitting, key=lambda each: (len(each.bounds), each.folder), default=None)
     if chosen:

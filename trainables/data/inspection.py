@@ -108,7 +108,7 @@ def _arrange(found: Inspection, dataset: Dataset) -> list[Volume]:
     """Split the patients and choose the pool; without a split everything unlabelled is looked at."""
     if dataset.volumes:  # without any, the reader has said why
         try:
-            found.parts = split_patients(dataset.volumes, found.config)
+            found.parts = split_patients(dataset.volumes, found.config, dataset.excluded_cases)
         except DataError as error:
             found.problems += _problems(error, found.config)
     elsewhere, problems = find_unlabelled(dataset, found.config)

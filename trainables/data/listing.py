@@ -41,7 +41,7 @@ def list_volumes(config: DataConfig) -> Listing:
     dataset = readers.read_dataset(config)
     if dataset.problems:
         raise DataError(*dataset.problems)
-    parts = split_patients(dataset.volumes, config)
+    parts = split_patients(dataset.volumes, config, dataset.excluded_cases)
     elsewhere, problems = find_unlabelled(dataset, config)
     if problems:
         raise DataError(*problems)

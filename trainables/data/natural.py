@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from trainables.config import RECIPE_VERSION, NaturalConfig, content_hash
-from trainables.data.cache import cache_root, opened
+from trainables.data.cache import cache_root, open_built
 from trainables.data.dataset import DataError, Problem
 from trainables.data.growing_array import GrowingArray
 from trainables.data.parallel import Progress, in_parallel, without_errors
@@ -75,7 +75,7 @@ def open_natural(
     stamps = [(DECODING, *_stamp(path)) for path in listing.paths] if listing else []
     key = f"natural-{content_hash(config, stamps, RECIPE_VERSION)}"
     build = partial(_build, config, listing, progress)
-    store = opened(cache_root(cache), key, build, NaturalStore, [config.root] if config.root else [])
+    store = open_built(cache_root(cache), key, build, NaturalStore, [config.root] if config.root else [])
     if expected_id not in (None, store.data_id):
         raise DataError(
             f"the images in {config.root or 'the procedural set'} have id {store.data_id} here, but the run was "

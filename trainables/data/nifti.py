@@ -137,6 +137,7 @@ def _header(path: Path, *_: int) -> tuple[nibabel.Nifti1Header, tuple[float, ...
         zooms = tuple(map(float, header.get_zooms()))  # a check puts 1 for 0, and drops signs
         header.get_data_dtype()  # first, since the check words an unknown type less plainly
         header.check_fix(logger=QUIET)
+        header.get_slope_inter()  # refuses a slope without an intercept
         shape = header.get_data_shape()
     except KeyError as error:
         raise DataError(_damaged(path, ValueError(f"data type {error} is unknown"))) from error

@@ -26,7 +26,10 @@ MEAN, DEVIATION = 0.25, 0.25
 CHUNK = 32  # slices that are resampled at once: bounds the memory that a cine takes
 COUNTED = 2**18  # values that are counted at once: bounds the memory that a cine takes, and stays in the cache
 GRID = np.linspace(0, 100, 2001)  # percentiles by which a volume stands in the pooled ones
-ENDS_HALVED = np.concatenate([[0.5], np.ones(len(GRID) - 2), [0.5]])  # so that those of one volume stay what they are
+ENDS_HALVED = np.concatenate([[0.5], np.ones(len(GRID) - 2), [0.5]])
+"""Weights of a volume's n quantiles: the inner ones then stand at i / (n - 1), as they do in the volume itself, so that
+percentiles pooled over a single volume are its own.
+"""
 
 Floats = npt.NDArray[np.float64]
 Constants = tuple[tuple[float, float], ...]
@@ -119,7 +122,7 @@ def scaled(images: Tensor, constants: Constants, config: DataConfig) -> Tensor:
     """Scale (slice, channel, row, column) float32 slices, in place."""
     shape = (1, -1, 1, 1)
     images.sub_(torch.tensor([low for low, _ in constants]).view(shape))
-    images.div_(torch.tensor([extent for _, extent in constants]).view(shape))
+    images.div_(torch.tensor([divisor for _, divisor in constants]).view(shape))
     if config.intensity == "volume-zscore":
         images.mul_(DEVIATION).add_(MEAN)
     return images.clamp_(LOWEST, HIGHEST)

@@ -2,22 +2,25 @@
 
 In: a file. Out: its pages as (page, channel, row, column) in the file's own type; or a DataError. The palette of a mask
 gives its indices, that of an image its colours; an RGBA picture gives three. Masks must be lossless and of one channel,
-and come with the values that are stored, where pillow spreads 1, 2 and 4 bits over 0 to 255.
+and come with the values that are stored, where pillow spreads 1, 2 and 4 bits over 0 to 255. Pictures that a tag turns
+are refused: pillow heeds it in TIF alone, so that image and mask could lie turned against each other.
 Source of a PNG's bit depth and colour type: the IHDR chunk of W3C's PNG specification (third edition), 11.2.1.
 """
 
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageSequence, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageSequence, UnidentifiedImageError
 
 from trainables.data.cases import NIFTI_SUFFIXES
 from trainables.data.dataset import DataError, Problem
 
 LOSSY = (".jpg", ".jpeg")
 GREY = 0  # colour type of a PNG
+UPRIGHT = (None, 1)  # the tag's value where it is absent, or turns nothing
 NOT_READABLE = (
     *(OSError, EOFError, SyntaxError, TypeError, ValueError),  # as pillow lets them through
     *(UnidentifiedImageError, Image.DecompressionBombError),
@@ -53,7 +56,7 @@ def channel_names(paths: Iterable[Path]) -> tuple[str, ...]:
 def read_raster(path: Path, is_mask: bool = False) -> Array:
     """Decode every page to (page, channel, row, column).
 
-    Raises DataError for damaged files, for lossy or coloured masks, and for colours of 16 bits.
+    Raises DataError for damaged files, for lossy or coloured masks, for colours of 16 bits, and for turned pages.
     """
     if is_mask and path.suffix.lower() in LOSSY:
         remedy = "export the masks as PNG or TIF from where they were drawn"
@@ -65,7 +68,7 @@ def read_raster(path: Path, is_mask: bool = False) -> Array:
                 image.verify()  # decoding passes over the checksums of the pixels
         bits = _png_bits(path) if is_png else 8
         with Image.open(path) as image:
-            pages = [_pixels(page, is_mask, bits) for page in ImageSequence.Iterator(image)]
+            pages = [_pixels(_upright(page, path), is_mask, bits) for page in ImageSequence.Iterator(image)]
     except NOT_READABLE as error:
         raise DataError(_damaged(path, error)) from error
     if len({page.shape for page in pages}) != 1:
@@ -85,6 +88,19 @@ def _png_bits(path: Path) -> int:
         found, expected = "a PNG with colours or transparency of 16 bits", "8 bits, or 16 bits of grey alone"
         raise DataError(Problem(str(path), found, expected, "save it with 8 bits, or each channel as a grey PNG"))
     return bits
+
+
+def _upright(page: Image.Image, path: Path) -> Image.Image:
+    """Return a page that shows as it is stored. Raises DataError; asked before pillow drops the tag of a TIF."""
+    try:
+        orientation = page.getexif().get(ExifTags.Base.Orientation)
+    except (SyntaxError, struct.error):  # damaged tags, which turn no picture in a viewer either
+        return page
+    if orientation not in UPRIGHT:
+        found, expected = f"a picture that its EXIF orientation {orientation} turns", "pixels stored upright"
+        remedy = "save it upright and without the tag, so that image and mask lie alike"
+        raise DataError(Problem(str(path), found, expected, remedy))
+    return page
 
 
 def _pixels(page: Image.Image, is_mask: bool, bits: int) -> Array:

@@ -14,7 +14,7 @@ from typing import Any
 
 from trainables.config import RECIPE_VERSION, DataConfig, content_hash
 from trainables.data import readers
-from trainables.data.cache import built_once, cache_root, opened
+from trainables.data.cache import built_once, cache_root, open_built
 from trainables.data.cases import files_below, is_image, tabled_files
 from trainables.data.dataset import DataError, Volume
 from trainables.data.decoded import measure_constants
@@ -69,7 +69,7 @@ class _Asked:
     def opened(self) -> SliceStore:
         recipe, stamps = self._recipe(set()), _stamps(self.config.split_file)
         key = content_hash(recipe, self.config.validation_slices != 0, self._content, stamps)
-        return opened(self.cache, f"split-{key}", self._write_split, self._store, self._sources)
+        return open_built(self.cache, f"split-{key}", self._write_split, self._store, self._sources)
 
     def _recipe(self, passed_over: set[str]) -> dict[str, Any]:
         return self.config.model_dump(mode="json", exclude=CHANGES_NO_STORE | passed_over)

@@ -6,7 +6,7 @@ training slices (or patients), so that the subset of n labels contains every sma
 
 import json
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,9 @@ Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 
-def split_patients(volumes: Sequence[Volume], config: DataConfig) -> dict[str, Part]:
+def split_patients(
+    volumes: Sequence[Volume], config: DataConfig, excluded_cases: Collection[str] = ()
+) -> dict[str, Part]:
     """Assign each patient to one part; patients that a split file does not name are in none.
 
     ``paper``: number ending in 1 tests, in 2 validates (Kalapos & Gyires-Tóth 2022, official code). ``fractions``: a
@@ -30,7 +32,7 @@ def split_patients(volumes: Sequence[Volume], config: DataConfig) -> dict[str, P
     if config.split == "paper":
         parts: dict[str, Part] = {name: _papers_part(name) for name in groups}
     elif config.split == "file":
-        parts = _from_file(volumes, groups, config)
+        parts = _from_file(volumes, groups, config, {*config.exclude, *excluded_cases})
     else:
         parts = _by_fractions(groups, config)
     for part in PARTS:
@@ -68,11 +70,14 @@ def _validates(config: DataConfig) -> bool:
     return config.validation_fraction > 0 and config.validation_slices != 0
 
 
-def _from_file(volumes: Sequence[Volume], groups: Mapping[str, str], config: DataConfig) -> dict[str, Part]:
+def _from_file(
+    volumes: Sequence[Volume], groups: Mapping[str, str], config: DataConfig, excluded: Collection[str]
+) -> dict[str, Part]:
     """Read a fold of nnU-Net's ``splits_final.json``: a list of {train, val} of case names.
 
     nnU-Net's folds have no test cases: its ``val`` tests here, and validation patients are drawn from its ``train``
-    (validation_fraction, split_seed). Where an entry has ``test``, all three are taken as they are.
+    (validation_fraction, split_seed). Where an entry has ``test``, all three are taken as they are. Names that are
+    ``excluded`` are passed over.
     """
     path = config.split_file
     assert path is not None
@@ -83,9 +88,9 @@ def _from_file(volumes: Sequence[Volume], groups: Mapping[str, str], config: Dat
     patient_of = {name: each.patient for each in volumes for name in (*each.cases, each.name, each.patient)}
     parts: dict[str, Part] = {}
     for key, part in sources.items():
-        for name in fold.get(key, []):
-            patient = patient_of.get(str(name))
-            if patient is None and name not in config.exclude:
+        for name in map(str, fold.get(key, [])):
+            patient = patient_of.get(name)
+            if patient is None and name not in excluded:
                 remedy = "correct the file, or data.root"
                 raise DataError(Problem(str(path), f"case '{name}' in '{key}'", "a case of the data", remedy))
             if patient is not None and parts.setdefault(patient, part) != part:

@@ -51,7 +51,9 @@ def build_objective(
 ) -> Objective:
     """Return a stage's objective around an encoder, and a decoder where its method ``keeps_decoder``."""
     with_decoder = {"decoder": decoder} if keeps_decoder(stage) else {}
-    return OBJECTIVES[stage.objective](encoder, options_of(stage), num_classes, **with_decoder)
+    objective = OBJECTIVES[stage.objective](encoder, options_of(stage), num_classes, **with_decoder)
+    objective.check_owned()
+    return objective
 
 
 def check_batches(stage: StageConfig, batch_size: int, num_workers: int, image_size: int) -> None:

@@ -4,17 +4,22 @@ In: an encoder, the method's options and the number of classes. Out: a loss per 
 makes the views that the objective asks for, wraps ``self.trained`` for data-parallel training, calls the objective on
 each batch, and ``after_step`` once the optimiser has stepped. The loss is the mean over the batch, and gradients are
 averaged over the workers: n workers with batch B learn what one with batch n*B learns. Whatever a method carries from
-step to step (moving copies, queues, centres) is in its state dict, so that a resumed stage goes on exactly.
+step to step (moving copies, queues, centres) is in its state dict, so that a resumed stage goes on exactly. That state
+is saved without ``trained``, whose names change with its wrapper: a method keeps the same network under a name of its
+own, too (``self.online = self.trained = network``).
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from trainables.config import Section, StageConfig, ViewConfig
 from trainables.models.encoder import Encoder
+
+WRAPPED = "trained."  # before the names of what the data-parallel wrapper holds
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class Objective(nn.Module, ABC):
     num_views: ClassVar[int] = 2
     needs_targets: ClassVar[bool] = False
     keeps_decoder: ClassVar[bool] = False  # such a method is built with a fourth argument, the decoder that it trains
-    trained: nn.Module  # what gradients reach; replaced by its data-parallel wrapper
+    trained: nn.Module  # what gradients reach, also under another name; replaced by its data-parallel wrapper
 
     @abstractmethod
     def __init__(self, encoder: Encoder, options: Options, num_classes: int) -> None:
@@ -94,3 +99,28 @@ class Objective(nn.Module, ABC):
 
     def after_step(self, step: int, num_steps: int) -> None:  # most methods have nothing to do
         """Update what is not trained by gradients, after optimiser step ``step`` of ``num_steps``."""
+
+    def own_state(self) -> dict[str, Any]:
+        """Return what a resumed stage goes on from: the state dict under the names that no wrapper changes.
+
+        Raises TypeError as ``check_owned`` does.
+        """
+        self.check_owned()
+        return {key: value for key, value in self.state_dict().items() if not key.startswith(WRAPPED)}
+
+    def load_own_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state that ``own_state`` returned. Raises ValueError for one of other names, and TypeError."""
+        self.check_owned()
+        missing, unexpected = self.load_state_dict(state, strict=False)
+        if differing := [*unexpected, *(key for key in missing if not key.startswith(WRAPPED))]:
+            raise ValueError(f"expected the state of {type(self).__name__}, found other names: {differing[:3]}")
+
+    def check_owned(self) -> None:
+        """Raise TypeError where a part of ``trained`` has no other name, under which it would be saved."""
+        parts = [*self.named_parameters(remove_duplicate=False), *self.named_buffers(remove_duplicate=False)]
+        owned = {id(value) for name, value in parts if not name.startswith(WRAPPED)}
+        if lost := [name for name, value in parts if id(value) not in owned]:
+            raise TypeError(
+                f"{type(self).__name__} holds {lost[0]} under that name alone; expected a name of its own beside it, "
+                "as in self.online = self.trained = network, since stages are resumed without what lies in trained"
+            )

@@ -43,7 +43,7 @@ from trainables.results.ledger import (
     record_plan,
 )
 from trainables.results.mirror import Mirror, pull, push
-from trainables.results.place import MirrorError, is_uri, shown
+from trainables.results.place import MirrorError, is_uri, without_secrets
 from trainables.results.reading import finished_cells, is_finished, num_rows, read_table
 from trainables.results.server import ask_server, is_there
 
@@ -91,9 +91,9 @@ __all__ = [
     "record_plan",
     "remove_abandoned",
     "replacing",
-    "shown",
     "stages_of",
     "try_lock",
+    "without_secrets",
     "write_rows",
     "write_text",
 ]

@@ -6,8 +6,9 @@ In: two places. Out: the target with all that the source has. The protocol, and 
    source is looked at again.
 2. Files are copied in the order of ``mirrored_files.rank``, several of one rank at once and no rank before the last one
    is whole. Each appears whole. A kill between any two copies leaves cells that are finished or not there.
-3. Files that are written once are copied where they are missing or differ in size. The others are copied where their
-   content differs; rows of a stage's epochs are not replaced by fewer. A card follows its weights.
+3. Files that are written once are copied where they are missing or differ in size. Weights that are whole stay
+   whatever their size, since finished cells started from them. The others are copied where their content differs; rows
+   of a stage's epochs are not replaced by fewer. A card follows its weights.
 4. Singles and older compacted files that the source has no more are removed where a compacted file that both have holds
    their cells: after that file came, and after the target's generation was raised, as ``compaction`` does. A target
    that got compacted files has a generation, without which nobody looks into them.
@@ -33,11 +34,13 @@ from trainables.results.mirrored_files import (
     is_of_epochs,
     is_of_many,
     is_state,
+    is_weights,
     last_number,
     listing,
     rank,
     table_of,
     unit_of,
+    weights_bytes,
     weights_of,
 )
 from trainables.results.place import Found, Place
@@ -62,8 +65,9 @@ class Copied:
 class Copying:
     """Copies from a source to a target; ``update`` may be called again and again.
 
-    With ``only_missing``, what the target has stays, but for longer rows of epochs, and nothing is removed. Cells in
-    ``known`` are finished at the target: their files are left alone.
+    Cells in ``known`` are finished at the target: their files are left alone. With ``only_missing`` all else that the
+    target has stays, too, but for longer rows of epochs, files of a cell that is not finished there, and torn weights;
+    and nothing is removed.
     """
 
     source: Place
@@ -139,14 +143,23 @@ class Copying:
             return True
         if is_card(name):
             weights = weights_of(name)
-            return weights in found and (weights not in there or _has_other_size(weights, found, there))
+            return weights in found and (weights not in there or self._is_torn(weights, found, there))
         if is_fixed(name):
-            return _has_other_size(name, found, there)
+            return self._is_torn(name, found, there)
         if is_of_epochs(name):
             ours, theirs = (_num_rows(place, name) for place in (self.source, self.target))
             if ours != theirs:
                 return ours > theirs
         return not self.only_missing and (_has_other_size(name, found, there) or self._has_other_bytes(name))
+
+    def _is_torn(self, name: str, found: Listing, there: Listing) -> bool:
+        """Return whether the target's copy of a file that is written once is to be made good.
+
+        Weights may be whole and of another size: another version of the program named or kept other tensors.
+        """
+        if not _has_other_size(name, found, there):
+            return False
+        return not is_weights(name) or weights_bytes(next(self.target.chunks(name), b"")) != there[name].num_bytes
 
     def _has_other_bytes(self, name: str) -> bool:
         pairs = itertools.zip_longest(self.source.chunks(name), self.target.chunks(name))

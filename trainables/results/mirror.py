@@ -88,7 +88,8 @@ class Mirror:
     def pull(self, only_missing: bool = False) -> Copied:
         """Bring what the mirror has into the results folder, which the caller holds.
 
-        Files that the mirror has otherwise replace the folder's, unless ``only_missing``.
+        Files that the mirror has otherwise replace the folder's, unless ``only_missing``; encoders that are whole
+        stay in either case.
         """
         if not self.is_there:
             raise MirrorError(f"no mirror in {self.place}: expected {MARKER} there; python -m sweep.mirror makes one")

@@ -6,6 +6,7 @@ it as finished go last. For the same reason ``cells`` is listed first: what it s
 Only what the contract names is copied, so no lock, temporary file, event file, report or scratch of Ray.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
@@ -72,7 +73,7 @@ def is_state(name: str) -> bool:
 
 def is_fixed(name: str) -> bool:
     """Return whether a file is written once: its name then tells its content, and its size whether it is whole."""
-    return table_of(name) in COMPACTED_TABLES or name.endswith(".safetensors")
+    return table_of(name) in COMPACTED_TABLES or is_weights(name)
 
 
 def is_of_epochs(name: str) -> bool:
@@ -93,3 +94,22 @@ def is_card(name: str) -> bool:
 def weights_of(card: str) -> str:
     """Return the name of the weights that a card describes."""
     return str(PurePosixPath(card).with_suffix(".safetensors"))
+
+
+def is_weights(name: str) -> bool:
+    """Return whether a file is an encoder's weights."""
+    return name.startswith(f"{ENCODERS}/") and name.endswith(".safetensors")
+
+
+def weights_bytes(start: bytes) -> int | None:
+    """Return how large weights are that begin so; None where that is no whole header.
+
+    Source: github.com/huggingface/safetensors, "Format": the header's length in 8 bytes, the header, the tensors.
+    """
+    num_header = int.from_bytes(start[:8], "little")
+    try:
+        header = json.loads(start[8 : 8 + num_header])
+        ends = [int(each["data_offsets"][1]) for name, each in header.items() if name != "__metadata__"]
+    except (ValueError, AttributeError, KeyError, TypeError, IndexError):
+        return None
+    return 8 + num_header + max(ends, default=0)

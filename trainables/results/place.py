@@ -40,7 +40,7 @@ class Found:
     mtime_ns: int
 
 
-def shown(uri: str) -> str:
+def without_secrets(uri: str) -> str:
     """Return a URI without what may be secret in it: who logs in, and all parameters but the endpoint."""
     try:
         parts = urlsplit(uri)
@@ -64,7 +64,7 @@ class Place:
         self.is_local = filesystem.type_name == "local"
 
     def __str__(self) -> str:
-        return shown(self._uri) if self._uri else self._base
+        return without_secrets(self._uri) if self._uri else self._base
 
     @property
     def folder(self) -> Path:
@@ -153,8 +153,8 @@ class Place:
             if not self._uri:
                 raise
             raise MirrorError(
-                f"the mirror {self} cannot be {doing}: {_without_secrets(str(error), self._uri)}; expected a place "
-                "that can be reached, listed, read and written: check its name, the network, and the store's "
+                f"the mirror {self} cannot be {doing}: {_message_without_secrets(str(error), self._uri)}; expected a "
+                "place that can be reached, listed, read and written: check its name, the network, and the store's "
                 "variables (for S3 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION)"
             ) from error
 
@@ -169,14 +169,14 @@ def open_place(uri: str) -> Place:
     try:
         filesystem, base = _s3(uri) if uri.startswith("s3://") else fs.FileSystem.from_uri(uri)
     except (ValueError, OSError, pa.ArrowException) as error:
-        reason = _without_secrets(str(error).splitlines()[0], uri)
+        reason = _message_without_secrets(str(error).splitlines()[0], uri)
         raise MirrorError(
-            f"{shown(uri)} names no mirror: {reason}; expected s3://BUCKET/PREFIX or file:///FOLDER"
+            f"{without_secrets(uri)} names no mirror: {reason}; expected s3://BUCKET/PREFIX or file:///FOLDER"
         ) from error
     if filesystem.type_name not in WHOLE_OR_NOT or not base.strip("/"):
         raise MirrorError(
-            f"{shown(uri)} cannot hold a mirror: expected a bucket (s3, gs, abfs) or a folder (file), where files "
-            f"appear whole; found {filesystem.type_name or 'nothing'}"
+            f"{without_secrets(uri)} cannot hold a mirror: expected a bucket (s3, gs, abfs) or a folder (file), where "
+            f"files appear whole; found {filesystem.type_name or 'nothing'}"
         )
     return Place(filesystem, base, uri)
 
@@ -225,9 +225,9 @@ def _put(write: Callable[[bytes], object], first: bytes, pieces: Iterator[bytes]
         write(piece)
 
 
-def _without_secrets(text: str, uri: str) -> str:
+def _message_without_secrets(text: str, uri: str) -> str:
     """Return a store's message without the URI's secrets, in one line."""
-    text = " ".join(text.replace(uri, shown(uri)).split())
+    text = " ".join(text.replace(uri, without_secrets(uri)).split())
     login = urlsplit(uri).netloc.rpartition("@")[0]
     for secret in sorted({*login.split(":"), *map(unquote, login.split(":"))} - {""}, key=len, reverse=True):
         text = text.replace(secret, "***")

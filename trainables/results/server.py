@@ -28,9 +28,17 @@ def ask_server(folder: Path) -> None:
 
 
 def is_there(path: Path) -> bool:
-    """Return whether a file is there now, though this node may have looked for it in vain before."""
+    """Return whether a file is there now, though this node may have looked for it in vain before.
+
+    One that another node removes meanwhile is not. Raises OSError where the server cannot be asked.
+    """
     ask_server(path.parent)
-    return path.is_file()
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
+        return False
 
 
 def _open(folder: Path) -> None:

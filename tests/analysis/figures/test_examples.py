@@ -25,8 +25,11 @@ def test_the_fewest_and_the_most_labels_show_the_best_the_median_and_the_worst_s
 
 def test_an_arm_is_shown_with_the_dice_of_its_own_mask(findings, simulated):
     """A square of 8 rows of which m are missed: 8 - m hits, m misses, Dice 2 (8 - m) / (16 - m)."""
-    for each in example_sheets(findings)[0].slices:
+    slices = example_sheets(findings)[0].slices
+    assert sorted(each.patient for each in slices) == sorted(simulated.EXAMPLES)
+    for each in slices:
         missed = simulated.EXAMPLES[each.patient]
+        assert len(each.predictions) == len(findings.headline)
         for variant, found in each.predictions.items():
             rows = missed + (variant == "random")
             assert found.dice == pytest.approx(2 * (8 - rows) / (16 - rows))

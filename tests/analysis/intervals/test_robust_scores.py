@@ -59,9 +59,11 @@ def test_both_agree_with_rliable():
 
 def test_the_tables_say_it_for_every_comparison_and_both_ways(findings):
     errors = {name: pd.Series(list(runs.T), index=findings.label_counts) for name, runs in findings.errors.items()}
+    assert len(differences(findings)) == (6 + 3 - 1) * 5  # arms, also after fewer epochs, but for the reference; counts
     for row in differences(findings).itertuples():
         runs = errors[row.variant][row.label_count], errors[findings.reference][row.label_count]
         assert row.probability_better == pytest.approx(probability_of_improvement(*runs).probability)
     table = pairs(findings).set_index(["variant", "against", "label_count"])["probability_better"]
+    assert len(table) == 6 * 5 * 5
     for (one, two, count), value in table.items():
         assert value + table[two, one, count] == pytest.approx(1)

@@ -67,7 +67,9 @@ def test_labels_near_another_arms_full_error_are_paired_with_it():
 
 
 def test_the_reference_against_itself_is_worth_its_own_labels():
-    for item in label_equivalence(power(noise=0.1), power(noise=0.1), 0.95):
+    found = label_equivalence(power(noise=0.1), power(noise=0.1), 0.95)
+    assert [item.label_count for item in found] == COUNTS.tolist()
+    for item in found:
         assert (item.worth.labels, item.worth.low, item.worth.high) == pytest.approx((item.label_count,) * 3)
 
 

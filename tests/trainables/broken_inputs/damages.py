@@ -69,7 +69,7 @@ def set_header(name: str, *fields: tuple[int, str, Any]) -> Damage:
     return change_bytes(name, inflated(change))
 
 
-DIM, DATATYPE, PIXDIM, VOX_OFFSET, SROW_X, MAGIC = 40, 70, 76, 108, 280, 344
+DIM, DATATYPE, PIXDIM, VOX_OFFSET, SCL_SLOPE, SCL_INTER, SROW_X, MAGIC = 40, 70, 76, 108, 112, 116, 280, 344
 
 
 def dims(*sizes: int) -> list[tuple[int, str, int]]:
@@ -105,6 +105,19 @@ def set_picture(name: str, change: Callable[[np.ndarray], np.ndarray], ending: s
         pixels = change(np.asarray(Image.open(root / name)))
         (root / name).unlink()
         Image.fromarray(pixels).save((root / name).with_suffix(ending))
+
+    return damage
+
+
+def turn(name: str, orientation: int, ending: str) -> Damage:
+    """Rewrite a picture under another ending, with the tag by which viewers turn it (Exif 2.32, tag 0x0112)."""
+
+    def damage(root: Path) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        pixels = np.asarray(Image.open(root / name))
+        (root / name).unlink()
+        Image.fromarray(pixels).save((root / name).with_suffix(ending), exif=exif)
 
     return damage
 

@@ -8,6 +8,8 @@ from tests.trainables.broken_inputs.damages import (
     DATATYPE,
     MAGIC,
     PIXDIM,
+    SCL_INTER,
+    SCL_SLOPE,
     SROW_X,
     VOX_OFFSET,
     Broken,
@@ -78,6 +80,11 @@ NIFTI = (
     ),
     Broken("data type", "acdc", set_header(IMAGE, (DATATYPE, "<h", 9999)), IMAGE, "data type 9999", WHOLE, AGAIN),
     Broken("offset", "acdc", set_header(IMAGE, (VOX_OFFSET, "<f", np.inf)), IMAGE, "cannot be read", WHOLE, AGAIN),
+    Broken(
+        *("intercept that is no number", "acdc"),
+        set_header(IMAGE, (SCL_SLOPE, "<f", 1.0), (SCL_INTER, "<f", np.nan)),
+        *(IMAGE, "cannot be read .*intercept nan", WHOLE, AGAIN),
+    ),
     Broken(
         *("zero pixdim", "acdc", set_header(IMAGE, (PIXDIM + 4, "<f", 0.0)), IMAGE),
         *("pixel sizes 1.25 and 0 ", "millimetres above 0", "correct the header"),

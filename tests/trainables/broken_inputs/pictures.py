@@ -13,6 +13,7 @@ from tests.trainables.broken_inputs.damages import (
     flip,
     recode_masks,
     set_picture,
+    turn,
     two_pages,
     write_text,
 )
@@ -26,6 +27,17 @@ PICTURES = (
     Broken(
         *("coloured mask", "folder", set_picture(PICTURE_MASK, lambda pixels: np.stack([pixels] * 3, -1))),
         *(PICTURE_MASK, "3 colour channels", "one channel of class numbers", "grey values"),
+    ),
+    *(
+        Broken(
+            *(f"turned {name[:-1]} in {ending}", "folder-rgb", turn(f"{name}/patient002_ED_9.png", 6, ending)),
+            *(f"{name}/patient002_ED_9{ending}", "EXIF orientation 6", "stored upright", "without the tag"),
+        )
+        for name, ending in (("images", ".jpg"), ("images", ".png"), ("images", ".tif"), ("masks", ".png"))
+    ),
+    Broken(
+        *("mirrored mask in .tif", "folder", turn(PICTURE_MASK, 2, ".tif"), "masks/patient002_ED_9.tif"),
+        *("EXIF orientation 2", "stored upright", "without the tag"),
     ),
     Broken("truncated PNG", "folder", cut(PICTURE, -30), PICTURE, "cannot be read", "a whole picture file", AGAIN),
     Broken("PNG without its end", "folder", cut(PICTURE, -13), PICTURE, "cannot be read", "whole picture", AGAIN),

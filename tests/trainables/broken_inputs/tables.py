@@ -30,6 +30,21 @@ TABLES = (
         *("cases.csv, line 5", "no patient", "an image, its mask and its patient", "correct the row"),
     ),
     Broken(
+        *("row without a patient after blank lines", "table"),
+        set_table(lambda lines: [*lines[:2], "", "", *lines[2:4], lines[4].replace("patient001", ""), *lines[5:]]),
+        *("cases.csv, line 7", "no patient", "an image, its mask and its patient", "correct the row"),
+    ),
+    Broken(
+        *("row without a patient after one of two lines", "table"),
+        set_table(
+            lambda lines: [
+                *(lines[0], lines[1].replace(",DCM", ',"DCM\n"'), *lines[2:4]),
+                *(lines[4].replace("patient001", ""), *lines[5:]),
+            ]
+        ),
+        *("cases.csv, line 6", "no patient", "an image, its mask and its patient", "correct the row"),
+    ),
+    Broken(
         *("row twice", "table", set_table(lambda lines: [*lines[:-1], lines[1]]), "cases.csv, line 32"),
         *("image pixels/0.png again", "each image once", "remove the row"),
     ),

@@ -56,7 +56,7 @@ def test_a_damaged_volume_leaves_the_others_on_the_sheet(acdc: Path, run: Run, t
 def test_the_written_split_is_one_that_nnunet_reads(name: str, datasets: ModuleType, run: Run, tmp_path: Path) -> None:
     rules = datasets.write(name, tmp_path / "data")
     arguments = [f"{key}={value}" for key, value in rules.items()]
-    code, printed = run(tmp_path / "data", *arguments, "--split", tmp_path / "out" / "splits_final.json")
+    code, printed = run(tmp_path / "data", *arguments, "--write-split", tmp_path / "out" / "splits_final.json")
     assert code == 0
     assert "splits_final.json" in printed
     (fold,) = json.loads((tmp_path / "out" / "splits_final.json").read_text())

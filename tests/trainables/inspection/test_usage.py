@@ -48,7 +48,7 @@ def test_arguments_that_do_not_exist_end_with_2(capsys: pytest.CaptureFixture[st
 
 
 def test_a_file_that_cannot_be_written_ends_with_2(acdc: Path, run: Run) -> None:
-    for option in ("--picture", "--split"):
+    for option in ("--picture", "--write-split"):
         code, printed = run(acdc, option, acdc / "patient001" / "Info.cfg" / "file")
         assert code == 2
         assert "error: " in printed

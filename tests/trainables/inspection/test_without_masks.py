@@ -84,7 +84,10 @@ def test_pictures_of_other_channels_than_the_first_are_problems_of_a_pool(photog
 
 
 def test_what_is_of_no_use_for_images_without_masks_is_said(pool: Path, photographs: Path, run: Run) -> None:
-    assert f"warning: --split: of no use for unlabelled images, as which {pool} is" in run(pool, "--split", "x.json")[1]
+    assert (
+        f"warning: --write-split: of no use for unlabelled images, as which {pool} is"
+        in run(pool, "--write-split", "x.json")[1]
+    )
     printed = run(photographs, "image_size=32", "--unlabelled", pool)[1]
     assert f"warning: --unlabelled, image_size=32: of no use for natural images, as which {photographs} is" in printed
     assert "warning" not in run(pool, "image_size=32")[1]

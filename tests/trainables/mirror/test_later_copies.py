@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save
 
 from tests.trainables.mirror.mirrored import CELLS, commit, contents, files
 from trainables.results import Mirror, compact, finished_cells, is_finished, open_results, pull, push, write_text
@@ -52,6 +54,39 @@ def test_what_lacks_cells_is_filled_and_what_it_has_stays(root: Path, on_disk: s
     assert finished_cells(other) == {*CELLS, "z"}
     assert "seeds" in (other / "experiment.yaml").read_text()
     assert written(other / "curves" / "a.parquet") == mine
+
+
+def weights(width: int) -> bytes:
+    """What the library writes."""
+    return save({"conv.weight": torch.arange(width * 9.0), "bn.bias": torch.ones(width)}, {"program": "x" * width})
+
+
+@pytest.mark.parametrize("only_missing", [False, True])
+def test_a_whole_encoder_is_never_replaced_by_another(
+    root: Path, on_disk: str, tmp_path: Path, only_missing: bool
+) -> None:
+    encoder, card = (root / f"encoders/stage/epoch-0002.{ending}" for ending in ("safetensors", "json"))
+    encoder.write_bytes(weights(4))
+    push(root, on_disk)
+    encoder.write_bytes(weights(8))
+    write_text(card, "of eight channels")
+    Mirror(root, on_disk).pull(only_missing)
+    assert encoder.read_bytes() == weights(8)
+    assert card.read_text() == "of eight channels"
+    push(root, on_disk)
+    assert (tmp_path / "mirror/encoders/stage/epoch-0002.safetensors").read_bytes() == weights(4)
+    assert (tmp_path / "mirror/encoders/stage/epoch-0002.json").read_text() == "epoch-0002.json"
+
+
+@pytest.mark.parametrize("only_missing", [False, True])
+@pytest.mark.parametrize("kept", [0, 5, 60, -1])  # nothing, and ends within the length, the header, the tensors
+def test_a_torn_encoder_is_made_good(root: Path, on_disk: str, kept: int, only_missing: bool) -> None:
+    encoder = root / "encoders/stage/epoch-0002.safetensors"
+    encoder.write_bytes(weights(4))
+    push(root, on_disk)
+    encoder.write_bytes(weights(4)[:kept])
+    Mirror(root, on_disk).pull(only_missing)
+    assert encoder.read_bytes() == weights(4)
 
 
 def test_cells_that_are_compacted_here_are_not_brought_again(root: Path, on_disk: str) -> None:

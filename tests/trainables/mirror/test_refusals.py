@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.object_store import BUCKET, nobody_listens
-from trainables.results import MARKER, MirrorError, ResultsError, exclusive, pull, push, shown
+from trainables.results import MARKER, MirrorError, ResultsError, exclusive, pull, push, without_secrets
 from trainables.results.place import open_place
 
 
@@ -85,5 +85,5 @@ def test_a_uri_of_no_store_is_refused_without_its_secrets(root: Path, uri: str, 
 
 
 def test_a_uri_is_shown_without_login_and_parameters_but_the_endpoint() -> None:
-    assert shown("s3://key:hush@bucket/a/b?region=x&endpoint_override=host:1") == "s3://bucket/a/b at host:1"
-    assert shown("file:///a/b") == "file:///a/b"
+    assert without_secrets("s3://key:hush@bucket/a/b?region=x&endpoint_override=host:1") == "s3://bucket/a/b at host:1"
+    assert without_secrets("file:///a/b") == "file:///a/b"

@@ -7,6 +7,7 @@ always frame 1 (Info.cfg tells), and the affine claims 1 mm voxels while ``pixdi
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -34,7 +35,8 @@ def read(root: Path, config: DataConfig) -> Dataset:
     """List the patients in order of name."""
     problems: list[Problem] = []
     exclusion = Exclusion(config.exclude)
-    folders = [folder for folder in _patient_folders(root) if folder.name not in exclusion]
+    everyone = _patient_folders(root)
+    folders = [folder for folder in everyone if not exclusion.leaves_out(folder.name, _frame_names(folder))]
     if not folders:
         inside = listed(sorted(path.name for path in root.iterdir()))
         expected = "folders named patient001, patient002, ..."
@@ -61,11 +63,18 @@ def read(root: Path, config: DataConfig) -> Dataset:
         unlabelled=in_order(cines),
         problems=tuple(problems),
         excluded=tuple(sorted(exclusion.found)),
+        excluded_cases=frozenset(exclusion.cases),
     )
 
 
 def _patient_folders(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if re.fullmatch(r"patient\d+", path.name) and path.is_dir())
+
+
+def _frame_names(folder: Path) -> Iterator[str]:
+    """Names of the frames that lie in a folder, whatever Info.cfg says of them."""
+    for path in folder.glob(f"{folder.name}_frame*"):
+        yield stem(path).removesuffix("_gt")
 
 
 def _read_info(path: Path, problems: list[Problem]) -> dict[str, str] | None:

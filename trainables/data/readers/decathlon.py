@@ -42,6 +42,7 @@ def read(root: Path, config: DataConfig) -> Dataset:
         volumes=to_volumes(_without_repeats(cases, problems), config, exclusion, root, problems),
         problems=tuple(problems),
         excluded=tuple(sorted(exclusion.found)),
+        excluded_cases=frozenset(exclusion.cases),
         last_axis="channel" if len(modality) > 1 else "time",
     )
 

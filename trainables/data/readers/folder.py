@@ -62,6 +62,7 @@ def read(root: Path, config: DataConfig) -> Dataset:
         volumes=to_volumes(cases, config, exclusion, root, problems),
         problems=tuple(problems),
         excluded=tuple(sorted(exclusion.found)),
+        excluded_cases=frozenset(exclusion.cases),
     )
 
 
@@ -75,11 +76,14 @@ def _from_table(
 ) -> list[FoundCase] | None:
     """Cases of a table with image and mask columns; None where there is no such table."""
     table = read_table(config, root, ("patient",))
-    if table is None or ("image" not in table[1][0] and "case" in table[1][0]):
+    if table is None:
+        return None
+    columns = next(iter(table[1].values())).keys()
+    if "image" not in columns and "case" in columns:
         return None
     path, rows = read_table(config, root, ("image", "mask", "patient")) or table
     cases: dict[str, FoundCase] = {}
-    for number, row in enumerate(rows, 2):
+    for number, row in rows.items():
         where = f"{path}, line {number}"
         image, mask = path.parent / row["image"], path.parent / row["mask"]
         name = (Path(row["image"]).parent / stem(image)).as_posix()

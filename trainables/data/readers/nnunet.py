@@ -16,7 +16,6 @@ from trainables.data.readers import descriptor
 
 KIND: Literal["labelled"] = "labelled"
 LAYOUT = "dataset.json with channel_names, labels and file_ending; imagesTr/CASE_0000.nii.gz; labelsTr/CASE.nii.gz"
-KEYS = ("channel_names", "labels", "file_ending", "numTraining")
 
 
 def is_at(root: Path) -> bool:
@@ -58,6 +57,7 @@ def read(root: Path, config: DataConfig) -> Dataset:
         volumes=to_volumes(cases, config, exclusion, root, problems),
         problems=tuple(problems),
         excluded=tuple(sorted(exclusion.found)),
+        excluded_cases=frozenset(exclusion.cases),
     )
 
 

@@ -106,8 +106,8 @@ def _in_doubt(patients: tuple[str, ...], paths: list[Path]) -> Problem:
 def _tabled_patients(config: DataConfig) -> dict[str, str]:
     """Patients by the name of a case or image, as the table of cases has them."""
     table = read_table(config, config.root, ()) if config.root else None
-    _, rows = table or (None, [])
-    images = ((Path(row.get("image", "")), row) for row in rows)
+    _, rows = table or (None, {})
+    images = ((Path(row.get("image", "")), row) for row in rows.values())
     return {row.get("case") or (image.parent / stem(image)).as_posix(): row.get("patient", "") for image, row in images}
 
 
