@@ -37,7 +37,17 @@ def labels_point(findings: Findings, variant: str) -> Point:
     else:
         about = "about " * math.isnan(low)
         sentence = f"To come {goal}, {variant} needs {about}{count} labelled {unit} ({known})."
-    return Point(question, short, sentence)
+    return Point(question, short, sentence + _of_reference(findings, variant))
+
+
+def _of_reference(findings: Findings, variant: str) -> str:
+    """Say what the reference itself needs for the same error: fewer labels than that is what a variant saves."""
+    own, counts = findings.near_reference_minimum.get(findings.reference), findings.label_counts
+    if variant == findings.reference or own is None or math.isnan(own.count.labels):
+        return ""
+    interval = describe_labels_interval(own.count.low, own.count.high, counts)
+    known = "no interval" if math.isnan(own.count.low) else interval
+    return f" {findings.reference} itself needs {describe_labels(own.count.labels, counts)} ({known})."
 
 
 def _why_no_labels(findings: Findings, needed: LabelsNeeded | None) -> str:

@@ -98,6 +98,19 @@ def test_more_labels_than_were_measured_are_asserted_only_where_the_interval_say
     assert (point.short, point.sentence.endswith(words)) == (short, True)
 
 
+def test_what_the_reference_itself_needs_stands_beside_what_another_arm_does(findings):
+    """57 labels for an error that the reference reaches with 45 save none."""
+    needed = {"byol-natural": LabelCount(57, 22, np.inf), findings.reference: LabelCount(45, 13, 57)}
+    needed = {name: LabelsNeeded(0.2, count) for name, count in needed.items()}
+    found = replace(findings, near_reference={findings.results.options.near_minimum: needed})
+    said = labels_point(found, "byol-natural").sentence
+    assert said.endswith(
+        "byol-natural needs 57 labelled slices (95% interval 22 to more than 224). "
+        "supervised-natural itself needs 45 (13 to 57)."
+    )
+    assert "itself" not in labels_point(found, findings.reference).sentence
+
+
 def test_the_answer_quotes_the_mean_error_of_the_table_and_figure_with_its_interval(many_seeds):
     row = all_tables(many_seeds)["errors"].set_index(["variant", "label_count"]).loc[("supervised-natural", 4)]
     said = conclude(many_seeds).points[0].sentence
