@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos import remote
 from tests.chaos.remote import Node, NodeError, Role
 
 ROOT = Path(__file__).parents[2]
@@ -107,7 +108,8 @@ def test_a_node_that_cannot_be_reached_is_told(tmp_path: Path, node: str, reason
     assert re.search(reason, said)
 
 
-def test_a_node_that_says_nothing_is_not_waited_for_for_ever(tmp_path: Path) -> None:
+def test_a_node_that_says_nothing_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "END_SECONDS", 0.2)
     silent = Role(Node(0, "bash -c 'sleep 600'", sys.executable), "meet", tmp_path, 0, 2, 1)
     try:
         with pytest.raises(NodeError, match="said nothing of 'met' for 0 s"):
