@@ -23,7 +23,7 @@ from analysis.command_line import DONE, EXIT_CODES, program
 from analysis.convergence.stopped_cells import may_stop
 from analysis.convergence.time_to_target import Run, collect_runs
 from analysis.intervals.uncertainty import Floats
-from analysis.loading.load import load_results
+from analysis.loading.load import ExperimentResults, load_results
 from analysis.loading.selection import ReportError
 
 PATIENCE = 10
@@ -112,6 +112,14 @@ def describe(table: pd.DataFrame, patience: int, min_delta: float) -> str:
     )
 
 
+def _why_none(results: ExperimentResults) -> str:
+    if not results.cells["validation_slices"].max():
+        return "no slice was labelled for validation (data.validation_slices)"
+    if results.curves.empty:
+        return "there are no curves: the folder was copied without them"
+    return "no cell has a validation Dice at its last step"
+
+
 @program
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, print the table and what it says, and return the exit code."""
@@ -132,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     runs = collect_runs(found.cells, found.curves)
     if not runs:
-        raise ReportError(f"no cell in {options.results} was validated (data.validation_slices)")
+        raise ReportError(f"no validation curve in {options.results} can be used, since {_why_none(found)}")
     table = early_stopping_table(runs, options.patience, options.min_delta)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
     print(describe(table, options.patience, options.min_delta))

@@ -17,6 +17,7 @@ from analysis.convergence.time_to_target import (
     Run,
     collect_runs,
     fixed_targets,
+    partly_validated,
     study_convergence,
     targets_of_reference,
 )
@@ -38,6 +39,7 @@ from analysis.labels.law_fit import LawFit, Refusal, fit_law
 from analysis.loading.load import ExperimentResults
 from analysis.loading.options import ReportOptions
 from analysis.loading.planned_seeds import Point, Seed, seeds_by_point
+from analysis.loading.selection import NUM_NAMED
 from analysis.pretraining.epochs_study import EpochsStudy, study_epochs
 from analysis.scores.distances import patient_distances
 from analysis.scores.error_curve import CellErrors, ErrorCurve, cell_errors, error_curves
@@ -188,6 +190,11 @@ def find(results: ExperimentResults) -> Findings:
     curves = error_curves(cells, tested, seeds, label_counts)
     logs = {name: curves[name].logs for name in names}
     runs = collect_runs(cells, results.curves)
+    if lost := partly_validated(cells, results.curves):
+        results.warnings.append(
+            f"Left out of convergence: {len(lost)} of {len(cells)} cells have no validation Dice at their last step, "
+            f"or none but that before training ({', '.join(lost[:NUM_NAMED])}{', ...' * (len(lost) > NUM_NAMED)})."
+        )
     studies = {
         share: study_convergence(runs, targets_of_reference(cells, reference, share), reference, seeds, options)
         for share in sorted({*TARGET_SHARES, options.convergence_fraction})

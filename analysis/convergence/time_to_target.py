@@ -155,8 +155,19 @@ class Run:
         return steps_to_target(whole.steps, whole.val_dice, target, hold_evaluations)
 
 
+def partly_validated(cells: pd.DataFrame, curves: pd.DataFrame) -> list[str]:
+    """Return the cells with a validation Dice that none is known of at the last step, or at no step after the first.
+
+    Their curves lost rows, or the Dice was undefined there; as runs they would cut the horizon of all others.
+    """
+    known = curves.dropna(subset="val_dice").groupby("cell_id")["step"].max()
+    last = cells["cell_id"].map(known)
+    return list(cells["cell_id"][last.notna() & ((last < cells["steps"]) | (last == 0))])
+
+
 def collect_runs(cells: pd.DataFrame, curves: pd.DataFrame) -> list[Run]:
-    """Return the curve of every cell that was validated."""
+    """Return the curve of every cell that was validated to its end; ``partly_validated`` names the others."""
+    cells = cells[~cells["cell_id"].isin(partly_validated(cells, curves))]
     curves = curves.dropna(subset="val_dice").sort_values(["cell_id", "step"], kind="stable")
     ids, starts = np.unique(curves["cell_id"].to_numpy(dtype=str), return_index=True)
     steps, dice, seconds = (

@@ -1,6 +1,10 @@
 """What early stopping saves and costs, on curves whose stops are worked out by hand."""
 
+import shutil
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from analysis.convergence.time_to_target import Run
@@ -61,3 +65,26 @@ def test_the_command_reads_a_results_folder(results, capsys):
     assert "Early stopping with patience 3 (evaluations) and min_delta 0.001 would have saved" in said
     with pytest.raises(SystemExit, match="2"):
         main([str(results), "--patience", "0"])
+
+
+@pytest.mark.parametrize(
+    ("lose", "reason"),
+    [
+        (lambda root: shutil.rmtree(root / "curves"), "there are no curves: the folder was copied without them"),
+        (lambda root: without_validation(root), "no cell has a validation Dice at its last step"),
+    ],
+    ids=["no curves", "no Dice"],
+)
+def test_why_no_curve_can_be_used_is_said(small, lose, reason, capsys):
+    root = small(left_out=0, failed=0)
+    lose(root)
+    assert main([str(root)]) == 1
+    assert f"no validation curve in {root} can be used, since {reason}" in capsys.readouterr().err
+
+
+def without_validation(root):
+    """Null the Dice of every curve."""
+    for path in (root / "curves").glob("*.parquet"):
+        table = pq.read_table(path)
+        nulls = pa.nulls(len(table), table.schema.field("val_dice").type)
+        pq.write_table(table.set_column(table.schema.get_field_index("val_dice"), "val_dice", nulls), path)

@@ -243,3 +243,27 @@ def test_the_references_area_differs_from_itself_by_nothing_without_an_interval(
     table = tables["stability"].set_index("variant").loc[simulated.REFERENCE]
     assert (table["area_minus_reference"] == 0).all()
     assert table[["area_minus_reference_low", "area_minus_reference_high"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("tweak", "left_out"),
+    [
+        (lambda curve: curve, False),
+        (lambda curve: curve[curve["step"] == 0], True),  # one validation, before training
+        (lambda curve: curve[curve["step"] < 200], True),  # rows were lost
+        (lambda curve: curve.assign(val_dice=curve["val_dice"].where(curve["step"] <= 200)), True),  # then undefined
+        (lambda curve: curve.assign(val_dice=curve["val_dice"].where(curve["step"] != 200)), False),  # undefined once
+    ],
+    ids=["whole", "before training alone", "rows lost", "undefined from step 204", "undefined at step 200"],
+)
+def test_a_curve_without_its_end_is_left_out_with_a_warning_and_cuts_no_other_runs_horizon(
+    results, tweak, left_out
+) -> None:
+    found = load_results(results)
+    one = found.cells["cell_id"].iloc[0]
+    is_own = found.curves["cell_id"] == one
+    curves = pd.concat([found.curves[~is_own], tweak(found.curves[is_own])])
+    study = find(replace(found, curves=curves, warnings=[]))
+    assert set(study.convergence.horizons.values()) == {400.0}
+    assert any(f"1 of {len(found.cells)} cells" in each and one in each for each in study.results.warnings) == left_out
+    assert len(study.runs) == len(found.cells) - left_out
