@@ -19,7 +19,8 @@ from trainables.data import batches
 from trainables.data.batches import Samples, finetune_batches, from_slices
 from trainables.data.slice_store import SliceStore
 from trainables.data.slices import open_store
-from trainables.finetune import build_network, train_block
+from trainables.finetune import build_network
+from trainables.fit import train_block
 from trainables.jobs import CellJob
 from trainables.processes import this_worker
 from trainables.training_step import WARMUP_STEPS, TrainingStep

@@ -30,7 +30,7 @@ from trainables.data.batches import epoch_batches, finetune_batches, from_slices
 from trainables.data.phantom import write_phantom
 from trainables.data.slice_store import SliceStore
 from trainables.data.slices import open_store
-from trainables.finetune import train_block
+from trainables.fit import train_block
 from trainables.models.encoder import Encoder
 from trainables.models.segmenter import Segmenter
 from trainables.processes import this_worker

@@ -24,7 +24,8 @@ from trainables.config import content_hash
 from trainables.course import Course
 from trainables.data.batches import Samples, random_view
 from trainables.encoder_store import epochs_done
-from trainables.finetune import evaluate, train_block
+from trainables.evaluation import evaluate
+from trainables.fit import train_block
 from trainables.models.encoder import Encoder
 from trainables.models.segmenter import Segmenter, build_decoder
 from trainables.objectives import build_objective, keeps_decoder

@@ -13,7 +13,9 @@ from PIL import Image
 from trainables.config import ComputeConfig, DataConfig, FinetuneConfig, ModelConfig, PhantomConfig
 from trainables.data.dataset import DataError
 from trainables.data.slices import open_store
-from trainables.finetune import Evaluation, FinetuningError, run_and_commit, run_cell, validation_slices
+from trainables.evaluation import Evaluation
+from trainables.finetune import run_and_commit, run_cell, validation_slices
+from trainables.fit import FinetuningError
 from trainables.jobs import CellJob
 from trainables.metrics import dice, patient_mean
 from trainables.results import finished_cells, open_results, read_table
@@ -267,7 +269,8 @@ def test_validation_slices_that_show_nothing_and_in_which_nothing_is_found_have_
     def nothing(_: Any, samples: Any, __: Any, kept: Sequence[int] = ()) -> Evaluation:
         return Evaluation(0.5, np.zeros((len(samples), 3, 3), np.int64), [np.zeros((32, 32), np.uint8)] * len(kept))
 
-    monkeypatch.setattr("trainables.finetune.evaluate", nothing)
+    for module in ("fit", "finetune"):
+        monkeypatch.setattr(f"trainables.{module}.evaluate", nothing)
     result = run_cell(job(tmp_path, cache))
     assert [row["val_dice"] for row in result.curves] == [None] * 4
     assert result.cell["val_loss"] == 0.5

@@ -31,7 +31,9 @@ from trainables.data.batches import Samples, finetune_batches, from_natural, fro
 from trainables.data.natural import open_natural
 from trainables.data.slices import open_store
 from trainables.encoder_store import encoder_path
-from trainables.finetune import CellResult, evaluate, run_cell, train_block
+from trainables.evaluation import evaluate
+from trainables.finetune import CellResult, run_cell
+from trainables.fit import train_block
 from trainables.jobs import CellJob, StageJob
 from trainables.models.encoder import Encoder
 from trainables.models.segmenter import Segmenter

@@ -7,7 +7,7 @@ import pytest
 from sweep.exit_codes import DONE, OUT_OF_TIME, SOME_FAILED
 from tests.sweep.data_efficiency.broken import Broken
 from tests.sweep.data_efficiency.run import Run
-from trainables.finetune import FinetuningError
+from trainables.fit import FinetuningError
 from trainables.jobs import StageJob
 from trainables.pretrain import run_stage
 from trainables.results import read_table
