@@ -16,6 +16,7 @@ from typing import Any
 from sweep.command_line import EXIT_CODES, program
 from sweep.exit_codes import DONE, ERROR
 from sweep.views.tracked_runs import TrackedRun, cell_runs, stage_runs
+from trainables.failures import first_line
 from trainables.results import check_results
 
 UNIT_TAG, POINTS_TAG = "labelcurve.unit_id", "labelcurve.points"
@@ -33,7 +34,7 @@ def _refusals(*kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
     except kinds as error:
-        raise TrackerError(next(iter(str(error).strip().splitlines()), type(error).__name__)) from error
+        raise TrackerError(first_line(error)) from error
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from sweep.plan import Plan, PlannedCell, PlannedStage
 from sweep.state.attempts import NEVER_RETRIED
 from sweep.state.scoreboard import Scoreboard
 from trainables.encoder_store import trained_by_one
-from trainables.failures import is_full_disk, is_spent
+from trainables.failures import first_line, is_full_disk, is_spent
 from trainables.finetune import run_and_commit
 from trainables.jobs import CellJob, StageJob
 from trainables.pretrain import run_stage
@@ -87,6 +87,5 @@ def _recorded(job: StageJob | CellJob, error: Exception) -> str:
 
 def _spent(error: Exception) -> LaunchError:
     """Return what ends the run where this process's GPU would fail every other unit, too."""
-    said = str(error).partition("\n")[0]
     remedy = "the same command goes on; with --launcher ray such a process is replaced"
-    return LaunchError(f"the GPU of this process no longer works ({said}); {remedy}")
+    return LaunchError(f"the GPU of this process no longer works ({first_line(error)}); {remedy}")

@@ -43,6 +43,11 @@ def full_disk_behind(error: BaseException) -> OSError | None:
     return None
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says; its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def reason_of(error: BaseException) -> str:
     """Return what the failures table says of an error: its kind, and the first line of its message."""
     return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from trainables.config import FinetuneConfig
+from trainables.failures import first_line
 from trainables.models.segmenter import jaccard_loss
 
 Step = Callable[[Tensor, Tensor], Tensor]
@@ -115,7 +116,7 @@ class _StepGraph:
                 if isinstance(cause, torch.OutOfMemoryError):
                     raise cause from None
             raise CaptureError(
-                f"the training step cannot be captured as a CUDA graph ({str(error).splitlines()[0]}); "
+                f"the training step cannot be captured as a CUDA graph ({first_line(error)}); "
                 "set compute.cuda_graphs=false"
             ) from error
         self._graph = graph

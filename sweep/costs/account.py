@@ -16,6 +16,7 @@ import yaml
 from sweep.costs.forecast_file import read_forecast
 from sweep.costs.remaining import chain
 from trainables.config import ComputeConfig
+from trainables.failures import first_line
 from trainables.results import ResultsError, finished_cells, read_device_shares, read_table
 
 Row = Mapping[str, Any]
@@ -119,10 +120,9 @@ def _price_and_share(root: Path) -> tuple[float | None, float]:
         price = compute.get("price_per_device_hour", default.price_per_device_hour)
         return None if price is None else float(price), float(compute.get("gpus_per_cell", default.gpus_per_cell))
     except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
         raise ResultsError(
-            f"{path}: expected the settings of a run, found what is none ({reason}); run the sweep again with the same "
-            "results folder, which writes it anew"
+            f"{path}: expected the settings of a run, found what is none ({first_line(error)}); run the sweep again "
+            "with the same results folder, which writes it anew"
         ) from error
 
 

@@ -25,6 +25,7 @@ from trainables.course import Course
 from trainables.data.batches import Samples, random_view
 from trainables.encoder_store import epochs_done
 from trainables.evaluation import evaluate
+from trainables.failures import first_line
 from trainables.fit import train_block
 from trainables.models.encoder import Encoder
 from trainables.models.segmenter import Segmenter, build_decoder
@@ -75,7 +76,7 @@ def calibrate(experiment: Experiment, plan: Plan, inputs: Inputs, seen: Finished
     except DeviceError as error:
         raise CalibrationError(str(error)) from error
     except RuntimeError as error:  # such as torch's out of memory
-        raise CalibrationError(f"timing a few steps failed by {str(error).splitlines()[0]}") from error
+        raise CalibrationError(f"timing a few steps failed by {first_line(error)}") from error
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
     basis = f"median of {len(cells)} finished cells" if cells else "from timing a few steps"

@@ -13,6 +13,7 @@ from typing import Any
 
 from sweep.on_ray.shares import LOCAL, LaunchError, Resources, Shares, cluster_address, divide
 from trainables.config import ComputeConfig
+from trainables.failures import first_line
 
 ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # would start every worker through uv
@@ -46,7 +47,7 @@ def connected(compute: ComputeConfig) -> Iterator[Shares]:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except Exception as error:  # of a start that took too long, Ray raises no class of its own
         ray.shutdown()
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         if is_local:
             remedy = "run the command again on a less busy machine, or without Ray by --launcher serial"
             raise LaunchError(f"Ray did not start on this machine ({reason}); {remedy}") from error

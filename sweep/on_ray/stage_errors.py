@@ -12,7 +12,14 @@ from ray.train import ControllerError, WorkerGroupError
 
 from sweep.on_ray.trial_errors import ESCAPES, explained
 from sweep.state.attempts import NEVER_RETRIED, NODE, NOTHING, ROOM, WORKER, StageAttempts, kind_of
-from trainables.failures import NodeLostError, WorkerDiedError, is_full_disk, is_out_of_memory, reason_of
+from trainables.failures import (
+    NodeLostError,
+    WorkerDiedError,
+    first_line,
+    is_full_disk,
+    is_out_of_memory,
+    reason_of,
+)
 from trainables.trial_notes import Notes
 
 GROUP_KINDS = ("DistError", "DistBackendError", "DistNetworkError", "DistStoreError")  # torch.distributed's
@@ -87,7 +94,7 @@ def _of_workers(failures: Mapping[int, BaseException], story: str) -> StageError
 def _of_worker(failure: BaseException) -> StageError:
     """Say what Ray reports of one worker; the classes of its own that wrap an error are not public."""
     if "HealthCheckTimeout" in type(failure).__name__:
-        return StageError(WorkerDiedError(f"its worker process no longer answers: {_first_line(failure)}"), "", WORKER)
+        return StageError(WorkerDiedError(f"its worker process no longer answers: {first_line(failure)}"), "", WORKER)
     error = explained(getattr(failure, "health_check_failure", failure), Notes()).error
     return StageError(error, "", _lost(error) or (WORKER if is_between_workers(error) else NOTHING))
 
@@ -105,7 +112,7 @@ def _of_controller(failure: BaseException, story: str) -> StageError:
     if "StartupTimeout" in kind:
         return StageError(failure, story, ROOM)
     if "StartupFailed" in kind:
-        return StageError(WorkerDiedError(f"its worker process could not start: {_first_line(failure)}"), story, WORKER)
+        return StageError(WorkerDiedError(f"its worker process could not start: {first_line(failure)}"), story, WORKER)
     error = explained(failure, Notes()).error
     return StageError(error, story, _lost(error))
 
@@ -114,7 +121,3 @@ def _lost(error: BaseException) -> str:
     if isinstance(error, NodeLostError):
         return NODE
     return WORKER if isinstance(error, WorkerDiedError) else NOTHING
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -5,7 +5,7 @@ import errno
 import pytest
 import torch
 
-from trainables.failures import is_full_disk, is_out_of_memory, is_spent, reason_of
+from trainables.failures import first_line, is_full_disk, is_out_of_memory, is_spent, reason_of
 
 
 class AcceleratorError(RuntimeError):
@@ -65,3 +65,16 @@ def test_a_reason_says_whether_memory_was_lacking(error: Exception) -> None:
 @pytest.mark.parametrize("said", ["CUDA error: an illegal memory access was encountered", "out of time"])
 def test_other_reasons_are_not_taken_for_want_of_memory(said: str) -> None:
     assert not is_out_of_memory(reason_of(RuntimeError(said)))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("a\nb"), "a"),
+        (ValueError("\n  a\nb"), "a"),
+        (MemoryError(), "MemoryError"),
+        (RuntimeError("\n"), "RuntimeError"),
+    ],
+)
+def test_the_first_line_of_what_an_error_says_is_its_kind_where_it_says_nothing(error: Exception, said: str) -> None:
+    assert first_line(error) == said

@@ -22,6 +22,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
 from trainables.data.dataset import DataError, Problem
+from trainables.failures import first_line
 
 CLAIMED_AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])  # what ACDC's files say, whatever their spacing
 MAX_VOXELS = 2**31
@@ -166,8 +167,9 @@ def _inflate(content: bytes, expected: int) -> bytes:
 
 
 def _damaged(path: Path, error: Exception) -> Problem:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return Problem(str(path), f"a file that cannot be read ({reason})", "a whole NIfTI file", "copy it again")
+    return Problem(
+        str(path), f"a file that cannot be read ({first_line(error)})", "a whole NIfTI file", "copy it again"
+    )
 
 
 def write_nifti(path: Path, array: Array, zooms: tuple[float, ...]) -> None:

@@ -17,6 +17,7 @@ from PIL import ExifTags, Image, ImageSequence, UnidentifiedImageError
 
 from trainables.data.cases import NIFTI_SUFFIXES
 from trainables.data.dataset import DataError, Problem
+from trainables.failures import first_line
 
 LOSSY = (".jpg", ".jpeg")
 GREY = 0  # colour type of a PNG
@@ -123,5 +124,6 @@ def _has_grey_palette(page: Image.Image) -> bool:
 
 
 def _damaged(path: Path, error: Exception) -> Problem:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return Problem(str(path), f"a file that cannot be read ({reason})", "a whole picture file", "copy it again")
+    return Problem(
+        str(path), f"a file that cannot be read ({first_line(error)})", "a whole picture file", "copy it again"
+    )

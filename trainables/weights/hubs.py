@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 
 import torch
 
+from trainables.failures import first_line
 from trainables.models.encoder import DEPTHS
 from trainables.results import replacing
 from trainables.weights.files import WeightsError, sha256
@@ -125,8 +126,9 @@ def _download(what: str, url: str, path: Path) -> None:
 
 
 def _unreachable(what: str, error: Exception, url: str) -> str:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return f"weights '{what}' cannot be fetched ({reason}); download {url} on another machine and use file:PATH"
+    return (
+        f"weights '{what}' cannot be fetched ({first_line(error)}); download {url} on another machine and use file:PATH"
+    )
 
 
 def _nearest(name: str, names: list[str]) -> str:
