@@ -208,6 +208,9 @@ def _judge_near_minimal(findings: Findings) -> tuple[str, str]:
     known = [int(count) for count in findings.label_counts[~np.isnan(findings.mean_errors(own))]]
     if len(known) < 2:
         return NOT_TESTED, f"This needs two or more label counts; {own} was run at {', '.join(map(str, known))} alone."
+    if np.isnan(needed.target_error):
+        most_labels = labels(int(findings.label_counts[-1]), findings.results.label_unit)
+        return CANNOT_TELL, f"{own} has no result at {most_labels}, so its error at the most labels is unknown."
     if not is_falling(findings.label_counts, findings.mean_errors(own)):
         return (
             CANNOT_TELL,

@@ -54,8 +54,10 @@ def _why_no_labels(findings: Findings, needed: LabelsNeeded | None) -> str:
     """Say why no number of labels can be given; nothing where one can."""
     if len(findings.label_counts) == 1:
         return "only one label count was run"
+    if needed is not None and math.isnan(needed.target_error):
+        return f"{findings.reference} has no result at {_most_labels(findings)}"
     falls = is_falling(findings.label_counts, findings.mean_errors(findings.reference))
-    if needed is None or math.isnan(needed.target_error) or not falls:
+    if needed is None or not falls:
         return f"the error of {findings.reference} does not fall with labels"
     return ""
 
@@ -63,5 +65,10 @@ def _why_no_labels(findings: Findings, needed: LabelsNeeded | None) -> str:
 def _labels_goal(findings: Findings, variant: str, needed: LabelsNeeded) -> str:
     margin, error = percent(findings.results.options.near_minimum), needed.target_error
     whose = "its own error" if variant == findings.reference else f"the error of {findings.reference}"
-    most = f"{findings.label_counts[-1]:.0f} {findings.results.label_unit}"
-    return f"within {margin} of {whose} at {most} (target error {error:.3f}, a Dice of {1 - error:.2f})"
+    return (
+        f"within {margin} of {whose} at {_most_labels(findings)} (target error {error:.3f}, a Dice of {1 - error:.2f})"
+    )
+
+
+def _most_labels(findings: Findings) -> str:
+    return f"{findings.label_counts[-1]:.0f} {findings.results.label_unit}"

@@ -45,9 +45,12 @@ class LabelCount:
         return "reached" if self.high < MORE_THAN_MEASURED else "cannot tell"
 
 
+UNKNOWN_COUNT = LabelCount(np.nan, np.nan, np.nan)
+
+
 @dataclass(frozen=True)
 class LabelsNeeded:
-    """The fewest labels that reach ``target_error``."""
+    """The fewest labels that reach ``target_error``; NaN where the goal arm has no result at the most labels."""
 
     target_error: float
     count: LabelCount
@@ -82,14 +85,16 @@ def labels_for_error(curve: LogCurve, target_error: float, confidence: float) ->
 
 
 def labels_near_full(curve: LogCurve, goal: LogCurve, margin: float, confidence: float) -> LabelsNeeded | None:
-    """Return the labels that come within ``margin`` of the goal arm's error at its most labels; None without results.
+    """Return the labels that come within ``margin`` of the goal arm's error at the sweep's most labels.
 
+    None without results; unknown where the goal arm has none at the most labels: its error at fewer is another goal.
     Note: with its own error as the goal an arm that learns nothing needs few labels: read it beside that error.
     """
-    known = np.flatnonzero(goal.is_known)
-    if not curve.is_known.any() or len(known) == 0:
+    if not curve.is_known.any() or not goal.is_known.any():
         return None
-    logs = goal.values[:, :, known[-1]] + np.log1p(margin)  # (seed, patient)
+    if not goal.is_known[-1]:
+        return LabelsNeeded(np.nan, UNKNOWN_COUNT)
+    logs = goal.values[:, :, -1] + np.log1p(margin)  # (seed, patient)
     target = float(np.exp(np.nanmean(logs.mean(axis=1))))
     return LabelsNeeded(target, _reach(curve, logs, confidence))
 
@@ -175,7 +180,7 @@ def _reach(curve: LogCurve, goal: Floats, confidence: float) -> LabelCount:
     gaps = LogCurve(curve.label_counts, curve.values - (goal[:, :, None] if goal.ndim else goal))
     known = gaps.is_known
     if not known.any():
-        return LabelCount(np.nan, np.nan, np.nan)
+        return UNKNOWN_COUNT
     labels = float(labels_at(curve.label_counts[known], falling(gaps.mean()[known]), np.asarray(0.0)))
     gap = _follow(curve.label_counts, gaps.values, confidence)
     if np.isinf(gap.high).all():

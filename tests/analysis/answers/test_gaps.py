@@ -1,0 +1,56 @@
+"""What the answer says of arms that lack cells at some label counts, as where these failed or are still to come."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.answers.answer import CANNOT_TELL
+from analysis.answers.claims import check_claims
+from analysis.answers.conclusions import conclude
+from analysis.findings import find
+from analysis.tables.all_tables import all_tables
+
+ARMS = "arm in ('random', 'supervised-natural', 'byol-domain')"
+
+
+@pytest.fixture
+def lacking(many_seeds):
+    """A function that returns findings of three arms without the cells that a query chooses."""
+
+    def find_without(query):
+        cells = many_seeds.results.cells.query(ARMS).query(f"not ({query})").reset_index(drop=True)
+        return find(replace(many_seeds.results, cells=cells))
+
+    return find_without
+
+
+def point(findings, start):
+    """Return the answer's point on the question that begins so; None without any."""
+    return next((each for each in conclude(findings).points if each.question.startswith(start)), None)
+
+
+def claim(findings, name):
+    """Return one claim by its name."""
+    return next(each for each in check_claims(findings) if each.name == name)
+
+
+def test_without_a_result_at_the_most_labels_the_reference_sets_no_goal(lacking):
+    found = lacking("arm == 'supervised-natural' and label_count == 224")
+    said = point(found, "How many labelled")
+    assert (said.short, said.sentence) == (
+        CANNOT_TELL,
+        "How many slices are needed cannot be determined, since supervised-natural has no result at 224 slices.",
+    )
+    judged = claim(found, "Fewer than 100 slices")
+    assert (judged.verdict, judged.evidence) == (
+        CANNOT_TELL,
+        "supervised-natural has no result at 224 labelled slices, so its error at the most labels is unknown.",
+    )
+    table = all_tables(found)["labels_needed"].dropna(subset="margin")  # all goals but the target error
+    rows = table[table["goal"].str.contains("the reference's") | (table["variant"] == "supervised-natural")]
+    assert len(rows) > 0
+    assert rows[["target_error", "labels", "low", "high", "labels_by_law"]].isna().all(axis=None)
+    assert set(rows["verdict"]) == {CANNOT_TELL}
+    own = table[table["goal"].str.contains("its own") & (table["variant"] == "random")]
+    assert np.isfinite(own["target_error"]).all()
