@@ -54,3 +54,11 @@ def test_without_a_result_at_the_most_labels_the_reference_sets_no_goal(lacking)
     assert set(rows["verdict"]) == {CANNOT_TELL}
     own = table[table["goal"].str.contains("its own") & (table["variant"] == "random")]
     assert np.isfinite(own["target_error"]).all()
+
+
+@pytest.mark.parametrize("count", [4, 224])
+def test_no_change_of_the_best_arm_is_told_where_an_arm_was_not_run(lacking, count):
+    """The reference is the best at all label counts of the simulated laws, until its cells at one are missing."""
+    found = lacking(f"arm == 'supervised-natural' and label_count == {count}")
+    assert found.best_changes == []
+    assert point(found, "Does the best arm change") is None
