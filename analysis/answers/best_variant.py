@@ -31,6 +31,7 @@ class BestVariant:
     ratio: Estimate  # of the best arm's error to the rival's
     p_value: float
     ties: tuple[str, ...]  # headline variants not significantly worse than the best, in rising order of mean error
+    missing: tuple[str, ...] = ()  # headline variants without results there
 
 
 def best_variant(findings: Findings, label_count: int) -> BestVariant | None:
@@ -54,4 +55,12 @@ def best_variant(findings: Findings, label_count: int) -> BestVariant | None:
         ranking.pairs[rival].ratio,
         float(adjusted[rival]),
         tuple(name for name in others if not adjusted[name] < 1 - confidence),
+        tuple(name for name in findings.headline if name != ranking.best and name not in others),
     )
+
+
+def missing_words(best: BestVariant) -> str:
+    """Name the arms that may be better, but were not run there."""
+    *others, last = best.missing or ("",)
+    names = f"{', '.join(others)} and {last}" if others else last
+    return f" {names} {'have' if others else 'has'} no result there." if last else ""

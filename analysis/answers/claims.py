@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.answers.answer import CANNOT_TELL, percent
-from analysis.answers.best_variant import best_variant
+from analysis.answers.best_variant import best_variant, missing_words
 from analysis.answers.speed_answer import interval_words, ratio_words, steps_words
 from analysis.counted import labels
 from analysis.findings import Findings
@@ -167,7 +167,7 @@ def _few_labels(findings: Findings) -> Claim:
 def _judge_few_labels(findings: Findings) -> tuple[str, str]:
     own = _headline(findings, SUPERVISED)
     best = best_variant(findings, int(findings.label_counts[0]))
-    if own is None or best is None:
+    if own is None or best is None or own in best.missing:
         return (
             NOT_TESTED,
             f"This needs finished cells of {SUPERVISED} and of another arm at the fewest labels.",
@@ -181,7 +181,7 @@ def _judge_few_labels(findings: Findings) -> tuple[str, str]:
     if best.variant == own:
         if best.ties:
             return CANNOT_TELL, f"{evidence}. Not significantly different from it: {', '.join(best.ties)}."
-        return SUPPORTED, f"{evidence}. Every other arm differs significantly from it."
+        return SUPPORTED, f"{evidence}. Every other arm differs significantly from it.{missing_words(best)}"
     if own in best.ties:
         return CANNOT_TELL, f"{evidence}. The two do not differ significantly."
     return NOT_SUPPORTED, f"{evidence}. The effect is not there: another arm is better."

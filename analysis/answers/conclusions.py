@@ -6,7 +6,7 @@ In: Findings. Out: the answer, point by point, and its caveats. What the data le
 import numpy as np
 
 from analysis.answers.answer import CANNOT_TELL, Answer, Point, percent
-from analysis.answers.best_variant import BestVariant, best_variant
+from analysis.answers.best_variant import BestVariant, best_variant, missing_words
 from analysis.answers.caveats import caveats
 from analysis.answers.change_answer import best_change
 from analysis.answers.labels_answer import labels_point
@@ -83,7 +83,7 @@ def _best(findings: Findings, best: BestVariant) -> Point:
     undecided = not best.ratio.is_known or best.rival in best.ties
     short = CANNOT_TELL if undecided else best.variant + (", not distinguishable from all" if best.ties else "")
     where = labels(best.label_count, findings.results.label_unit)
-    return Point(f"Which pretraining, with {where}?", short, _best_sentence(findings, best))
+    return Point(f"Which pretraining, with {where}?", short, _best_sentence(findings, best) + missing_words(best))
 
 
 def _best_sentence(findings: Findings, best: BestVariant) -> str:

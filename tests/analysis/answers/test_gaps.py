@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.answers.answer import CANNOT_TELL
-from analysis.answers.claims import check_claims
+from analysis.answers.claims import NOT_TESTED, SUPPORTED, check_claims
 from analysis.answers.conclusions import conclude
 from analysis.findings import find
 from analysis.tables.all_tables import all_tables
@@ -62,3 +62,24 @@ def test_no_change_of_the_best_arm_is_told_where_an_arm_was_not_run(lacking, cou
     found = lacking(f"arm == 'supervised-natural' and label_count == {count}")
     assert found.best_changes == []
     assert point(found, "Does the best arm change") is None
+
+
+def test_an_arm_that_was_not_run_at_the_fewest_labels_is_named_and_not_judged_there(lacking):
+    found = lacking("arm == 'supervised-natural' and label_count == 4")
+    said = point(found, "Which pretraining").sentence
+    assert said.startswith("With 4 labelled slices byol-domain, 12 epochs does best (")
+    assert said.endswith(". supervised-natural has no result there.")
+    judged = claim(found, "Few labels")
+    assert (judged.verdict, judged.evidence) == (
+        NOT_TESTED,
+        "This needs finished cells of supervised-natural and of another arm at the fewest labels.",
+    )
+    assert "no result there" not in point(lacking("label_count == 12"), "Which pretraining").sentence
+
+
+def test_a_claim_on_every_other_arm_names_those_that_were_not_run(lacking):
+    judged = claim(lacking("arm == 'byol-domain' and label_count == 4"), "Few labels")
+    assert judged.verdict == SUPPORTED
+    assert judged.evidence.endswith(
+        "Every other arm differs significantly from it. byol-domain, 12 epochs has no result there."
+    )
