@@ -59,6 +59,12 @@ def best_variant(findings: Findings, label_count: int) -> BestVariant | None:
     )
 
 
+def best_at_fewest(findings: Findings) -> BestVariant | None:
+    """Return the best headline variant at the fewest labels at which two of them have results; None without any."""
+    at_each = (best_variant(findings, int(count)) for count in findings.label_counts)
+    return next((best for best in at_each if best is not None), None)
+
+
 def missing_words(best: BestVariant) -> str:
     """Name the arms that may be better, but were not run there."""
     *others, last = best.missing or ("",)

@@ -6,7 +6,7 @@ In: Findings. Out: the answer, point by point, and its caveats. What the data le
 import numpy as np
 
 from analysis.answers.answer import CANNOT_TELL, Answer, Point, percent
-from analysis.answers.best_variant import BestVariant, best_variant, missing_words
+from analysis.answers.best_variant import BestVariant, best_at_fewest, best_variant, missing_words
 from analysis.answers.caveats import caveats
 from analysis.answers.change_answer import best_change
 from analysis.answers.labels_answer import labels_point
@@ -24,19 +24,33 @@ NO_PRETRAINING = "random"
 
 def conclude(findings: Findings) -> Answer:
     """Answer which pretraining, how many epochs and how many labels, or say that the data cannot tell."""
-    best = best_variant(findings, int(findings.label_counts[0]))
-    if best is None:
-        words = f"Only {findings.reference} has finished cells, so nothing can be compared yet."
-        only = Point("Which pretraining?", "one arm so far", words)
-        alone = only, _cost(findings, findings.reference), labels_point(findings, findings.reference)
-        return Answer(alone, caveats(findings))
+    best = best_at_fewest(findings)
+    points = _uncompared(findings) if best is None else _compared(findings, best)
+    return Answer(tuple(point for point in points if point), caveats(findings))
+
+
+def _uncompared(findings: Findings) -> list[Point | None]:
+    """Answer what can be answered of one arm, or of arms that share no label count."""
+    names, arm = findings.headline, findings.variants.set_index("variant")["arm"]
+    epochs = [_epochs(findings, names[0])] if len(findings.variants) > 1 else []
+    short, words = "one arm so far", f"Only {names[0]} has finished cells, so nothing can be compared yet."
+    if len(names) > 1:
+        short, words = CANNOT_TELL, "No two arms have results at one and the same label count yet."
+    elif epochs:
+        words = f"Of all arms only {arm[names[0]]} has finished cells, so no other can be compared with it yet."
+    head = Point("Which pretraining?", short, words), _cost(findings, names[0])
+    return [*head, labels_point(findings, names[0]), *epochs]
+
+
+def _compared(findings: Findings, best: BestVariant) -> list[Point | None]:
+    """Answer all questions where two arms or more can be compared."""
     rival = fastest(findings) if best.variant == findings.reference else best.variant
     epochs = dict(zip(findings.variants["variant"], findings.variants["pretraining_epochs"], strict=True))
     subject = next((name for name in (best.variant, fastest(findings)) if epochs[name]), best.variant)
     points: list[Point | None] = [_best(findings, best), _cost(findings, best.variant), speed_point(findings, rival)]
     points += [labels_point(findings, best.variant), best_change(findings), _epochs(findings, subject)]
     points += [gain_over_random(findings, best.label_count), differences_point(findings)]
-    return Answer(tuple(point for point in points if point), caveats(findings))
+    return points
 
 
 def gain_over_random(findings: Findings, label_count: int) -> Point | None:
@@ -89,6 +103,8 @@ def _best(findings: Findings, best: BestVariant) -> Point:
 def _best_sentence(findings: Findings, best: BestVariant) -> str:
     level = percent(findings.results.options.confidence)
     head = f"With {labels(best.label_count, findings.results.label_unit)}"
+    if best.label_count > findings.label_counts[0]:
+        head += ", the fewest at which two arms have results,"
     scores = _scores(best, level)
     if not best.ratio.is_known:
         return (

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.answers.best_variant import best_variant
+from analysis.answers.best_variant import best_at_fewest, best_variant
 from analysis.counted import labels
 from analysis.findings import Findings
 from analysis.intervals.uncertainty import FEW_SEEDS, Floats
@@ -70,11 +70,12 @@ def _best(findings: Findings) -> Iterator[OpenQuestion]:
 
 
 def _labels(findings: Findings) -> Iterator[OpenQuestion]:
-    """Ask whether the best arm comes near the reference's error at most labels, where its interval is open there.
+    """Ask whether the arm that is best at the fewest labels comes near the reference's error at most labels, where its
+    interval is open there.
 
     The reference itself comes near its own error there.
     """
-    best = best_variant(findings, int(findings.label_counts[0]))
+    best = best_at_fewest(findings)
     needed = findings.near_reference_minimum.get(best.variant) if best else None
     if best is None or best.variant == findings.reference or needed is None or needed.count.verdict != "cannot tell":
         return

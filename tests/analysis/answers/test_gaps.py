@@ -9,6 +9,7 @@ from analysis.answers.answer import CANNOT_TELL
 from analysis.answers.claims import NOT_TESTED, SUPPORTED, check_claims
 from analysis.answers.conclusions import conclude
 from analysis.findings import find
+from analysis.planning.advice import nothing_open
 from analysis.tables.all_tables import all_tables
 
 ARMS = "arm in ('random', 'supervised-natural', 'byol-domain')"
@@ -82,4 +83,47 @@ def test_a_claim_on_every_other_arm_names_those_that_were_not_run(lacking):
     assert judged.verdict == SUPPORTED
     assert judged.evidence.endswith(
         "Every other arm differs significantly from it. byol-domain, 12 epochs has no result there."
+    )
+
+
+def test_a_label_count_that_one_arm_alone_has_silences_nothing(lacking):
+    """At 4 labels only random is there; the simulated laws make supervised-natural the best at all others."""
+    found, whole = lacking("arm != 'random' and label_count == 4"), lacking("label_count == 4")
+    said = conclude(found)
+    assert said.points[0].question == "Which pretraining, with 12 labelled slices?"
+    assert said.points[0].sentence.startswith(
+        "With 12 labelled slices, the fewest at which two arms have results, supervised-natural does best ("
+    )
+    assert [each.question for each in said.points] == [each.question for each in conclude(whole).points]
+    assert point(found, "What differs").sentence == point(whole, "What differs").sentence
+
+
+def test_of_one_arm_with_two_numbers_of_epochs_these_are_compared(lacking):
+    found = lacking("arm != 'byol-domain'")
+    assert len(found.variants) == 2
+    first = conclude(found).points[0]
+    assert (first.short, first.sentence) == (
+        "one arm so far",
+        "Of all arms only byol-domain has finished cells, so no other can be compared with it yet.",
+    )
+    assert "every other number" in point(found, "How many pretraining epochs").sentence
+    assert nothing_open(found) == (
+        "Of all arms only byol-domain has finished cells: there is none to compare it with yet."
+    )
+
+
+def test_of_a_single_variant_nothing_is_compared(lacking):
+    found = lacking("arm != 'supervised-natural'")
+    first, *others = conclude(found).points
+    assert first.sentence == "Only supervised-natural has finished cells, so nothing can be compared yet."
+    assert not any("pretraining epochs" in each.question for each in others)
+    assert nothing_open(found).startswith("Only supervised-natural has finished cells")
+
+
+def test_arms_that_share_no_label_count_are_not_called_one_arm(lacking):
+    found = lacking("(arm == 'random') == (label_count > 12) or arm == 'byol-domain'")
+    said = conclude(found).points[0]
+    assert (said.short, said.sentence) == (
+        CANNOT_TELL,
+        "No two arms have results at one and the same label count yet.",
     )
