@@ -12,11 +12,13 @@ import numpy as np
 
 from analysis.answers.answer import CANNOT_TELL, percent
 from analysis.answers.best_variant import best_variant, missing_words
+from analysis.answers.labels_answer import no_goal_words
 from analysis.answers.speed_answer import interval_words, ratio_words, steps_words
 from analysis.counted import labels
 from analysis.findings import Findings
 from analysis.intervals.uncertainty import Estimate
 from analysis.labels.falling_curve import MORE_THAN_MEASURED, describe_labels_interval
+from analysis.labels.labels_needed import NO_OVERLAP
 from analysis.labels.law_choice import is_falling
 from analysis.pretraining.epochs_study import epoch_ladder
 from analysis.pretraining.saturation import Saturation
@@ -211,6 +213,8 @@ def _judge_near_minimal(findings: Findings) -> tuple[str, str]:
     if np.isnan(needed.target_error):
         most_labels = labels(int(findings.label_counts[-1]), findings.results.label_unit)
         return CANNOT_TELL, f"{own} has no result at {most_labels}, so its error at the most labels is unknown."
+    if needed.target_error >= NO_OVERLAP:
+        return CANNOT_TELL, f"There is no minimum to come near to: {no_goal_words(findings, own)}."
     if not is_falling(findings.label_counts, findings.mean_errors(own)):
         return (
             CANNOT_TELL,

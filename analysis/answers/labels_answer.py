@@ -8,7 +8,7 @@ import math
 from analysis.answers.answer import CANNOT_TELL, Point, percent
 from analysis.findings import Findings
 from analysis.labels.falling_curve import MORE_THAN_MEASURED, describe_labels, describe_labels_interval
-from analysis.labels.labels_needed import LabelsNeeded
+from analysis.labels.labels_needed import NO_OVERLAP, LabelsNeeded
 from analysis.labels.law_choice import is_falling
 
 
@@ -56,10 +56,19 @@ def _why_no_labels(findings: Findings, needed: LabelsNeeded | None) -> str:
         return "only one label count was run"
     if needed is not None and math.isnan(needed.target_error):
         return f"{findings.reference} has no result at {_most_labels(findings)}"
+    if needed is not None and needed.target_error >= NO_OVERLAP:
+        return no_goal_words(findings, findings.reference)
     falls = is_falling(findings.label_counts, findings.mean_errors(findings.reference))
     if needed is None or not falls:
         return f"the error of {findings.reference} does not fall with labels"
     return ""
+
+
+def no_goal_words(findings: Findings, variant: str) -> str:
+    """Say that a network without any overlap comes near a variant's error at the most labels."""
+    near, error = percent(findings.results.options.near_minimum), findings.mean_errors(variant)[-1]
+    whose = f"the error of {variant} at {_most_labels(findings)} is {error:.3f}"
+    return f"{whose}, and a network that segments nothing (error 1) comes within {near} of it"
 
 
 def _labels_goal(findings: Findings, variant: str, needed: LabelsNeeded) -> str:
