@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.answers.answer import CANNOT_TELL, percent
-from analysis.answers.best_variant import best_variant, missing_words
+from analysis.answers.best_variant import best_variant, lowest_words, missing_words
 from analysis.answers.labels_answer import no_goal_words
 from analysis.answers.speed_answer import interval_words, ratio_words, steps_words
 from analysis.counted import labels
@@ -176,7 +176,7 @@ def _judge_few_labels(findings: Findings) -> tuple[str, str]:
         )
     where = f"At {labels(best.label_count, findings.results.label_unit)}"
     rival = best.rival if best.variant == own else own
-    evidence = f"{where} {best.variant} has the lowest mean error"
+    evidence = f"{where} {lowest_words(best)}"
     if best.rival == rival and best.ratio.is_known:
         interval = interval_words(best.ratio, findings, ".2f")
         evidence += f"; over that of {rival} {best.ratio.value:.2f} ({interval}, adjusted p {best.p_value:.2g})"

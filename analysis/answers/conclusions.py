@@ -3,16 +3,19 @@
 In: Findings. Out: the answer, point by point, and its caveats. What the data leave open is worded as "cannot tell".
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from analysis.answers.answer import CANNOT_TELL, Answer, Point, percent
-from analysis.answers.best_variant import BestVariant, best_at_fewest, best_variant, missing_words
+from analysis.answers.best_variant import BestVariant, best_at_fewest, best_variant, lowest_words, missing_words
 from analysis.answers.caveats import caveats
 from analysis.answers.change_answer import best_change
 from analysis.answers.labels_answer import labels_point
 from analysis.answers.reference_answer import differences_point
 from analysis.answers.speed_answer import fastest, speed_point
-from analysis.comparisons.comparison import compare_at, hochberg
+from analysis.comparisons.comparison import PairedDifference, compare_at, hochberg
+from analysis.comparisons.ranking import ROUNDING
 from analysis.counted import labels, number
 from analysis.findings import Findings
 from analysis.intervals.uncertainty import Estimate
@@ -69,22 +72,43 @@ def gain_over_random(findings: Findings, label_count: int) -> Point | None:
     if not pairs:
         return None
     adjusted = dict(zip(pairs, hochberg([pair.p_value for pair in pairs.values()]), strict=True))
-    largest = max(pairs, key=lambda name: abs(pairs[name].estimate.value))
-    told = [name for name in pairs if adjusted[name] < 1 - confidence]
-    lower, better = (sum(pairs[name].estimate.value < 0 for name in names) for names in (pairs, told))
-    higher, worse = len(pairs) - lower, len(told) - better
+    told = [name for name in pairs if adjusted[name] < 1 - confidence and abs(pairs[name].estimate.value) > ROUNDING]
+    better, worse = _lower_and_higher([pairs[name] for name in told])
     where, level = labels(label_count, findings.results.label_unit), percent(confidence)
     words = (
-        f"Against no pretraining (random) with {where}, {lower} of {len(pairs)} pretrained arms "
-        f"{'has' if lower == 1 else 'have'} a lower mean error{f' and {higher} a higher one' * bool(higher)}; after "
-        f"adjusting for comparisons with random, {_told_words(better, worse)}; the largest change is that of {largest} "
-        f"(ratio of errors {ratio_of_errors(pairs[largest].ratio, level)})."
+        f"Against no pretraining (random) with {where}, {_numbers_words(list(pairs.values()))}; after adjusting for "
+        f"comparisons with random, {_told_words(better, worse)}{_largest_words(pairs, level)}."
     )
     best = best_variant(findings, label_count)
     if best and best.variant in pairs and NO_PRETRAINING not in best.ties and best.variant not in told:
         words += f" As the arm with the lowest mean, tested against all others, {best.variant} is better than random."
     short = f"{better or 'none'} of {len(pairs)} arms significantly better" + f", {worse} worse" * bool(worse)
     return Point("Better than no pretraining?", short, words)
+
+
+def _lower_and_higher(pairs: Sequence[PairedDifference]) -> tuple[int, int]:
+    """Count the arms with a lower and with a higher mean error; equal ones up to rounding are neither."""
+    values = [pair.estimate.value for pair in pairs]
+    return sum(value < -ROUNDING for value in values), sum(value > ROUNDING for value in values)
+
+
+def _numbers_words(pairs: Sequence[PairedDifference]) -> str:
+    """Say how many arms have a lower, a higher and the same mean error."""
+    lower, higher = _lower_and_higher(pairs)
+    counts = {"a lower mean error": lower, "a higher one": higher, "the same one": len(pairs) - lower - higher}
+    first, *others = [(number, words) for words, number in counts.items() if number or words == "a lower mean error"]
+    *between, last = [f"{number} {words}" for number, words in others] or [""]
+    rest = "".join(f", {each}" for each in between) + f" and {last}" * bool(last)
+    return f"{lower} of {len(pairs)} pretrained arms {'has' if lower == 1 else 'have'} {first[1]}{rest}"
+
+
+def _largest_words(pairs: Mapping[str, PairedDifference], level: str) -> str:
+    """Say which arm differs most; nothing where all are equal."""
+    largest = max(pairs, key=lambda name: abs(pairs[name].estimate.value))
+    if abs(pairs[largest].estimate.value) <= ROUNDING:
+        return ""
+    ratio = ratio_of_errors(pairs[largest].ratio, level)
+    return f"; the largest change is that of {largest} (ratio of errors {ratio})"
 
 
 def _told_words(better: int, worse: int) -> str:
@@ -108,14 +132,16 @@ def _best_sentence(findings: Findings, best: BestVariant) -> str:
     scores = _scores(best, level)
     if not best.ratio.is_known:
         return (
-            f"{head} the data cannot tell which pretraining is best: {best.variant} has the lowest mean error "
+            f"{head} the data cannot tell which pretraining is best: {lowest_words(best)} "
             f"({scores}), but {_why_no_ratio(best)}."
         )
+    if best.rival in best.equals:
+        return f"{head} the data cannot tell which pretraining is best: {lowest_words(best)} ({scores})."
     ratio = f"paired ratio of errors {ratio_of_errors(best.ratio, level)}"
     against = f"against {best.rival}" + (" (the next best)" if best.rival != findings.reference else "")
     if best.rival in best.ties:
         return (
-            f"{head} the data cannot tell which pretraining is best: {best.variant} has the lowest mean error "
+            f"{head} the data cannot tell which pretraining is best: {lowest_words(best)} "
             f"({scores}), but {against} its {ratio} {_why_untold(best)}."
         )
     evidence = f"({scores}; {against}: {ratio})"

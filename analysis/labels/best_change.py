@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.comparisons.comparison import holm
-from analysis.comparisons.ranking import Ranking, rank_arms
+from analysis.comparisons.ranking import ROUNDING, Ranking, rank_arms
 from analysis.intervals.bootstrap import TwoLevelDraws
 from analysis.intervals.uncertainty import Floats
 from analysis.labels.falling_curve import FEWER_THAN_MEASURED, MORE_THAN_MEASURED
@@ -39,7 +39,7 @@ class BestAt:
     label_count: float
     arm: str
     runner_up: str
-    share: float  # of resamples of seeds and patients in which the arm has the lowest mean
+    share: float  # of resamples of seeds and patients in which the arm has the lowest mean; equal arms divide one
     p_value: (
         float  # of "some other arm is as good", Holm-adjusted over label counts; NaN with one seed or an arm missing
     )
@@ -135,7 +135,8 @@ def _best_at(count: float, ranking: Ranking, errors: Mapping[str, Floats], draws
     means = np.log(np.einsum("rp,asp->ras", patients, np.stack([errors[name] for name in names])).clip(1e-12))
     sums = np.einsum("rs,ras->ra", draws.seeds[:, ranking.shared], means)
     known = draws.seeds[:, ranking.shared].any(axis=1)
-    share = float((sums[known].argmin(axis=1) == names.index(ranking.best)).mean())
+    is_lowest = sums[known] <= sums[known].min(axis=1, keepdims=True) + ROUNDING  # (resample, arm)
+    share = float((is_lowest[:, names.index(ranking.best)] / is_lowest.sum(axis=1)).mean())
     return BestAt(count, ranking.best, next(iter(ranking.pairs)), share, ranking.p_value, ranking.p_value)
 
 

@@ -81,6 +81,13 @@ def test_the_share_is_that_of_a_plain_loop_over_resamples():
     assert 0.2 < best.share < 1
 
 
+def test_arms_that_are_equal_up_to_rounding_divide_the_share_of_resamples():
+    curves = {"a": curve([-2.0] * 4, 0.1), "b": curve([-2.0] * 4, 0.1), "c": curve([-1.0] * 4)}
+    curves["b"].errors[...] *= 1 - 1e-13  # as sums in another order leave
+    assert [item.share for item in best_arms(curves, DRAWS)] == pytest.approx([0.5] * 4)
+    assert [item.p_value for item in best_arms(curves, DRAWS)] == [1.0] * 4
+
+
 def test_an_arm_that_was_not_run_at_a_label_count_has_not_lost_its_place_there():
     """a is significantly best at 4 and 16 labels, and b and c alone have results at 64 and 256."""
     curves = {"a": curve([-2.0] * 4), "b": curve([-1.0, -1.2, -1.4, -1.6]), "c": curve([-0.9, -1.1, -1.3, -1.8])}
