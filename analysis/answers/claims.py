@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.answers.answer import CANNOT_TELL, percent
-from analysis.answers.best_variant import best_variant, lowest_words, missing_words
+from analysis.answers.best_variant import best_variant, lowest_words, missing_words, untested_words
 from analysis.answers.labels_answer import no_goal_words
 from analysis.answers.speed_answer import interval_words, ratio_words, steps_words
 from analysis.counted import labels
@@ -182,8 +182,12 @@ def _judge_few_labels(findings: Findings) -> tuple[str, str]:
         evidence += f"; over that of {rival} {best.ratio.value:.2f} ({interval}, adjusted p {best.p_value:.2g})"
     if best.variant == own:
         if best.ties:
-            return CANNOT_TELL, f"{evidence}. Not significantly different from it: {', '.join(best.ties)}."
+            tested = ", ".join(name for name in best.ties if name not in best.untested)
+            doubt = f" Not significantly different from it: {tested}." if tested else ""
+            return CANNOT_TELL, f"{evidence}.{doubt}{untested_words(best)}"
         return SUPPORTED, f"{evidence}. Every other arm differs significantly from it.{missing_words(best)}"
+    if own in best.untested:
+        return CANNOT_TELL, f"{evidence}.{untested_words(best)}"
     if own in best.ties:
         return CANNOT_TELL, f"{evidence}. The two do not differ significantly."
     return NOT_SUPPORTED, f"{evidence}. The effect is not there: another arm is better."

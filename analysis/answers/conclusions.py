@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from analysis.answers.answer import CANNOT_TELL, Answer, Point, percent
-from analysis.answers.best_variant import BestVariant, best_at_fewest, best_variant, lowest_words, missing_words
+from analysis.answers.best_variant import (
+    BestVariant,
+    best_at_fewest,
+    best_variant,
+    lowest_words,
+    missing_words,
+    untested_words,
+)
 from analysis.answers.caveats import caveats
 from analysis.answers.change_answer import best_change
 from analysis.answers.labels_answer import labels_point
@@ -146,8 +153,9 @@ def _best_sentence(findings: Findings, best: BestVariant) -> str:
         )
     evidence = f"({scores}; {against}: {ratio})"
     if best.ties:
-        tie = " or ".join(best.ties)
-        return f"{head} {best.variant} beats {best.rival} {evidence}, but cannot be distinguished from {tie}."
+        tie = " or ".join(name for name in best.ties if name not in best.untested)
+        doubt = f", but cannot be distinguished from {tie}" if tie else ""
+        return f"{head} {best.variant} beats {best.rival} {evidence}{doubt}.{untested_words(best)}"
     return f"{head} {best.variant} does best {evidence}."
 
 

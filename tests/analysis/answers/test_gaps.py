@@ -147,3 +147,33 @@ def test_networks_that_hardly_segment_are_near_no_minimum(many_seeds):
     assert (judged.verdict, judged.evidence) == (CANNOT_TELL, f"There is no minimum to come near to: {why}")
     assert not any(step.question.about == "labels" for step in next_steps(found))
     assert " -0." not in conclude(found).text
+
+
+def test_a_comparison_without_two_common_seeds_is_called_not_tested(lacking):
+    """One arm of three has a single seed at 4 labels, then all of them."""
+    first = sorted(lacking("label_count > 36").seeds)[0]
+    found = lacking(f"arm == 'random' and label_count == 4 and seed != '{first}'")
+    said, judged = point(found, "Which pretraining"), claim(found, "Few labels")
+    untested = " Not tested against it, without two seeds in common: random."
+    assert said.sentence.startswith("With 4 labelled slices supervised-natural beats byol-domain, 12 epochs (")
+    assert said.sentence.endswith(f").{untested}")
+    assert judged.verdict == CANNOT_TELL
+    assert judged.evidence.endswith(f").{untested}")
+    assert "significantly different" not in judged.evidence
+    single = claim(lacking(f"seed != '{first}'"), "Few labels")
+    assert single.verdict == CANNOT_TELL
+    assert single.evidence.endswith("without two seeds in common: byol-domain, 12 epochs, random.")
+
+
+def test_an_arm_that_the_best_could_not_be_tested_against_is_not_told_to_be_as_good(lacking):
+    """The arm of the claim has a single seed at 4 labels, and three times the error there."""
+    first = sorted(lacking("label_count > 36").seeds)[0]
+    found = lacking(f"arm == 'supervised-natural' and label_count == 4 and seed != '{first}'")
+    errors = found.curves["supervised-natural"].errors * np.where(found.label_counts == 4, 3.0, 1.0)
+    worse = {"supervised-natural": replace(found.curves["supervised-natural"], errors=errors)}
+    judged = claim(replace(found, curves={**found.curves, **worse}), "Few labels")
+    assert judged.verdict == CANNOT_TELL
+    assert judged.evidence == (
+        "At 4 labelled slices byol-domain, 12 epochs has the lowest mean error. "
+        "Not tested against it, without two seeds in common: supervised-natural."
+    )
