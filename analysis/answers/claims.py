@@ -211,9 +211,9 @@ def _judge_near_minimal(findings: Findings) -> tuple[str, str]:
     needed = findings.near_own_minimum.get(own) if own else None
     if own is None or needed is None:
         return NOT_TESTED, f"This needs finished cells of {SUPERVISED}."
-    known = [int(count) for count in findings.label_counts[~np.isnan(findings.mean_errors(own))]]
+    known = findings.measured_counts(own)
     if len(known) < 2:
-        return NOT_TESTED, f"This needs two or more label counts; {own} was run at {', '.join(map(str, known))} alone."
+        return NOT_TESTED, f"This needs two or more label counts; {own} was run at {known[0]:.0f} alone."
     if np.isnan(needed.target_error):
         most_labels = labels(int(findings.label_counts[-1]), findings.results.label_unit)
         return CANNOT_TELL, f"{own} has no result at {most_labels}, so its error at the most labels is unknown."
@@ -224,20 +224,20 @@ def _judge_near_minimal(findings: Findings) -> tuple[str, str]:
             CANNOT_TELL,
             f"The error of {own} does not fall with labels, so there is no minimum to come near to.",
         )
-    slices = np.array([findings.slices_at(count) for count in findings.label_counts])
+    slices = np.array([findings.slices_at(count) for count in known])
     most = float(slices[-1])
     if most <= CLAIMED_SLICES:
         return (
             NOT_TESTED,
             f"The sweep goes up to {most:.0f} labelled slices, so its own minimum lies below 100.",
         )
-    low, high = (_as_slices(end, findings.label_counts, slices) for end in (needed.count.low, needed.count.high))
+    low, high = (_as_slices(end, known, slices) for end in (needed.count.low, needed.count.high))
     words = describe_labels_interval(low, high, slices)
     evidence = f"{own} needs {words} labelled slices ({percent(findings.results.options.confidence)} interval)"
     evidence += f" for an error of {needed.target_error:.3f}."
     if np.isnan(low):
         return CANNOT_TELL, "One seed gives no interval."
-    if high < CLAIMED_SLICES:
+    if max(high, slices[0]) < CLAIMED_SLICES:  # an end at the fewest measured may lie anywhere below these
         return SUPPORTED, evidence
     return (NOT_SUPPORTED if low > CLAIMED_SLICES else CANNOT_TELL), evidence
 

@@ -14,7 +14,7 @@ from analysis.labels.law_choice import is_falling
 
 def labels_point(findings: Findings, variant: str) -> Point:
     """Say how many labels bring a variant near the reference's error at the most labels."""
-    unit, counts = findings.results.label_unit, findings.label_counts
+    unit, counts = findings.results.label_unit, findings.measured_counts(variant)
     question, needed = f"How many labelled {unit}?", findings.near_reference_minimum.get(variant)
     if reason := _why_no_labels(findings, needed):
         return Point(question, CANNOT_TELL, f"How many {unit} are needed cannot be determined, since {reason}.")
@@ -42,7 +42,7 @@ def labels_point(findings: Findings, variant: str) -> Point:
 
 def _of_reference(findings: Findings, variant: str) -> str:
     """Say what the reference itself needs for the same error: fewer labels than that is what a variant saves."""
-    own, counts = findings.near_reference_minimum.get(findings.reference), findings.label_counts
+    own, counts = findings.near_reference_minimum.get(findings.reference), findings.measured_counts(findings.reference)
     if variant == findings.reference or own is None or math.isnan(own.count.labels):
         return ""
     interval = describe_labels_interval(own.count.low, own.count.high, counts)

@@ -8,7 +8,9 @@ import pytest
 from analysis.answers.answer import CANNOT_TELL
 from analysis.answers.claims import NOT_TESTED, SUPPORTED, check_claims
 from analysis.answers.conclusions import conclude
+from analysis.answers.labels_answer import labels_point
 from analysis.findings import find
+from analysis.labels.labels_needed import LabelCount, LabelsNeeded
 from analysis.planning.advice import nothing_open
 from analysis.planning.next_steps import next_steps
 from analysis.tables.all_tables import all_tables
@@ -177,3 +179,25 @@ def test_an_arm_that_the_best_could_not_be_tested_against_is_not_told_to_be_as_g
         "At 4 labelled slices byol-domain, 12 epochs has the lowest mean error. "
         "Not tested against it, without two seeds in common: supervised-natural."
     )
+
+
+def test_labels_beyond_an_arms_own_counts_are_not_told_by_those_of_the_sweep(lacking):
+    """Random has results at 4 and 12 labels, the reference from 36 on: neither was measured beyond these."""
+    found = lacking("arm == 'random' and label_count > 12 or arm == 'supervised-natural' and label_count < 36")
+    own = LabelsNeeded(0.2, LabelCount(0.0, 0.0, 0.0))
+    needed = {"random": LabelsNeeded(0.2, LabelCount(np.inf, np.inf, np.inf)), "supervised-natural": own}
+    said = labels_point(replace(found, near_reference={found.results.options.near_minimum: needed}), "random")
+    assert said.short == "more than 12 (random)"
+    assert said.sentence.endswith(
+        "(95% interval more than 12). supervised-natural itself needs 36 or fewer (36 or fewer)."
+    )
+
+
+@pytest.mark.parametrize(("fewest", "verdict"), [(36, SUPPORTED), (112, CANNOT_TELL)])
+def test_no_labels_below_the_fewest_measured_are_claimed_to_be_enough(lacking, fewest, verdict):
+    """The interval ends at the fewest labels or below: with 112 of them that is not known to be below 100 slices."""
+    found = lacking(f"arm == 'supervised-natural' and label_count < {fewest}")
+    needed = {"supervised-natural": LabelsNeeded(0.2, LabelCount(0.0, 0.0, 0.0))}
+    judged = claim(replace(found, near_own={found.results.options.near_minimum: needed}), "Fewer than 100 slices")
+    assert judged.verdict == verdict
+    assert judged.evidence.startswith(f"supervised-natural needs {fewest} or fewer labelled slices")
