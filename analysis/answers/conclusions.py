@@ -27,7 +27,7 @@ from analysis.counted import labels, number
 from analysis.findings import Findings
 from analysis.intervals.uncertainty import Estimate
 from analysis.pretraining.arm_cost import arm_costs, cost_words, short_cost
-from analysis.pretraining.epochs_study import epoch_ladder
+from analysis.pretraining.epochs_study import EpochsStudy, epoch_ladder
 
 NO_PRETRAINING = "random"
 
@@ -209,12 +209,19 @@ def _epochs(findings: Findings, variant: str) -> Point:
     if enough is None:
         doubt = f"none is shown to be within {margin} of every other for {study.arm}"
         words = f"How many pretraining epochs suffice cannot be determined: {doubt}"
-        fewest = study.result.best_epochs
-        lowest = f"{number(fewest, 'epoch')} {'has' if fewest == 1 else 'have'} the lowest mean error"
-        return Point(question, CANNOT_TELL, f"{words} ({lowest}).")
+        return Point(question, CANNOT_TELL, f"{words} ({_lowest_epochs(study)}).")
     fewer = [epochs for epochs in unclear if epochs < enough]
     doubt = f", and whether {fewer[0]} would do the data cannot tell" if fewer else ""
     over = f"over {findings.over_labels(study.label_counts)}"
     own = f"{enough} pretraining epoch{' is' if enough == 1 else 's are'} enough for {study.arm}"
     short = f"{enough}{', perhaps fewer' * bool(fewer)} ({study.arm})"
     return Point(question, short, f"{own} to be within {margin} of the error of every other number, {over}{doubt}.")
+
+
+def _lowest_epochs(study: EpochsStudy) -> str:
+    """Say which number of epochs has the lowest mean error, or which numbers share it."""
+    ratios = zip(study.result.epochs, study.result.ratios, strict=True)
+    *others, last = [epochs for epochs, ratio in ratios if abs(ratio.value - 1.0) <= ROUNDING]
+    if others:
+        return f"{', '.join(map(str, others))} and {last} epochs share the lowest mean error"
+    return f"{number(last, 'epoch')} {'has' if last == 1 else 'have'} the lowest mean error"

@@ -132,6 +132,22 @@ def test_arms_that_share_no_label_count_are_not_called_one_arm(lacking):
     )
 
 
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        ({3: 0.3, 12: 0.3}, "3 and 12 epochs share the lowest mean error"),
+        ({3: 0.3, 12: 0.2}, "12 epochs have the lowest"),
+    ],
+)
+def test_numbers_of_epochs_that_are_equal_are_not_put_in_order(many_seeds, errors, words):
+    """With a single seed no number is shown to be enough, so that the lowest mean alone is told."""
+    seed, cells = many_seeds.seeds[0], many_seeds.results.cells
+    cells = cells[(cells["arm"] == "byol-domain") & (cells["seed"] == seed)]
+    cells = cells.assign(error=cells["pretraining_epochs"].map(errors)).reset_index(drop=True)
+    found = find(replace(many_seeds.results, cells=cells, cases=many_seeds.results.cases.iloc[:0]))
+    assert words in point(found, "How many pretraining epochs").sentence
+
+
 def test_networks_that_hardly_segment_are_near_no_minimum(many_seeds):
     """All errors between 0.93 and 0.99: with a margin of 10% an empty mask would do."""
     low, high = many_seeds.results.cells["error"].min(), many_seeds.results.cells["error"].max()
