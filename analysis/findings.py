@@ -152,6 +152,10 @@ class Findings:
         """Return the geometric mean error at each label count, NaN where no cell has finished."""
         return np.asarray(np.exp(self.curves[variant].logs.mean()))
 
+    def measured_counts(self, variant: str) -> Floats:
+        """Return the label counts at which a variant has results: beyond these nothing is known of it."""
+        return self.label_counts[self.curves[variant].logs.is_known]
+
     def epochs_study(self, arm: str, measure: str, label_count: int | None = None) -> EpochsStudy | None:
         """Return the study of one arm's epochs, at one label count or, without any, over those that can be averaged."""
         for study in self.epochs:

@@ -31,6 +31,9 @@ class BestVariant:
     ratio: Estimate  # of the best arm's error to the rival's
     p_value: float
     ties: tuple[str, ...]  # headline variants not significantly worse than the best, in rising order of mean error
+    equals: tuple[str, ...] = ()  # those of the ties whose mean error is the same, up to rounding
+    untested: tuple[str, ...] = ()  # those of the ties that no two seeds compare with the best
+    missing: tuple[str, ...] = ()  # headline variants without results there
 
 
 def best_variant(findings: Findings, label_count: int) -> BestVariant | None:
@@ -54,4 +57,35 @@ def best_variant(findings: Findings, label_count: int) -> BestVariant | None:
         ranking.pairs[rival].ratio,
         float(adjusted[rival]),
         tuple(name for name in others if not adjusted[name] < 1 - confidence),
+        tuple(name for name in ranking.equals if not adjusted[name] < 1 - confidence),
+        tuple(name for name in others if np.isnan(adjusted[name])),
+        tuple(name for name in findings.headline if name != ranking.best and name not in others),
     )
+
+
+def best_at_fewest(findings: Findings) -> BestVariant | None:
+    """Return the best headline variant at the fewest labels at which two of them have results; None without any."""
+    at_each = (best_variant(findings, int(count)) for count in findings.label_counts)
+    return next((best for best in at_each if best is not None), None)
+
+
+def untested_words(best: BestVariant) -> str:
+    """Name the arms that could not be tested against the best."""
+    if not best.untested:
+        return ""
+    return f" Not tested against it, without two seeds in common: {', '.join(best.untested)}."
+
+
+def lowest_words(best: BestVariant) -> str:
+    """Say which arm has the lowest mean error, or which arms share it."""
+    *others, last = (best.variant, *best.equals)
+    return (
+        f"{', '.join(others)} and {last} share the lowest mean error" if others else f"{last} has the lowest mean error"
+    )
+
+
+def missing_words(best: BestVariant) -> str:
+    """Name the arms that may be better, but were not run there."""
+    *others, last = best.missing or ("",)
+    names = f"{', '.join(others)} and {last}" if others else last
+    return f" {names} {'have' if others else 'has'} no result there." if last else ""

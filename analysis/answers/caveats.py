@@ -62,17 +62,26 @@ def _drawn(results: ExperimentResults) -> Iterator[str]:
 def _left_out(findings: Findings) -> Iterator[str]:
     """Say which test patients or cells the errors leave out, so that all cells are tested on the same patients."""
     tested, num_cells = findings.cell_errors, len(findings.results.cells)
-    if names := tested.left_out:
-        who = f"Test patient {names[0]} is" if len(names) == 1 else f"Test patients {_listed(names)} are"
+    if names := tested.without_structures:
         yield (
-            f"{who} left out of all errors, in every cell alike, since some cells have no score there, as where no "
-            f"structure is in the reference masks: {tested.num_scored} of {num_cells} cells predict something there, "
-            "which counts against none of them. The test Dice that cells store counts it as 0."
+            f"{_patients_left_out(names)}, since no structure is in the reference masks there: {tested.num_scored} of "
+            f"{num_cells} cells predict something there, which counts against none of them. The test Dice that cells "
+            "store counts it as 0."
         )
-        if not tested.patients:
-            yield "No test patient is scored in all cells: errors are of whole cells, with intervals over seeds alone."
+    if names := tested.unscored:
+        yield (
+            f"{_patients_left_out(names)}, since rows are missing there in {tested.num_unscored} of {num_cells} cells: "
+            "cells would else be tested on different patients."
+        )
+    if tested.left_out and not tested.patients:
+        yield "No test patient is scored in all cells: errors are of whole cells, with intervals over seeds alone."
     if tested.num_without_patients:
         yield f"{tested.num_without_patients} of {num_cells} finished cells hold no test patients: errors lack them."
+
+
+def _patients_left_out(names: Sequence[str]) -> str:
+    who = f"Test patient {names[0]} is" if len(names) == 1 else f"Test patients {_listed(names)} are"
+    return f"{who} left out of all errors, in every cell alike"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.answers.answer import CANNOT_TELL, percent
-from analysis.answers.best_variant import best_variant
+from analysis.answers.best_variant import best_variant, lowest_words, missing_words, untested_words
+from analysis.answers.labels_answer import no_goal_words
 from analysis.answers.speed_answer import interval_words, ratio_words, steps_words
 from analysis.counted import labels
 from analysis.findings import Findings
 from analysis.intervals.uncertainty import Estimate
 from analysis.labels.falling_curve import MORE_THAN_MEASURED, describe_labels_interval
+from analysis.labels.labels_needed import NO_OVERLAP
 from analysis.labels.law_choice import is_falling
 from analysis.pretraining.epochs_study import epoch_ladder
 from analysis.pretraining.saturation import Saturation
@@ -167,21 +169,25 @@ def _few_labels(findings: Findings) -> Claim:
 def _judge_few_labels(findings: Findings) -> tuple[str, str]:
     own = _headline(findings, SUPERVISED)
     best = best_variant(findings, int(findings.label_counts[0]))
-    if own is None or best is None:
+    if own is None or best is None or own in best.missing:
         return (
             NOT_TESTED,
             f"This needs finished cells of {SUPERVISED} and of another arm at the fewest labels.",
         )
     where = f"At {labels(best.label_count, findings.results.label_unit)}"
     rival = best.rival if best.variant == own else own
-    evidence = f"{where} {best.variant} has the lowest mean error"
+    evidence = f"{where} {lowest_words(best)}"
     if best.rival == rival and best.ratio.is_known:
         interval = interval_words(best.ratio, findings, ".2f")
         evidence += f"; over that of {rival} {best.ratio.value:.2f} ({interval}, adjusted p {best.p_value:.2g})"
     if best.variant == own:
         if best.ties:
-            return CANNOT_TELL, f"{evidence}. Not significantly different from it: {', '.join(best.ties)}."
-        return SUPPORTED, f"{evidence}. Every other arm differs significantly from it."
+            tested = ", ".join(name for name in best.ties if name not in best.untested)
+            doubt = f" Not significantly different from it: {tested}." if tested else ""
+            return CANNOT_TELL, f"{evidence}.{doubt}{untested_words(best)}"
+        return SUPPORTED, f"{evidence}. Every other arm differs significantly from it.{missing_words(best)}"
+    if own in best.untested:
+        return CANNOT_TELL, f"{evidence}.{untested_words(best)}"
     if own in best.ties:
         return CANNOT_TELL, f"{evidence}. The two do not differ significantly."
     return NOT_SUPPORTED, f"{evidence}. The effect is not there: another arm is better."
@@ -205,28 +211,33 @@ def _judge_near_minimal(findings: Findings) -> tuple[str, str]:
     needed = findings.near_own_minimum.get(own) if own else None
     if own is None or needed is None:
         return NOT_TESTED, f"This needs finished cells of {SUPERVISED}."
-    known = [int(count) for count in findings.label_counts[~np.isnan(findings.mean_errors(own))]]
+    known = findings.measured_counts(own)
     if len(known) < 2:
-        return NOT_TESTED, f"This needs two or more label counts; {own} was run at {', '.join(map(str, known))} alone."
+        return NOT_TESTED, f"This needs two or more label counts; {own} was run at {known[0]:.0f} alone."
+    if np.isnan(needed.target_error):
+        most_labels = labels(int(findings.label_counts[-1]), findings.results.label_unit)
+        return CANNOT_TELL, f"{own} has no result at {most_labels}, so its error at the most labels is unknown."
+    if needed.target_error >= NO_OVERLAP:
+        return CANNOT_TELL, f"There is no minimum to come near to: {no_goal_words(findings, own)}."
     if not is_falling(findings.label_counts, findings.mean_errors(own)):
         return (
             CANNOT_TELL,
             f"The error of {own} does not fall with labels, so there is no minimum to come near to.",
         )
-    slices = np.array([findings.slices_at(count) for count in findings.label_counts])
+    slices = np.array([findings.slices_at(count) for count in known])
     most = float(slices[-1])
     if most <= CLAIMED_SLICES:
         return (
             NOT_TESTED,
             f"The sweep goes up to {most:.0f} labelled slices, so its own minimum lies below 100.",
         )
-    low, high = (_as_slices(end, findings.label_counts, slices) for end in (needed.count.low, needed.count.high))
+    low, high = (_as_slices(end, known, slices) for end in (needed.count.low, needed.count.high))
     words = describe_labels_interval(low, high, slices)
     evidence = f"{own} needs {words} labelled slices ({percent(findings.results.options.confidence)} interval)"
     evidence += f" for an error of {needed.target_error:.3f}."
     if np.isnan(low):
         return CANNOT_TELL, "One seed gives no interval."
-    if high < CLAIMED_SLICES:
+    if max(high, slices[0]) < CLAIMED_SLICES:  # an end at the fewest measured may lie anywhere below these
         return SUPPORTED, evidence
     return (NOT_SUPPORTED if low > CLAIMED_SLICES else CANNOT_TELL), evidence
 

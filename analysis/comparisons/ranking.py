@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from analysis.comparisons.comparison import PairedDifference, compare_at
 from analysis.scores.error_curve import ErrorCurve
 
+ROUNDING = 1e-9  # of a difference of log errors: means that differ by less are equal
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -28,12 +30,18 @@ class Ranking:
     def p_values(self) -> dict[str, float]:
         """Return the p-values of "the best is no better than this one", two-sided since it was picked from the data.
 
-        They are 1 where the best is not the lower one on the seeds that both have, and NaN where one seed alone tells.
+        They are 1 where the best is not the lower one on the seeds that both have, or equal there up to rounding, and
+        NaN where one seed alone tells.
         """
         return {
-            name: 1.0 if pair.estimate.value > 0 and not math.isnan(pair.p_value) else pair.p_value
+            name: 1.0 if pair.estimate.value > -ROUNDING and not math.isnan(pair.p_value) else pair.p_value
             for name, pair in self.pairs.items()
         }
+
+    @property
+    def equals(self) -> tuple[str, ...]:
+        """Return the arms whose mean is that of the best, up to rounding, on the seeds that both have."""
+        return tuple(name for name, pair in self.pairs.items() if abs(pair.estimate.value) <= ROUNDING)
 
     @property
     def p_value(self) -> float:

@@ -7,6 +7,8 @@ intersection-union test, its p-value the largest of the paired t tests, Holm-adj
 neighbouring counts means are linear in log labels, and the arm with the lowest follows the lower envelope of lines. The
 interval of a change is that of the crossing of the two arms (``labels_needed``). Where a third arm lies lowest between
 two counts at which different arms are significantly best, these two change places where they cross.
+Where an arm has no result at a label count, none is said to be better than all others there, and changes are looked for
+between the other counts: an arm that was not run has lost no place.
 Sources: ``ranking``; Holm (1979); ``bootstrap`` for the shares.
 """
 
@@ -18,7 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.comparisons.comparison import holm
-from analysis.comparisons.ranking import Ranking, rank_arms
+from analysis.comparisons.ranking import ROUNDING, Ranking, rank_arms
 from analysis.intervals.bootstrap import TwoLevelDraws
 from analysis.intervals.uncertainty import Floats
 from analysis.labels.falling_curve import FEWER_THAN_MEASURED, MORE_THAN_MEASURED
@@ -37,8 +39,10 @@ class BestAt:
     label_count: float
     arm: str
     runner_up: str
-    share: float  # of resamples of seeds and patients in which the arm has the lowest mean
-    p_value: float  # of "some other arm is as good", Holm-adjusted over label counts; NaN with one seed
+    share: float  # of resamples of seeds and patients in which the arm has the lowest mean; equal arms divide one
+    p_value: (
+        float  # of "some other arm is as good", Holm-adjusted over label counts; NaN with one seed or an arm missing
+    )
     p_value_alone: float  # the same at this label count alone, as ``best_variant`` judges it
 
 
@@ -66,18 +70,26 @@ def best_arms(curves: Mapping[str, ErrorCurve], draws: TwoLevelDraws) -> list[Be
         ranking = rank_arms(curves, column, 0.95)  # a level that no p-value depends on
         if ranking and ranking.shared.any():
             shared = {name: curves[name].errors[ranking.shared, :, column] for name in (ranking.best, *ranking.pairs)}
-            found.append(_best_at(float(count), ranking, shared, draws))
+            best = _best_at(float(count), ranking, shared, draws)
+            found.append(best if _has_all_arms(curves, column) else replace(best, p_value=np.nan, p_value_alone=np.nan))
     adjusted = holm([best.p_value for best in found])
     return [replace(best, p_value=float(p_value)) for best, p_value in zip(found, adjusted, strict=True)]
+
+
+def _has_all_arms(curves: Mapping[str, ErrorCurve], column: int) -> bool:
+    """Return whether every arm that has any result has one at this label count."""
+    known = [curve.logs.is_known for curve in curves.values()]
+    return all(bool(each[column]) for each in known if each.any())
 
 
 def best_changes(curves: Mapping[str, ErrorCurve], best: list[BestAt], confidence: float) -> list[BestChange]:
     """Return where the best arm changes along ``best``, in rising order.
 
-    These are the changes between neighbouring counts, and one between arms that are significantly best at two counts
-    between which a third arm lies lowest without being so.
+    These are the changes between neighbouring counts at which all arms have results, and one between arms that are
+    significantly best at two counts between which a third arm lies lowest without being so.
     """
-    counts = [item.label_count for item in best]
+    columns = {float(count): column for column, count in enumerate(next(iter(curves.values())).label_counts)}
+    counts = [item.label_count for item in best if _has_all_arms(curves, columns[item.label_count])]
     told = [item for item in best if item.p_value < 1 - confidence]
     spans = [pair for pair in itertools.pairwise(told) if pair[0].arm != pair[1].arm]
     changes, decided, through = list(_envelope(curves, counts)), set(), []
@@ -123,7 +135,8 @@ def _best_at(count: float, ranking: Ranking, errors: Mapping[str, Floats], draws
     means = np.log(np.einsum("rp,asp->ras", patients, np.stack([errors[name] for name in names])).clip(1e-12))
     sums = np.einsum("rs,ras->ra", draws.seeds[:, ranking.shared], means)
     known = draws.seeds[:, ranking.shared].any(axis=1)
-    share = float((sums[known].argmin(axis=1) == names.index(ranking.best)).mean())
+    is_lowest = sums[known] <= sums[known].min(axis=1, keepdims=True) + ROUNDING  # (resample, arm)
+    share = float((is_lowest[:, names.index(ranking.best)] / is_lowest.sum(axis=1)).mean())
     return BestAt(count, ranking.best, next(iter(ranking.pairs)), share, ranking.p_value, ranking.p_value)
 
 

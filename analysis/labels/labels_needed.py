@@ -19,6 +19,7 @@ from analysis.labels.falling_curve import FEWER_THAN_MEASURED, MORE_THAN_MEASURE
 from analysis.labels.law_fit import LawFit
 from analysis.scores.error_curve import LogCurve
 
+NO_OVERLAP = 1.0  # the error of a network that segments nothing
 STEPS = 24  # of the grid between two measured label counts
 CURVE_STEPS = 8  # of an equivalence curve between two measured label counts
 ROUNDING = 1e-9
@@ -45,9 +46,16 @@ class LabelCount:
         return "reached" if self.high < MORE_THAN_MEASURED else "cannot tell"
 
 
+UNKNOWN_COUNT = LabelCount(np.nan, np.nan, np.nan)
+
+
 @dataclass(frozen=True)
 class LabelsNeeded:
-    """The fewest labels that reach ``target_error``."""
+    """The fewest labels that reach ``target_error``.
+
+    The error is NaN where the goal arm has no result at the most labels; of an error of 1 or more, which networks reach
+    that segment nothing, the count is unknown.
+    """
 
     target_error: float
     count: LabelCount
@@ -82,23 +90,29 @@ def labels_for_error(curve: LogCurve, target_error: float, confidence: float) ->
 
 
 def labels_near_full(curve: LogCurve, goal: LogCurve, margin: float, confidence: float) -> LabelsNeeded | None:
-    """Return the labels that come within ``margin`` of the goal arm's error at its most labels; None without results.
+    """Return the labels that come within ``margin`` of the goal arm's error at the sweep's most labels.
 
+    None without results; unknown where the goal arm has none at the most labels: its error at fewer is another goal. So
+    it is where networks that segment nothing come as near.
     Note: with its own error as the goal an arm that learns nothing needs few labels: read it beside that error.
     """
-    known = np.flatnonzero(goal.is_known)
-    if not curve.is_known.any() or len(known) == 0:
+    if not curve.is_known.any() or not goal.is_known.any():
         return None
-    logs = goal.values[:, :, known[-1]] + np.log1p(margin)  # (seed, patient)
+    if not goal.is_known[-1]:
+        return LabelsNeeded(np.nan, UNKNOWN_COUNT)
+    logs = goal.values[:, :, -1] + np.log1p(margin)  # (seed, patient)
     target = float(np.exp(np.nanmean(logs.mean(axis=1))))
-    return LabelsNeeded(target, _reach(curve, logs, confidence))
+    return LabelsNeeded(target, _reach(curve, logs, confidence) if target < NO_OVERLAP else UNKNOWN_COUNT)
 
 
 def labels_by_law(fit: LawFit, target_error: float, confidence: float) -> LabelCount:
     """Return the labels at which a fitted law reaches an error, up to ten times the most measured.
 
-    The interval spans those of the law's rivals. Beyond the measured counts it is an extrapolation, and must be marked.
+    Unknown for an error of 1 or more. The interval spans those of the law's rivals. Beyond the measured counts it is an
+    extrapolation, and must be marked.
     """
+    if not target_error < NO_OVERLAP:
+        return UNKNOWN_COUNT
     ends = fit.label_counts[0], EXTRAPOLATION * fit.label_counts[-1]
     grid, goal = np.geomspace(*ends, LAW_POINTS), np.asarray(np.log(target_error))
     own, *rivals = (_reach(each.logs(grid), goal, confidence) for each in (fit, *fit.rivals))
@@ -175,7 +189,7 @@ def _reach(curve: LogCurve, goal: Floats, confidence: float) -> LabelCount:
     gaps = LogCurve(curve.label_counts, curve.values - (goal[:, :, None] if goal.ndim else goal))
     known = gaps.is_known
     if not known.any():
-        return LabelCount(np.nan, np.nan, np.nan)
+        return UNKNOWN_COUNT
     labels = float(labels_at(curve.label_counts[known], falling(gaps.mean()[known]), np.asarray(0.0)))
     gap = _follow(curve.label_counts, gaps.values, confidence)
     if np.isinf(gap.high).all():

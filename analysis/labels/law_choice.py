@@ -17,6 +17,7 @@ from analysis.scores.error_curve import SMALLEST_ERROR, LogCurve
 
 RIVAL_STANDARD_ERRORS = 2.0
 FALSE_FALLS = 0.05  # how often an error that does not depend on labels may be given a law
+ROUNDING = 1e-9
 TIE = 1.05  # of the lowest score: the family with fewest parameters stands
 
 
@@ -95,13 +96,15 @@ def standard_error_over_seeds(logs: LogCurve) -> float:
 
 
 def falls_with_labels(label_counts: Floats, errors: Floats) -> float:
-    """Return Spearman's correlation of mean error and label count; -1 falls at every step, NaN below 3 counts.
+    """Return Spearman's correlation of mean error and label count; -1 falls at every step.
+
+    NaN below 3 counts, and where all errors are the same up to rounding.
 
     Note: it is about order alone. At 5 label counts even -0.9 can be chance, and it says nothing on the size of the
     fall.
     """
     known = ~np.isnan(errors)
-    if known.sum() < 3 or np.ptp(errors[known]) == 0:
+    if known.sum() < 3 or np.ptp(errors[known]) <= ROUNDING:
         return float("nan")
     return float(spearmanr(label_counts[known], errors[known]).statistic)
 

@@ -124,6 +124,8 @@ def fit_law(logs: LogCurve) -> LawFit | Refusal:
         return Refusal(f"{number} label count{'s' * (number != 1)}, and a law of two parameters needs at least 3")
     if not is_falling(means.label_counts, means.logs):
         order = falls_with_labels(means.label_counts, means.logs)
+        if np.isnan(order):  # of three counts or more
+            return Refusal("the error is the same at all label counts")
         return Refusal(f"the error does not fall with labels (Spearman {order:.2f})")
     if (chance := chance_of_fall(logs)) >= FALSE_FALLS:  # false for NaN
         return Refusal(f"the fall with labels cannot be distinguished from chance (one-sided p {chance:.2f})")

@@ -49,6 +49,9 @@ def describe(step: NextStep) -> str:
 
 def nothing_open(findings: Findings) -> str:
     """Say why there is no next step."""
+    if len(findings.variants) > len(findings.headline) == 1:
+        arm = findings.variants["arm"].iloc[0]
+        return f"Of all arms only {arm} has finished cells: there is none to compare it with yet."
     if len(findings.headline) < 2:
         return f"Only {findings.reference} has finished cells: there is nothing to compare yet."
     return "Every question that is asked here is settled, at the confidence of this report."

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.answers.best_variant import best_variant
+from analysis.answers.best_variant import best_at_fewest, best_variant
 from analysis.counted import labels
 from analysis.findings import Findings
 from analysis.intervals.uncertainty import FEW_SEEDS, Floats
+from analysis.labels.labels_needed import NO_OVERLAP
 from analysis.planning.half_width import spread
 from analysis.planning.open_question import MoreSeeds, OpenQuestion, is_waiting, more_seeds, planned_seeds
 from analysis.pretraining.epochs_study import EpochsStudy, averaged_counts, epoch_ladder, over_labels
@@ -70,13 +71,16 @@ def _best(findings: Findings) -> Iterator[OpenQuestion]:
 
 
 def _labels(findings: Findings) -> Iterator[OpenQuestion]:
-    """Ask whether the best arm comes near the reference's error at most labels, where its interval is open there.
+    """Ask whether the arm that is best at the fewest labels comes near the reference's error at most labels, where its
+    interval is open there.
 
     The reference itself comes near its own error there.
     """
-    best = best_variant(findings, int(findings.label_counts[0]))
+    best = best_at_fewest(findings)
     needed = findings.near_reference_minimum.get(best.variant) if best else None
     if best is None or best.variant == findings.reference or needed is None or needed.count.verdict != "cannot tell":
+        return
+    if needed.target_error >= NO_OVERLAP:
         return
     margin, most = findings.results.options.near_minimum, int(findings.label_counts[-1])
     arm, reference = (_logs(findings, name, -1) for name in (best.variant, findings.reference))

@@ -76,14 +76,21 @@ class CellErrors:
 
     A patient without any structure in the reference masks has a score (0) in the cells that predict something there
     and none in the others. Such patients are left out of all cells alike: arms would else be tested on different
-    patients. So are those of which a cell holds no score for another reason.
+    patients. So are those of which a cell holds no score for another reason (``unscored``).
     """
 
     errors: Floats  # (cell, patient); NaN in all patients for a cell without any; one column without patients
     patients: tuple[str, ...]  # empty where no patient is known, and ``errors`` holds whole cells
     left_out: tuple[str, ...] = ()
-    num_scored: int = 0  # cells that have a score of a patient that was left out
+    unscored: tuple[str, ...] = ()  # those left out that have a structure: cells hold no rows of them
+    num_unscored: int = 0  # cells that lack rows of one of these
+    num_scored: int = 0  # cells that have a score of a patient without any structure
     num_without_patients: int = 0  # cells that hold no test patient
+
+    @property
+    def without_structures(self) -> tuple[str, ...]:
+        """Return the patients that are left out since no structure is in their reference masks."""
+        return tuple(name for name in self.left_out if name not in self.unscored)
 
     @property
     def means(self) -> Floats:
@@ -100,13 +107,16 @@ def cell_errors(cells: pd.DataFrame, cases: pd.DataFrame) -> CellErrors:
     scores = dice_by_patient(cases).unstack("patient").reindex(cells["cell_id"])
     has_any = scores.index.isin(cases["cell_id"].unique())
     reference = (cases["true_positives"] + cases["false_negatives"]).groupby(cases["patient"].to_numpy()).sum()
-    is_whole = (reference.reindex(scores.columns) > 0).to_numpy() & scores[has_any].notna().all().to_numpy()
-    left_out, kept = scores.loc[:, ~is_whole], scores.loc[:, is_whole]
+    has_structures = (reference.reindex(scores.columns) > 0).to_numpy()
+    is_whole = has_structures & scores[has_any].notna().all().to_numpy()
+    kept, unscored = scores.loc[:, is_whole], scores.loc[has_any, has_structures & ~is_whole]
     return CellErrors(
         1.0 - kept.to_numpy(dtype=np.float64) if is_whole.any() else whole.errors,
         tuple(map(str, kept.columns)),
-        tuple(map(str, left_out.columns)),
-        int(left_out.notna().any(axis=1).sum()),
+        tuple(map(str, scores.columns[~is_whole])),
+        tuple(map(str, unscored.columns)),
+        int(unscored.isna().any(axis=1).sum()),
+        int(scores.loc[:, ~has_structures].notna().any(axis=1).sum()),
         int((~has_any).sum()),
     )
 

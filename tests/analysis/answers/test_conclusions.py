@@ -9,6 +9,7 @@ import pytest
 
 from analysis.answers.answer import CANNOT_TELL
 from analysis.answers.best_variant import best_variant
+from analysis.answers.claims import check_claims
 from analysis.answers.conclusions import conclude, gain_over_random
 from analysis.answers.labels_answer import labels_point
 from analysis.labels.best_change import BestAt, BestChange
@@ -222,3 +223,48 @@ def test_an_arm_that_was_pretrained_for_one_length_is_not_said_to_have_no_epochs
     ).points
     (point,) = (each for each in points if each.question == "How many pretraining epochs?")
     assert point.sentence.startswith(words)
+
+
+def with_shares_of_random(findings, shares):
+    """Findings in which these arms make constant shares of the errors of random, and all others 1.5 times these."""
+    random = findings.curves["random"].errors
+    curves = {
+        name: replace(curve, errors=random * (1.0 if name == "random" else shares.get(name, 1.5)))
+        for name, curve in findings.curves.items()
+    }
+    return replace(findings, curves=curves)
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [
+        ({}, "0 of 5 pretrained arms have a lower mean error and 5 a higher one; after"),
+        (
+            {"byol-natural": 1.0, "supervised-natural": 1.0 + 1e-13},
+            "0 of 5 pretrained arms have a lower mean error, 3 a higher one and 2 the same one; after",
+        ),
+        ({"byol-natural": 0.5}, "1 of 5 pretrained arms has a lower mean error and 4 a higher one; after"),
+    ],
+)
+def test_arms_that_equal_no_pretraining_are_neither_better_nor_worse(many_seeds, shares, words):
+    assert words in gain_over_random(with_shares_of_random(many_seeds, shares), 4).sentence
+
+
+def test_equal_arms_are_said_to_share_the_lowest_mean_error(many_seeds):
+    equal = with_shares_of_random(many_seeds, dict.fromkeys(many_seeds.headline, 1.0))
+    said = conclude(equal).points[0]
+    assert said.short == CANNOT_TELL
+    assert re.fullmatch(
+        r"With 4 labelled slices the data cannot tell which pretraining is best: .* and .* share the lowest mean error "
+        r"\(geometric mean [^()]*\)\.",
+        said.sentence,
+    )
+    assert all(name in said.sentence for name in many_seeds.headline)
+    gain = gain_over_random(equal, 4).sentence
+    assert gain.endswith(
+        "0 of 5 pretrained arms have a lower mean error and 5 the same one; after adjusting for comparisons with "
+        "random, none differs significantly from it."
+    )
+    (judged,) = (each for each in check_claims(equal) if each.name == "Few labels")
+    assert judged.verdict == CANNOT_TELL
+    assert "share the lowest mean error" in judged.evidence

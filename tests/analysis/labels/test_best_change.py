@@ -81,6 +81,35 @@ def test_the_share_is_that_of_a_plain_loop_over_resamples():
     assert 0.2 < best.share < 1
 
 
+def test_arms_that_are_equal_up_to_rounding_divide_the_share_of_resamples():
+    curves = {"a": curve([-2.0] * 4, 0.1), "b": curve([-2.0] * 4, 0.1), "c": curve([-1.0] * 4)}
+    curves["b"].errors[...] *= 1 - 1e-13  # as sums in another order leave
+    assert [item.share for item in best_arms(curves, DRAWS)] == pytest.approx([0.5] * 4)
+    assert [item.p_value for item in best_arms(curves, DRAWS)] == [1.0] * 4
+
+
+def test_an_arm_that_was_not_run_at_a_label_count_has_not_lost_its_place_there():
+    """a is significantly best at 4 and 16 labels, and b and c alone have results at 64 and 256."""
+    curves = {"a": curve([-2.0] * 4), "b": curve([-1.0, -1.2, -1.4, -1.6]), "c": curve([-0.9, -1.1, -1.3, -1.8])}
+    curves["a"].errors[:, :, 2:] = np.nan
+    best = best_arms(curves, DRAWS)
+    assert [item.arm for item in best] == ["a", "a", "b", "c"]
+    assert (
+        np.isnan([(item.p_value, item.p_value_alone) for item in best]).all(axis=1).tolist() == [False] * 2 + [True] * 2
+    )
+    assert best_changes(curves, best, 0.95) == []
+
+
+def test_a_change_is_looked_for_across_a_label_count_that_an_arm_lacks():
+    curves = {"flat": curve([-1.5] * 4), "steep": curve([-1.1, -1.3, -1.7, -2.1])}
+    curves["other"] = curve([-0.5] * 4)
+    curves["flat"].errors[:, :, 2] = np.nan
+    (change,) = best_changes(curves, best_arms(curves, DRAWS), 0.95)
+    assert (change.before, change.after, change.is_decided) == ("flat", "steep", True)
+    assert change.labels == pytest.approx(16 * 16 ** (0.2 / 0.8))  # on straight lines from 16 to 256 labels
+    assert change.low <= change.labels <= change.high
+
+
 def test_arms_without_results_are_no_candidates_and_one_seed_decides_nothing():
     missing = curve([-3.0] * 4)
     missing.errors[:, :, 1] = np.nan

@@ -66,6 +66,28 @@ def test_labels_near_another_arms_full_error_are_paired_with_it():
     assert count.high == pytest.approx(count.low)
 
 
+def test_an_arm_without_a_result_at_the_most_labels_sets_no_goal():
+    """Its error at 64 labels is no stand-in: a goal that is easier to reach would pass for the one that was asked."""
+    goal = power()
+    goal.values[:, :, -1] = np.nan
+    found = labels_near_full(power(), goal, 0.10, 0.95)
+    assert np.isnan([found.target_error, found.count.labels, found.count.low, found.count.high]).all()
+    assert found.count.verdict == "cannot tell"
+    goal.values[0, :, -1] = power().values[0, :, -1]  # one seed that has one is a goal again
+    assert labels_near_full(power(), goal, 0.10, 0.95).target_error == pytest.approx(1.1 * 256**-0.5)
+
+
+@pytest.mark.parametrize(("lowest", "is_known"), [(0.90, True), (0.92, False)])
+def test_an_error_that_networks_without_any_overlap_reach_is_no_goal(lowest, is_known):
+    """1.1 times 0.90 is below an error of 1, and 1.1 times 0.92 is not."""
+    curve = power(factor=lowest**-20 / 256, exponent=0.05)  # its error at the most labels is ``lowest``
+    found = labels_near_full(curve, curve, 0.10, 0.95)
+    assert found.target_error == pytest.approx(1.1 * lowest)
+    assert np.isfinite([found.count.labels, found.count.high]).all() == is_known
+    fit = fit_law(curve)
+    assert np.isnan(labels_by_law(fit, found.target_error, 0.95).labels) == (not is_known)
+
+
 def test_the_reference_against_itself_is_worth_its_own_labels():
     found = label_equivalence(power(noise=0.1), power(noise=0.1), 0.95)
     assert [item.label_count for item in found] == COUNTS.tolist()

@@ -131,11 +131,18 @@ def test_a_fall_that_may_be_chance_is_refused():
     assert "cannot be distinguished from chance" in found.reason
 
 
-@pytest.mark.parametrize("errors", [np.full(5, 0.4), np.array([0.1, 0.2, 0.3, 0.4, 0.5])])
-def test_an_error_that_does_not_fall_is_refused(errors):
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        (np.array([0.1, 0.2, 0.3, 0.4, 0.5]), "the error does not fall with labels (Spearman 1.00)"),
+        (np.full(5, 0.4), "the error is the same at all label counts"),
+        (0.4 + 1e-15 * np.array([5, 4, 3, 2, 1]), "the error is the same at all label counts"),  # up to rounding
+    ],
+)
+def test_an_error_that_does_not_fall_is_refused(errors, words):
     found = fit_law(ErrorCurve(COUNTS, np.tile(errors, (3, 1, 1))).logs)
     assert isinstance(found, Refusal)
-    assert "does not fall" in found.reason
+    assert found.reason == words
     assert not is_falling(COUNTS, errors)
 
 

@@ -56,6 +56,27 @@ def test_a_patient_without_structures_is_left_out_of_all_cells_and_costs_no_othe
     without = cell_errors(loaded.cells, loaded.cases)
     np.testing.assert_array_equal(found.errors, without.errors)
     assert without.left_out == ()
+    assert (found.without_structures, found.unscored, found.num_unscored) == (("patient-0",), (), 0)
+
+
+def test_a_patient_whose_rows_some_cells_lack_is_told_from_one_without_structures(results, findings):
+    """Its masks hold structures: no cell has invented them, and no test Dice counted a 0."""
+    loaded, _, _ = with_axes(results)
+    lacking = loaded.cells["cell_id"].iloc[:12]
+    lost = loaded.cases["cell_id"].isin(lacking) & (loaded.cases["patient"] == "patient-1")
+    found = cell_errors(loaded.cells, loaded.cases[~lost])
+    assert (found.patients, found.left_out, found.num_scored) == (("patient-2",), ("patient-1",), 0)
+    assert (found.without_structures, found.unscored, found.num_unscored) == ((), ("patient-1",), 12)
+    (said,) = (each for each in caveats(replace(findings, cell_errors=found)) if "left out" in each)
+    assert said == (
+        f"Test patient patient-1 is left out of all errors, in every cell alike, since rows are missing there in 12 of "
+        f"{len(loaded.cells)} cells: cells would else be tested on different patients."
+    )
+    both = replace(found, left_out=("patient-1", "patient-0"), num_scored=3)
+    told = [each for each in caveats(replace(findings, cell_errors=both)) if "left out" in each]
+    assert len(told) == 2
+    assert told[0].startswith("Test patient patient-0 is left out")
+    assert "no structure is in the reference masks there: 3 of" in told[0]
 
 
 def test_a_patient_that_all_cells_invent_structures_of_is_left_out_too(results):
