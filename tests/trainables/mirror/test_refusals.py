@@ -7,8 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.ledger_rows import commit, row
 from tests.object_store import BUCKET, nobody_listens
-from trainables.results import MARKER, MirrorError, ResultsError, exclusive, pull, push, without_secrets
+from trainables.results import (
+    MARKER,
+    MirrorError,
+    ResultsError,
+    exclusive,
+    open_results,
+    pull,
+    push,
+    record_failure,
+    without_secrets,
+    write_text,
+)
 from trainables.results.place import open_place
 
 
@@ -43,6 +55,69 @@ def test_a_prefix_of_something_else_is_refused_and_left_alone(
         with pytest.raises(MirrorError, match=message):
             call()
     assert set(place.listed("", recursive=True)) == {MARKER if marker else "holiday.jpg"}
+
+
+@pytest.fixture
+def brain(tmp_path: Path) -> Path:
+    """The results folder of another experiment, which no run holds: a finished cell and a failure."""
+    folder = open_results(tmp_path / "brain")
+    write_text(folder / "experiment.yaml", "data: {name: x}\nname: brain\nreport:\n  name: x\n")
+    commit(folder, "z")
+    record_failure(folder, row("failures", unit_id="y"))
+    return folder
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["heart", None])
+def test_the_results_folder_of_another_experiment_is_neither_mirrored_to_nor_brought_in(
+    root: Path, brain: Path, name: str | None
+) -> None:
+    before = content_of(brain)
+    with pytest.raises(MirrorError, match=r"brain holds the results of the experiment brain, found heart here"):
+        push(root, f"file://{brain}", name)
+    with pytest.raises(MirrorError, match=r"brain holds the results of the experiment brain, found heart here"):
+        pull(f"file://{brain}", root, name)
+    assert content_of(brain) == before
+
+
+def test_a_mirror_is_not_brought_into_the_results_folder_of_another_experiment(
+    root: Path, brain: Path, on_disk: str
+) -> None:
+    push(root, on_disk)
+    before = content_of(brain)
+    with pytest.raises(MirrorError, match=r"is the mirror of the experiment heart, found brain here"):
+        pull(on_disk, brain)
+    assert content_of(brain) == before
+
+
+@pytest.mark.parametrize("content", ["name: heart\n", "", None])
+def test_a_results_folder_is_no_place_for_a_mirror_but_can_be_brought_in(
+    root: Path, brain: Path, tmp_path: Path, content: str | None
+) -> None:
+    if content is None:
+        (brain / "experiment.yaml").unlink()
+    else:
+        write_text(brain / "experiment.yaml", content)
+    before = content_of(brain)
+    with pytest.raises(MirrorError, match=r"holds results that are no mirror"):
+        push(root, f"file://{brain}")
+    assert content_of(brain) == before
+    pull(f"file://{brain}", tmp_path / "back")
+    assert (tmp_path / "back/cells/z.parquet").exists()
+
+
+def test_results_without_a_name_are_mirrored_but_not_to_the_mirror_of_an_experiment(
+    root: Path, brain: Path, on_disk: str, tmp_path: Path
+) -> None:
+    (brain / "experiment.yaml").unlink()
+    for _ in range(2):
+        push(brain, f"file://{tmp_path / 'nameless'}")
+    push(root, on_disk)
+    with pytest.raises(MirrorError, match=r"mirror of the experiment heart, and no experiment.yaml in .*brain tells"):
+        push(brain, on_disk)
 
 
 def test_nothing_to_bring_back_is_told_and_no_folder_is_made(uri: str, tmp_path: Path) -> None:
