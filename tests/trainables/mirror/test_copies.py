@@ -39,6 +39,11 @@ def test_a_mirror_on_a_disk_is_a_results_folder(root: Path, on_disk: str, tmp_pa
     assert contents(tmp_path / "mirror") == contents(root)
 
 
+def test_the_uri_of_a_folder_is_decoded(root: Path, tmp_path: Path) -> None:
+    push(root, f"file://{tmp_path}/my%20run%231%3F")
+    assert contents(tmp_path / "my run#1?") == contents(root)
+
+
 def test_rewritten_files_are_copied_by_content_and_successes_clear_failures(
     root: Path, uri: str, tmp_path: Path
 ) -> None:

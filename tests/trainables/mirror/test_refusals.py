@@ -149,8 +149,18 @@ def test_a_folder_that_a_run_holds_is_neither_brought_into_nor_mirrored_to(
     [
         ("ftp://host/x", "ftp://host/x names no mirror"),
         ("s3://", "expected a bucket after s3://"),
-        ("s3://key:hush@bucket/x?endpoint=here", "expected the parameters region, .*, found endpoint;"),
+        ("s3://key:hush@bucket/x?endpoint=here", "expected the parameters region, .*; found endpoint;"),
         ("mock://x", "cannot hold a mirror: expected a bucket"),
+        ("file:///there/run#1", r"file:///there/run#1 names no mirror: .*; write %23 for a # in it"),
+        ("file:///there/run?1", r"file:///there/run names no mirror: .*; write %3F for a \? in it"),
+        ("file:///there/run?region=x", r"write %3F"),
+        ("file:///there/my run", r"syntax error.*write %20 for a space"),
+        ("gs://key:hush@bucket/run#1", r"gs://bucket/run#1 names no mirror: .*write %23"),
+        (
+            "s3://key:hush@bucket/run?1",
+            r"the parameters region, .* behind a \?, which no prefix can have; found 1;",
+        ),
+        ("s3://key:hush@bucket/run?region=x#1", "found a # in the parameters"),
     ],
 )
 def test_a_uri_of_no_store_is_refused_without_its_secrets(root: Path, uri: str, message: str) -> None:
@@ -161,4 +171,5 @@ def test_a_uri_of_no_store_is_refused_without_its_secrets(root: Path, uri: str, 
 
 def test_a_uri_is_shown_without_login_and_parameters_but_the_endpoint() -> None:
     assert without_secrets("s3://key:hush@bucket/a/b?region=x&endpoint_override=host:1") == "s3://bucket/a/b at host:1"
+    assert without_secrets("s3://key:hush@bucket/run#1?region=x") == "s3://bucket/run#1"
     assert without_secrets("file:///a/b") == "file:///a/b"
