@@ -23,6 +23,7 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "labelcurve",
     "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
+    "text.parse_math": False,  # a name may hold two dollars
 }
 
 

@@ -4,6 +4,7 @@ In: Findings. Out: a figure, None without a target or a second arm.
 """
 
 import numpy as np
+from matplotlib.path import Path
 from numpy.typing import NDArray
 
 from analysis.answers.speed_answer import NOT_REACHED
@@ -13,7 +14,15 @@ from analysis.figures.drawing import Drawing, arm_id, tip
 from analysis.figures.panels import drawn, legend, look, panels
 from analysis.findings import Findings
 
-UP, DOWN = r"$\uparrow$", r"$\downarrow$"  # ends of intervals that go on
+
+def _arrow(tip_at: float) -> Path:
+    """Return a shaft and its head, which points up with 1 and down with -1."""
+    head = [(-0.45, 0.4 * tip_at), (0.0, tip_at), (0.45, 0.4 * tip_at)]
+    codes = [Path.MOVETO, Path.LINETO, Path.MOVETO, Path.LINETO, Path.LINETO]
+    return Path([(0.0, -tip_at), (0.0, tip_at), *head], codes)
+
+
+UP, DOWN = _arrow(1.0), _arrow(-1.0)  # ends of intervals that go on
 
 
 def speed_ups(findings: Findings) -> Drawing | None:

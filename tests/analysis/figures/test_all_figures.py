@@ -5,12 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from analysis.figures.all_figures import error_vs_labels
+from analysis.figures.all_figures import draw_all, error_vs_labels
 from analysis.figures.epochs_figures import enough_epochs, pretraining_epochs
 from analysis.figures.equivalence_figure import label_equivalence
 from analysis.figures.law_figure import fitted_laws
 from analysis.figures.time_figure import reached_share, time_to_target
+from analysis.findings import find
 from analysis.labels.labels_needed import LabelCount, LabelEquivalence
+from analysis.loading.load import load_results
 
 
 def bars(panel):
@@ -112,3 +114,14 @@ def test_every_run_that_never_reached_the_target_is_a_tick_where_it_ended(findin
         assert len(ticks) == sum(findings.convergence.num_censored(name, count)[0] for name in findings.headline)
         assert set(ticks) <= {400.0}  # the last step of the simulated runs
     assert "A line that ends below 1: training ended before those runs got there." in drawing.caption
+
+
+def test_names_with_dollars_are_no_formulas(named, tmp_path):
+    arms = ("us$1_$2", r"a $\bad{ $ b")
+    drawings = draw_all(find(load_results(named(*arms))))
+    for drawing in drawings:
+        drawing.save(tmp_path)
+    drawing = next(drawing for drawing in drawings if drawing.name == "error_vs_labels")
+    assert set(arms) <= {text.get_text() for text in drawing.figure.legends[0].get_texts()}
+    assert all(f">{arm}<" in drawing.svg for arm in arms)
+    assert not any("\\uparrow" in drawing.svg or "\\downarrow" in drawing.svg for drawing in drawings)
