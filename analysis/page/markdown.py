@@ -11,7 +11,7 @@ from analysis.findings import Findings
 from analysis.page.content import Content
 from analysis.page.methods import methods
 from analysis.planning.advice import describe, first_steps, nothing_open
-from analysis.tables.design import design_rows, flattened, gap_words, settings_text
+from analysis.tables.design import design_rows, finished_words, flattened, gap_words, settings_text
 from analysis.tables.distance_tables import gaps
 from analysis.tables.readable import ReadableTable, labels_summary
 from analysis.tables.score_tables import group_words
@@ -41,7 +41,7 @@ OPEN = ("errors", "progress", "failures", "device_hours")  # tables that are not
 def render_markdown(content: Content) -> str:
     """Return the report as Markdown, in the order of the page."""
     findings, answer, results = content.findings, content.answer, content.findings.results
-    head = f"{len(results.cells)} of {len(results.planned)} planned cells, {findings.num_seeds_words}"
+    head = f"{finished_words(results)}; {findings.num_seeds_words}"
     parts = [f"# {results.name}", f"{head}; reference arm: {findings.reference}.", "## Answer"]
     parts.append(_bullets(f"**{point.question} {point.short}.** {point.sentence}" for point in answer.points))
     parts += ["What limits it:", _bullets(answer.caveats)] if answer.caveats else []
@@ -87,15 +87,18 @@ def _tables(content: Content, names: Iterable[str]) -> list[str]:
 
 def _next_steps(content: Content) -> list[str]:
     parts = ["## What to run next"]
-    for step in first_steps(content.steps):
+    steps = first_steps(content.steps)
+    for step in steps:
         parts.append(f"**{step.question.words}** {describe(step)}")
         parts += [f"```\n{step.settings}\n```"] if step.num_cells else []
     if len(parts) == 1:
         return [*parts, nothing_open(content.findings)]
-    added = (
-        "Settings to add to the command of this sweep, with the same results folder: finished cells are not run again."
-    )
-    return [*parts, added]
+    if any(step.num_cells for step in steps):
+        parts.append(
+            "Settings to add to the command of this sweep, with the same results folder: finished cells are not run "
+            "again."
+        )
+    return parts
 
 
 def _methods(findings: Findings) -> list[str]:
