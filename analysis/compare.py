@@ -189,7 +189,10 @@ def _markdown(first: Side, second: Side, table: pd.DataFrame, arms: list[str]) -
     paired = int((table["method"] == "paired").sum())
     how = f"{paired} of {len(table)} ratios are paired over the seeds and test patients that both share"
     level = f"{100 * first.results.options.confidence:g}%"
-    changed = [f"- `{key}`: {before} / {after}" for key, before, after in differing(first.results, second.results)]
+    changed = [
+        f"- `{key}`: {' / '.join('not set' if value is None else str(value) for value in values)}"
+        for key, *values in differing(first.results, second.results)
+    ]
     parts = [
         f"# {first.results.name} and {second.results.name}",
         "Errors are 1 - mean foreground Dice on the test patients, geometric means over seeds; "

@@ -13,6 +13,12 @@ from analysis.intervals.uncertainty import Floats
 from analysis.labels.falling_curve import describe_labels, describe_labels_interval
 
 Cells = list[list[str]]
+LABEL_COLUMNS = {  # of tables whose label counts may lie beyond the measured ones
+    "labels_needed": "labels",
+    "label_equivalence": "reference_labels",
+    "crossings": "labels",
+    "best_arm_changes": "labels",
+}
 
 
 class ReadableTable:
@@ -75,16 +81,18 @@ def _labels_with_interval(labels: float, low: float, high: float, label_counts: 
 
 def _with_label_words(name: str, table: pd.DataFrame, findings: Findings) -> pd.DataFrame:
     """Say label counts beyond the measured range in words."""
-    if name not in ("labels_needed", "label_equivalence") or table.empty:
+    if name not in LABEL_COLUMNS or table.empty:
         return table
-    column = "labels" if name == "labels_needed" else "reference_labels"
-    fewest = "or fewer" if name == "labels_needed" else "fewer than"
-    counts = findings.label_counts
+    column, counts = LABEL_COLUMNS[name], findings.label_counts
+    fewest = "fewer than" if name == "label_equivalence" else "or fewer"
     words = {column: [describe_labels(value, counts, fewest) for value in table[column]]}
     intervals = [
         describe_labels_interval(*ends, counts, fewest) for ends in zip(table["low"], table["high"], strict=True)
     ]
-    return table.assign(**words, interval=intervals).drop(columns=["low", "high"])
+    if "interval" not in table:
+        table = table.rename(columns={"low": "interval"}).assign(low=None)  # in its place
+    table = table.assign(**words, interval=intervals).drop(columns=["low", "high"])
+    return table.replace({column: "unknown", "interval": "unknown"}, "none") if name == "crossings" else table
 
 
 def _join_intervals(table: pd.DataFrame) -> pd.DataFrame:
@@ -100,7 +108,9 @@ def _join_intervals(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _interval(low: float, high: float) -> str:
-    return "n/a" if np.isnan(low) or np.isnan(high) else f"{_number(low)} to {_number(high)}"
+    if np.isnan(low) or np.isnan(high):
+        return "n/a"
+    return f"from {_number(low)}, no upper end" if np.isposinf(high) else f"{_number(low)} to {_number(high)}"
 
 
 def _text(column: str, value: object) -> str:

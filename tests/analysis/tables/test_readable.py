@@ -1,8 +1,10 @@
 """Tables as text: rounded, joined, and whole as Markdown and LaTeX."""
 
+import numpy as np
 import pandas as pd
+import pytest
 
-from analysis.tables.readable import plain
+from analysis.tables.readable import plain, readable
 
 TABLE = pd.DataFrame(
     {"variant": ["a_b & 10%", "c|d"], "low": [-0.12345, 0.1], "high": [0.5, 0.25], "p_value": [1e-5, 0.25]}
@@ -13,6 +15,32 @@ def test_an_interval_is_one_column_and_a_tiny_p_value_is_bounded():
     table = plain(TABLE)
     assert table.header == ["variant", "interval", "p value"]
     assert table.rows == [["a_b & 10%", "-0.123 to 0.500", "<0.001"], ["c|d", "0.100 to 0.250", "0.250"]]
+
+
+def test_an_interval_that_goes_on_without_end_says_so():
+    table = plain(pd.DataFrame({"uncut_low": [0.0, 0.684], "uncut_high": [np.inf, np.inf], "high": [1.0, 2.0]}))
+    assert [row[0] for row in table.rows] == ["from 0, no upper end", "from 0.684, no upper end"]
+
+
+@pytest.mark.parametrize(("name", "never"), [("best_arm_changes", "unknown"), ("crossings", "none")])
+def test_label_counts_beyond_the_measured_ones_are_said_in_words(findings, name, never):
+    table = pd.DataFrame(
+        {
+            "variant": ["a", "b", "c"],
+            "labels": [89.8, 36, np.nan],
+            "low": [0, 12, np.nan],
+            "high": [np.inf, 112, np.nan],
+        }
+    )
+    shown = readable(name, table.assign(is_certain=True), findings)
+    assert findings.label_counts[[0, -1]].tolist() == [4, 224]
+    assert shown.header == ["variant", "labels", "interval", "is certain"]
+    assert shown.rows == [
+        ["a", "90", "4 or fewer to more than 224", "True"],
+        ["b", "36", "12 to 112", "True"],
+        ["c", never, never, "True"],
+    ]
+    assert list(table.columns) == ["variant", "labels", "low", "high"]  # what the CSV is written from
 
 
 def test_markdown_has_a_line_per_row_and_keeps_pipes_out_of_the_grid():
