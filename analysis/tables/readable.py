@@ -31,7 +31,7 @@ class ReadableTable:
     def markdown(self) -> str:
         """Return the table in Markdown's pipes."""
         lines = [self.header, ["---"] * len(self.header), *self.rows]
-        return "\n".join("| " + " | ".join(map(_markdown, line)) + " |" for line in lines)
+        return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
 
     def latex(self) -> str:
         """Return the table as a tabular of the package booktabs."""
@@ -135,9 +135,20 @@ def _number(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
 
 
-def _markdown(text: str) -> str:
-    """Escape what Markdown would take for the table's own bars, or for HTML, and keep a cell on one line."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split("\n"))
+def escaped(text: str) -> str:
+    """Return text as Markdown that shows it as it is: a name may hold what Markdown, or HTML in it, takes for markup.
+
+    An underscore within a word is left, which Markdown leaves, too. Source: CommonMark 0.31, "Backslash escapes"; the
+    tables and strikethrough of GitHub Flavored Markdown; dollars, which enclose a formula on GitHub.
+    """
+    text = re.sub(r"([\\`*\[\]$|~]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", text).replace("<", "&lt;")
+    return re.sub(r"^(\d*)([#+>.)-])(?=\s)", r"\1\\\2", text)  # of a heading, a quotation or a list
+
+
+def _cell(text: str) -> str:
+    """Escape what stands in a table, and keep it on one line."""
+    return escaped(" ".join(text.split("\n")))
 
 
 def _latex(text: str) -> str:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from analysis.loading.load import load_results
 from analysis.planning.next_steps import next_steps
 from analysis.report import main, write_report
+from analysis.tables.readable import escaped
 from tests.ledger_rows import make_older
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
@@ -212,6 +214,21 @@ def test_settings_are_announced_only_where_a_question_has_some(small, monkeypatc
     page = write_report(root, layout=layout).page.read_text()
     assert announced not in page
     assert "with 4 labelled slices" in page[page.index("What to run next") :]
+
+
+def test_names_are_shown_as_they_are_throughout_the_markdown(named):
+    """Results of earlier programs may hold any name."""
+    arm, name = "a|b*c*<i>_$%&", "sw|eep <script>alert(1)</script> *x* $y$ & 100%"
+    root = named(arm)
+    settings = yaml.safe_load((root / "experiment.yaml").read_text())
+    settings |= {"name": name, "report": {**settings["report"], "reference_arm": arm}}
+    (root / "experiment.yaml").write_text(yaml.safe_dump(settings))
+    text = write_report(root, layout="markdown").page.read_text()
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    assert prose.count(escaped(arm)) > 20
+    assert f"# {escaped(name)}" in prose
+    for shown in (arm, name, "<i>", "<script>", "*c*", "*x*"):
+        assert shown not in prose
 
 
 @pytest.mark.usefixtures("undrawn")
