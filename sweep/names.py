@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 import yaml
 
-PATTERN = re.compile(r"[\w+][\w+.-]{0,79}")
-EXPECTED = "expected letters, digits and + . _ -, at most 80 of them and not . or - first"
+PATTERN = re.compile(r"[^\W_][\w+.-]{0,79}|[+][\w+.-]{0,79}")
+EXPECTED = "expected letters, digits and + . _ -, at most 80 of them and not . _ - first"
 
 
 def check_names(names: Iterable[str], what: str) -> None:
@@ -24,7 +24,7 @@ def check_names(names: Iterable[str], what: str) -> None:
 
 def _proposal(name: str, what: str) -> str:
     """Return the name with a dash for what cannot stand in it."""
-    plain = re.sub(r"[^\w+.-]+", "-", unicodedata.normalize("NFC", name)).strip("-.")[:80].rstrip("-.")
+    plain = re.sub(r"[^\w+.-]+", "-", unicodedata.normalize("NFC", name)).strip("-._")[:80].rstrip("-._")
     return plain if plain and _is_text(plain) else f"{what}-{plain}".rstrip("-")[:80]
 
 

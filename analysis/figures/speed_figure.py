@@ -11,7 +11,7 @@ from analysis.answers.speed_answer import NOT_REACHED
 from analysis.convergence.survival import SpeedUp
 from analysis.figures.axes import label_axis, limit_ratio, plain_log
 from analysis.figures.drawing import Drawing, arm_id, tip
-from analysis.figures.panels import drawn, legend, look, panels
+from analysis.figures.panels import drawn, legend, look, panels, short
 from analysis.findings import Findings
 
 
@@ -56,7 +56,7 @@ def speed_ups(findings: Findings) -> Drawing | None:
                 f"{count} {findings.results.label_unit}, {ratio.value:.2f} times ({ratio.low:.2f} to {ratio.high:.2f})"
             )
             tip(panel, place, ratio.value, variant, f"{words}, {result.bound}")
-        panel.plot([], [], marker, color=colour, ms=6, label=variant)
+        panel.plot([], [], marker, color=colour, ms=6, label=short(variant))
     drawn_arrows = {line.get_marker() for line in panel.lines if np.size(line.get_xdata())}
     for arrow, whose in ((DOWN, "the arm"), (UP, "the reference")):
         if arrow in drawn_arrows:
@@ -66,7 +66,7 @@ def speed_ups(findings: Findings) -> Drawing | None:
     panel.set_yscale("log")
     plain_log(panel.yaxis)
     limit_ratio(panel, findings)
-    panel.set_ylabel(f"times as fast as\n{findings.reference}")
+    panel.set_ylabel(f"times as fast as\n{short(findings.reference)}")
     legend(figure, panel, 2)
     return drawn("speed_up", findings, figure)
 

@@ -156,6 +156,7 @@ def test_a_wrong_override_is_refused_with_what_would_be_right(override: str, mes
         ("'quoted'", "quoted"),
         ("-p", "p"),
         (".hidden", "hidden"),
+        ("_unseen", "unseen"),  # in a figure's legend
         ("x" * 81, "x" * 80),
         ("", "{what}"),
         ("no", "{what}-no"),  # false in YAML
