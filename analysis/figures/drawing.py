@@ -71,4 +71,4 @@ def _with_marks(svg: str) -> str:
     """
     svg = re.sub(r'(<image\b[^>]*?)\sid="[^"]*"', r"\1", svg)
     svg = re.sub(r'<g id="arm ([^"]*)"(/?)>', r'<g data-arm="\1"\2>', svg)  # marks of nothing close at once
-    return re.sub(r'<g id="tip ([^"|]*)\|([^"]*)">', r'<g data-arm="\1" class="tip"><title>\2</title>', svg)
+    return re.sub(r'<g id="tip ([^"]*)\|(\1: [^"]*)">', r'<g data-arm="\1" class="tip"><title>\2</title>', svg)

@@ -1,6 +1,7 @@
 """Figures show the numbers of the tables: intervals, extrapolations, margins and times to the target."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -126,6 +127,12 @@ def test_names_with_dollars_are_no_formulas(named, tmp_path):
     assert set(arms) <= {text.get_text() for text in drawing.figure.legends[0].get_texts()}
     assert all(f">{arm}<" in drawing.svg for arm in arms)
     assert not any("\\uparrow" in drawing.svg or "\\downarrow" in drawing.svg for drawing in drawings)
+
+
+def test_the_marks_of_a_name_with_a_bar_carry_the_whole_name(named):
+    svg = error_vs_labels(find(load_results(named("a|b")))).svg
+    assert len(re.findall(r'data-arm="a\|b" class="tip"><title>a\|b: ', svg)) == 3  # label counts
+    assert set(re.findall(r'data-arm="([^"]*)"', svg)) == {"a|b", "supervised-natural"}
 
 
 def test_long_names_lose_their_middle_and_leave_panels_their_room(named):
