@@ -27,7 +27,7 @@ from analysis.loading.load import ExperimentResults, load_results
 from analysis.loading.replicates import are_subsets
 from analysis.loading.selection import ReportError
 from analysis.scores.error_curve import ErrorCurve
-from analysis.tables.readable import plain
+from analysis.tables.readable import escaped, plain
 from trainables.results import write_text
 
 NOT_OF_NUMBERS = ("name", "compute", "report", "grid")  # sections that change which cells there are, or none of them
@@ -69,7 +69,7 @@ def compare(first: Path, second: Path) -> Comparison:
     _check_common(*sides)
     table = _table(*sides)
     arms = arms_table(*findings)
-    words = _markdown(*sides, table, [arms_note(*findings), plain(shown(arms)).markdown()])
+    words = _markdown(*sides, table, [escaped(arms_note(*findings)), plain(shown(arms)).markdown()])
     return Comparison(_names(*sides), table, arms, _counted(table, sides[0].results.options.confidence), words)
 
 
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _check_output(output: Path, names: str) -> None:
     """Refuse to write over the comparison of two other experiments; that of the same two is made anew."""
     page = output / "comparison.md"
-    if page.exists() and names not in page.read_text():
+    if page.exists() and not any(each in page.read_text() for each in (escaped(names), names)):
         expected = f"expected none, or one of {names}"
         raise ReportError(f"{page} holds another comparison; {expected}; choose another folder with --output")
 
@@ -189,12 +189,15 @@ def _markdown(first: Side, second: Side, table: pd.DataFrame, arms: list[str]) -
     paired = int((table["method"] == "paired").sum())
     how = f"{paired} of {len(table)} ratios are paired over the seeds and test patients that both share"
     level = f"{100 * first.results.options.confidence:g}%"
-    changed = [f"- `{key}`: {before} / {after}" for key, before, after in differing(first.results, second.results)]
+    changed = [
+        f"- `{key}`: {escaped(' / '.join('not set' if value is None else str(value) for value in values))}"
+        for key, *values in differing(first.results, second.results)
+    ]
     parts = [
-        f"# {first.results.name} and {second.results.name}",
+        f"# {escaped(f'{first.results.name} and {second.results.name}')}",
         "Errors are 1 - mean foreground Dice on the test patients, geometric means over seeds; "
-        f"{_names(first, second)}. A ratio is second over first: below 1 the second is better. Intervals are {level} t "
-        f"intervals over seeds and test patients; {how}, the others are of independent means.",
+        f"{escaped(_names(first, second))}. A ratio is second over first: below 1 the second is better. Intervals are "
+        f"{level} t intervals over seeds and test patients; {how}, the others are of independent means.",
         _counted(table, first.results.options.confidence),
         plain(table).markdown(),
         "## Convergence, labels needed and laws",

@@ -98,10 +98,10 @@ def _left_out(steps: Sequence[NextStep], passed: Mapping[int, Plateau], results:
 
 
 def looks_used(results: ExperimentResults) -> int:
-    """Return how many plans of this protocol have been made, the first one included."""
+    """Return how many plans of this protocol have been made, the first one included; 1 where none came with it."""
     planned, _ = read_table(results.root, "planned", ["plan_number", "protocol_id"])
     protocol = results.cells["protocol_id"].iloc[0]
-    return len({row["plan_number"] for row in planned.to_pylist() if row["protocol_id"] == protocol})
+    return max(1, len({row["plan_number"] for row in planned.to_pylist() if row["protocol_id"] == protocol}))
 
 
 def _why_nothing(findings: Findings, steps: Sequence[NextStep]) -> str:

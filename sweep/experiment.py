@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from sweep.names import check_names
 from trainables.config import (
     QUOTED,
     ComputeConfig,
@@ -100,6 +101,13 @@ class Experiment(Section):
     grid: GridConfig
     compute: ComputeConfig = ComputeConfig()
     report: ReportConfig = ReportConfig()
+
+    @field_validator("stages", "arms", mode="before")
+    @classmethod
+    def _names_can_be_written(cls, named: Any, info: ValidationInfo) -> Any:
+        if isinstance(named, dict):
+            check_names((name for name in named if isinstance(name, str)), str(info.field_name).removesuffix("s"))
+        return named
 
     @field_validator("stages")
     @classmethod

@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
-
 from sweep.command_line import EXIT_CODES, program
 from sweep.exit_codes import DONE
 from trainables.results import Copied, Mirror, ResultsError, is_uri, pull, push, without_secrets
@@ -69,10 +67,11 @@ def mirrored_to(uri: str | None, folder: Path, experiment: str, say: Say) -> Ite
         yield
         return
     mirror = Mirror(folder, uri, experiment, with_state=True)
-    if mirror.is_there:
+    is_old = mirror.is_there
+    mirror.claim()
+    if is_old:
         brought = mirror.pull(only_missing=True)
         say(f"{mirror.place}: {brought.num_files} files brought in, {brought.num_bytes / 2**20:.1f} MiB")
-    mirror.claim()
     follower = _Follower(mirror, say)
     try:
         yield
@@ -85,19 +84,10 @@ def mirrored_to(uri: str | None, folder: Path, experiment: str, say: Say) -> Ite
             )
 
 
-def experiment_name(results: Path) -> str | None:
-    """Return the name of the experiment in a results folder; None where there is none yet."""
-    try:
-        content = yaml.safe_load((results / "experiment.yaml").read_text())
-    except (OSError, yaml.YAMLError):
-        return None
-    return str(content["name"]) if isinstance(content, dict) and content.get("name") else None
-
-
 def _copy(source: str, target: str, with_state: bool) -> Copied:
     if is_uri(target):
-        return push(Path(source), target, experiment_name(Path(source)), with_state)
-    return pull(source, Path(target), experiment_name(Path(target)), with_state)
+        return push(Path(source), target, with_state=with_state)
+    return pull(source, Path(target), with_state=with_state)
 
 
 @program

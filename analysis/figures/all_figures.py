@@ -23,7 +23,7 @@ from analysis.figures.epochs_figures import enough_epochs, pretraining_epochs
 from analysis.figures.equivalence_figure import label_equivalence
 from analysis.figures.example_figure import draw_examples
 from analysis.figures.law_figure import fitted_laws
-from analysis.figures.panels import FIGURE_STYLE, drawn, legend, look, panels, whiskers
+from analysis.figures.panels import FIGURE_STYLE, drawn, legend, look, panels, short, whiskers
 from analysis.figures.ratio_figure import paired_differences
 from analysis.figures.speed_figure import speed_ups
 from analysis.figures.time_figure import time_to_target
@@ -65,7 +65,7 @@ def error_vs_labels(findings: Findings) -> Drawing | None:
         axes[0].plot(places[columns], errors[seeds, columns], marker, color=colour, **faint)
         means, lows, highs = mean_error_ends(findings.curves[variant].logs, findings.results.options.confidence)
         known = ~np.isnan(means)
-        line: dict[str, Any] = {"marker": marker, "ms": 6, "lw": 1.6, "label": variant, "gid": arm_id(variant)}
+        line: dict[str, Any] = {"marker": marker, "ms": 6, "lw": 1.6, "label": short(variant), "gid": arm_id(variant)}
         axes[0].plot(places[known], means[known], color=colour, **line)
         whiskers(axes[0], places, lows, highs, colour, variant)
         for index, count in enumerate(findings.label_counts):
@@ -149,7 +149,7 @@ def _mean_lines(panel: Axes, findings: Findings, table: pd.DataFrame, column: st
         colour, marker = look(findings, variant)
         rows = table[table["variant"] == variant].sort_values("label_count")
         places, values = rows["label_count"].to_numpy() * shift, rows[column].to_numpy()
-        panel.plot(places, values, marker=marker, color=colour, ms=5, lw=1.4, label=variant, gid=arm_id(variant))
+        panel.plot(places, values, marker=marker, color=colour, ms=5, lw=1.4, label=short(variant), gid=arm_id(variant))
         lows, highs = rows[f"{column}_low"].to_numpy(), rows[f"{column}_high"].to_numpy()
         panel.vlines(places, lows, highs, color=colour, lw=2, alpha=0.5, gid=arm_id(variant))
         for place, count, value, low, high in zip(places, rows["label_count"], values, lows, highs, strict=True):
@@ -168,7 +168,7 @@ def _band(panel: Axes, steps: Floats, values: Floats, findings: Findings, varian
         means,
         color=colour,
         lw=1.6,
-        label=variant,
+        label=short(variant),
         marker=marker,
         ms=4,
         markevery=max(1, len(steps) // 6),

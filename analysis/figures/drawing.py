@@ -23,6 +23,7 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "labelcurve",
     "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
+    "text.parse_math": False,  # a name may hold two dollars
 }
 
 
@@ -70,4 +71,4 @@ def _with_marks(svg: str) -> str:
     """
     svg = re.sub(r'(<image\b[^>]*?)\sid="[^"]*"', r"\1", svg)
     svg = re.sub(r'<g id="arm ([^"]*)"(/?)>', r'<g data-arm="\1"\2>', svg)  # marks of nothing close at once
-    return re.sub(r'<g id="tip ([^"|]*)\|([^"]*)">', r'<g data-arm="\1" class="tip"><title>\2</title>', svg)
+    return re.sub(r'<g id="tip ([^"]*)\|(\1: [^"]*)">', r'<g data-arm="\1" class="tip"><title>\2</title>', svg)

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from analysis.figures.axes import label_axis
 from analysis.figures.drawing import Drawing, arm_id, tip
-from analysis.figures.panels import drawn, legend, look, panels
+from analysis.figures.panels import drawn, legend, look, panels, short
 from analysis.findings import Findings
 from analysis.intervals.uncertainty import Floats
 from analysis.labels.falling_curve import describe_labels, describe_labels_interval
@@ -24,14 +24,14 @@ def label_equivalence(findings: Findings) -> Drawing | None:
     """Draw how many labels of the reference an arm's labels are worth, with marks at the edges beyond them."""
     figure, (panel,) = panels(1, 1, 8.2, 4.6)
     counts = findings.label_counts
-    panel.plot(counts, counts, color="0.3", lw=1, ls="--", label=f"{findings.reference} (equal worth)")
+    panel.plot(counts, counts, color="0.3", lw=1, ls="--", label=f"{short(findings.reference)} (equal worth)")
     for variant in findings.headline:
         if variant != findings.reference:
             _draw_arm(panel, findings, variant)
             _tell_numbers(panel, findings, variant)
     _worth_axis(panel, counts)
     label_axis(panel, findings)
-    panel.set_ylabel(f"worth this many {findings.results.label_unit}\nof {findings.reference}")
+    panel.set_ylabel(f"worth this many {findings.results.label_unit}\nof {short(findings.reference)}")
     legend(figure, panel, 2)
     return drawn("label_equivalence", findings, figure)
 
@@ -47,7 +47,7 @@ def _draw_arm(panel: Axes, findings: Findings, variant: str) -> None:
     gid = arm_id(variant)
     panel.plot(places, worth, marker=marker, color=colour, ms=5.5, ls="none", gid=gid)
     panel.plot(line, np.where(inside, middle, np.nan), color=colour, lw=1.2, gid=gid)
-    panel.plot([], [], marker=marker, color=colour, ms=5.5, lw=1.2, label=variant)
+    panel.plot([], [], marker=marker, color=colour, ms=5.5, lw=1.2, label=short(variant))
     panel.fill_between(line, low, high, color=colour, alpha=0.15, lw=0, gid=gid)
 
 

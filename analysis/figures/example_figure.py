@@ -15,13 +15,13 @@ from analysis.counted import labels, number
 from analysis.figures.captions import caption
 from analysis.figures.drawing import Drawing, arm_id
 from analysis.figures.examples import ExampleSheet, ExampleSlice, Pixels, example_sheets
+from analysis.figures.panels import short
 from analysis.findings import Findings
 
 COLOURS = ("#E69F00", "#56B4E9", "#CC79A7", "#009E73", "#F0E442", "#D55E00", "#0072B2")
 TRUTH_COLOUR = "white"
 PANEL, GAP, NAME, HEAD, FOOT = 1.2, 0.05, 0.24, 0.9, 0.5  # inches
 MARGIN = 0.15  # of the cut's side, around all masks
-LONGEST_NAME = 48  # characters that fit the width of three panels
 LONGEST_PATIENT = 16
 
 
@@ -46,8 +46,7 @@ def _draw(name: str, sheet: ExampleSheet, findings: Findings) -> Drawing:
             _panel(panel, each, variant)
     for row, variant in enumerate(rows):
         top = height - HEAD - row * (NAME + PANEL) - 0.17
-        size = 8.5 * min(1.0, LONGEST_NAME / len(variant))
-        figure.text(GAP / width, top / height, variant, fontsize=size, weight="bold")
+        figure.text(GAP / width, top / height, short(variant), fontsize=8.5, weight="bold")
     title = labels(sheet.label_count, findings.results.label_unit)
     figure.text(0.5, 1 - 0.17 / height, title, fontsize=9.5, weight="bold", ha="center")
     _legend(figure, sheet, findings)

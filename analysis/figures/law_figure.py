@@ -15,6 +15,7 @@ from analysis.findings import Findings
 from analysis.intervals.uncertainty import Floats
 from analysis.labels.labels_needed import EXTRAPOLATION
 from analysis.labels.law_fit import LawFit
+from analysis.scores.error_curve import SMALLEST_ERROR
 
 SHADE = "0.93"
 
@@ -94,10 +95,11 @@ def _keep_points_apart(axes: list[Axes], findings: Findings) -> None:
     """Keep bands of extrapolations that know nothing from hiding the points."""
     errors = np.concatenate([findings.errors[variant].ravel() for variant in findings.headline])
     laws = [fit.law.error(np.array([EXTRAPOLATION * findings.label_counts[-1]])) for fit in _fits(findings)]
-    lowest = min([float(np.nanmin(errors)), *(float(each[0]) for each in laws)])
+    lowest = max(SMALLEST_ERROR, min([float(np.nanmin(errors)), *(float(each[0]) for each in laws)]))
+    highest = max(lowest, float(np.nanmax(errors)))
     for panel in axes:
         low, high = panel.get_ylim()
-        panel.set_ylim(max(low, lowest / 2), min(high, 2 * float(np.nanmax(errors))))
+        panel.set_ylim(max(low, lowest / 2), min(high, 2 * highest))
 
 
 def _fits(findings: Findings) -> list[LawFit]:

@@ -14,6 +14,7 @@ from analysis.figures.drawing import STYLE, Drawing, arm_id
 from analysis.findings import Findings
 from analysis.intervals.uncertainty import Floats
 
+LONGEST_NAME, NUM_LAST = 44, 16  # characters of a name, and of these after an ellipsis
 MARKERS = "osD^vPX*<>"
 FIGURE_STYLE = {**seaborn.axes_style("whitegrid"), **STYLE}
 Colour = tuple[float, float, float]
@@ -65,6 +66,14 @@ def legend(figure: Figure, panel: Axes, columns: int, title: str | None = None) 
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9, title=title)
 
 
+def short(name: str) -> str:
+    """Leave out the middle of a name that is longer than any panel has room for."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[: LONGEST_NAME - NUM_LAST - 1]}…{name[-NUM_LAST:]}"  # epochs stand last
+
+
 def wrap(name: str) -> str:
     """Break an arm's long name where its parts join."""
+    name = short(name)
     return name.replace(", ", "\n").replace("+", " +\n", 1) if len(name) > 26 else name

@@ -8,7 +8,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator
 
 from analysis.figures.axes import plain_log
 from analysis.figures.drawing import Drawing, arm_id, tip
-from analysis.figures.panels import drawn, look, panels, wrap
+from analysis.figures.panels import drawn, look, panels, short, wrap
 from analysis.findings import Findings
 
 FARTHEST = 1.5  # times the most extreme ratio: beyond it intervals are cut
@@ -40,7 +40,7 @@ def paired_differences(findings: Findings) -> Drawing | None:
         panel.yaxis.set_major_formatter(FixedFormatter([wrap(name) if first else "" for name in variants]))
         _ratio_axis(panel, [item.difference.ratio.value for item in items if item.label_count == count])
         panel.tick_params(labelsize=8)
-    figure.supxlabel(f"error / error of {findings.reference}   (left of 1: better)", fontsize=9)
+    figure.supxlabel(f"error / error of {short(findings.reference)}   (left of 1: better)", fontsize=9)
     return drawn("paired_differences", findings, figure)
 
 

@@ -4,16 +4,25 @@ In: Findings. Out: a figure, None without a target or a second arm.
 """
 
 import numpy as np
+from matplotlib.path import Path
 from numpy.typing import NDArray
 
 from analysis.answers.speed_answer import NOT_REACHED
 from analysis.convergence.survival import SpeedUp
 from analysis.figures.axes import label_axis, limit_ratio, plain_log
 from analysis.figures.drawing import Drawing, arm_id, tip
-from analysis.figures.panels import drawn, legend, look, panels
+from analysis.figures.panels import drawn, legend, look, panels, short
 from analysis.findings import Findings
 
-UP, DOWN = r"$\uparrow$", r"$\downarrow$"  # ends of intervals that go on
+
+def _arrow(tip_at: float) -> Path:
+    """Return a shaft and its head, which points up with 1 and down with -1."""
+    head = [(-0.45, 0.4 * tip_at), (0.0, tip_at), (0.45, 0.4 * tip_at)]
+    codes = [Path.MOVETO, Path.LINETO, Path.MOVETO, Path.LINETO, Path.LINETO]
+    return Path([(0.0, -tip_at), (0.0, tip_at), *head], codes)
+
+
+UP, DOWN = _arrow(1.0), _arrow(-1.0)  # ends of intervals that go on
 
 
 def speed_ups(findings: Findings) -> Drawing | None:
@@ -47,7 +56,7 @@ def speed_ups(findings: Findings) -> Drawing | None:
                 f"{count} {findings.results.label_unit}, {ratio.value:.2f} times ({ratio.low:.2f} to {ratio.high:.2f})"
             )
             tip(panel, place, ratio.value, variant, f"{words}, {result.bound}")
-        panel.plot([], [], marker, color=colour, ms=6, label=variant)
+        panel.plot([], [], marker, color=colour, ms=6, label=short(variant))
     drawn_arrows = {line.get_marker() for line in panel.lines if np.size(line.get_xdata())}
     for arrow, whose in ((DOWN, "the arm"), (UP, "the reference")):
         if arrow in drawn_arrows:
@@ -57,7 +66,7 @@ def speed_ups(findings: Findings) -> Drawing | None:
     panel.set_yscale("log")
     plain_log(panel.yaxis)
     limit_ratio(panel, findings)
-    panel.set_ylabel(f"times as fast as\n{findings.reference}")
+    panel.set_ylabel(f"times as fast as\n{short(findings.reference)}")
     legend(figure, panel, 2)
     return drawn("speed_up", findings, figure)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.convergence.survival import kaplan_meier
 from analysis.figures.drawing import Drawing, arm_id
-from analysis.figures.panels import drawn, legend, look, panels
+from analysis.figures.panels import drawn, legend, look, panels, short
 from analysis.findings import Findings
 from analysis.intervals.uncertainty import Floats
 
@@ -54,7 +54,7 @@ def _staircase(
     x, shares = reached_share(steps, is_reached)
     gid = arm_id(variant)
     panel.step(x, shares + lift, where="post", color=colour, lw=1.6, gid=gid)
-    panel.plot([], [], marker=marker, color=colour, lw=1.6, ms=4.5, label=variant)
+    panel.plot([], [], marker=marker, color=colour, lw=1.6, ms=4.5, label=short(variant))
     if is_reached.any():
         panel.plot(x[1:-1], shares[1:-1] + lift, marker, color=colour, ms=4.5, gid=gid)
     if not is_reached.all():

@@ -103,7 +103,8 @@ def _only_protocol(cells: pd.DataFrame) -> str:
     found = ", ".join(f"{name} ({number} cells)" for name, number in numbers.items())
     raise ReportError(
         f"the results mix {len(numbers)} protocols and hold no plan that says which one is meant: {found}; cells of "
-        "different protocols cannot be compared: choose one with --protocol"
+        "different protocols cannot be compared: python -m analysis.report RESULTS --protocol ID shows one, and the "
+        "other programs need the plan"
     )
 
 

@@ -16,7 +16,7 @@ from analysis.loading.replicates import are_subsets, seed_words
 from analysis.page.content import Content
 from analysis.page.methods import methods
 from analysis.planning.advice import describe, first_steps, nothing_open
-from analysis.tables.design import design_rows, flattened, gap_words, settings_text
+from analysis.tables.design import design_rows, finished_words, flattened, gap_words, settings_text
 from analysis.tables.distance_tables import gaps
 from analysis.tables.readable import labels_summary
 from analysis.tables.score_tables import group_words
@@ -57,6 +57,7 @@ def render_page(content: Content, reload_seconds: int | None = None) -> str:
         labels_summary=labels_summary(findings, content.tables["labels_needed"]),
         tables=content.readable,
         design=design_rows(findings),
+        finished=finished_words(results),
         settings=settings_text(findings),
         gap_words=gap_words(findings),
         data=flattened(results.data),

@@ -11,9 +11,9 @@ from analysis.findings import Findings
 from analysis.page.content import Content
 from analysis.page.methods import methods
 from analysis.planning.advice import describe, first_steps, nothing_open
-from analysis.tables.design import design_rows, flattened, gap_words, settings_text
+from analysis.tables.design import design_rows, finished_words, flattened, gap_words, settings_text
 from analysis.tables.distance_tables import gaps
-from analysis.tables.readable import ReadableTable, labels_summary
+from analysis.tables.readable import ReadableTable, escaped, labels_summary
 from analysis.tables.score_tables import group_words
 
 DESIGN = ("encoders", "progress", "missing", "failures")
@@ -41,23 +41,25 @@ OPEN = ("errors", "progress", "failures", "device_hours")  # tables that are not
 def render_markdown(content: Content) -> str:
     """Return the report as Markdown, in the order of the page."""
     findings, answer, results = content.findings, content.answer, content.findings.results
-    head = f"{len(results.cells)} of {len(results.planned)} planned cells, {findings.num_seeds_words}"
-    parts = [f"# {results.name}", f"{head}; reference arm: {findings.reference}.", "## Answer"]
-    parts.append(_bullets(f"**{point.question} {point.short}.** {point.sentence}" for point in answer.points))
-    parts += ["What limits it:", _bullets(answer.caveats)] if answer.caveats else []
+    head = f"{finished_words(results)}; {findings.num_seeds_words}"
+    parts = [f"# {escaped(results.name)}", escaped(f"{head}; reference arm: {findings.reference}."), "## Answer"]
+    parts.append(_bullets(_bold(f"{point.question} {point.short}.", point.sentence) for point in answer.points))
+    parts += ["What limits it:", _bullets(map(escaped, answer.caveats))] if answer.caveats else []
     parts += _design(content)
     for title, figures, names in SECTIONS:
         shown = [_figure(drawing) for name in figures for drawing in content.drawings if drawing.name == name]
         if title == "Labels needed":
             shown.append(labels_summary(findings, content.tables["labels_needed"]).markdown())
-        shown += [group_words(findings)] if "error_by_group" in names else []
-        shown += gaps(findings) if "distances" in names else []
+        shown += [escaped(group_words(findings))] if "error_by_group" in names else []
+        shown += map(escaped, gaps(findings) if "distances" in names else [])
         shown += _tables(content, names)
         parts += [f"## {title}", *shown] if shown else []
     parts += _next_steps(content)
     parts += ["## Claims of arXiv 2209.00314"]
     parts.append(
-        _bullets(f"**{claim.name}: {claim.verdict}.** {claim.statement} {claim.evidence}" for claim in content.claims)
+        _bullets(
+            _bold(f"{claim.name}: {claim.verdict}.", f"{claim.statement} {claim.evidence}") for claim in content.claims
+        )
     )
     return "\n\n".join([*parts, *_methods(findings), *_rest(content)]) + "\n"
 
@@ -71,8 +73,8 @@ def _design(content: Content) -> list[str]:
     parts += [_fold("Data and versions", ReadableTable(["", ""], rows).markdown())] if rows else []
     if settings := settings_text(findings):
         parts.append(_fold("Settings of experiment.yaml", f"```yaml\n{settings}```"))
-    parts += ["## Missing and failed", " ".join(gap_words(findings)), *_tables(content, DESIGN)]
-    return parts + ([_bullets(findings.results.warnings)] if findings.results.warnings else [])
+    parts += ["## Missing and failed", escaped(" ".join(gap_words(findings))), *_tables(content, DESIGN)]
+    return parts + ([_bullets(map(escaped, findings.results.warnings))] if findings.results.warnings else [])
 
 
 def _tables(content: Content, names: Iterable[str]) -> list[str]:
@@ -87,20 +89,23 @@ def _tables(content: Content, names: Iterable[str]) -> list[str]:
 
 def _next_steps(content: Content) -> list[str]:
     parts = ["## What to run next"]
-    for step in first_steps(content.steps):
-        parts.append(f"**{step.question.words}** {describe(step)}")
+    steps = first_steps(content.steps)
+    for step in steps:
+        parts.append(_bold(step.question.words, describe(step)))
         parts += [f"```\n{step.settings}\n```"] if step.num_cells else []
     if len(parts) == 1:
-        return [*parts, nothing_open(content.findings)]
-    added = (
-        "Settings to add to the command of this sweep, with the same results folder: finished cells are not run again."
-    )
-    return [*parts, added]
+        return [*parts, escaped(nothing_open(content.findings))]
+    if any(step.num_cells for step in steps):
+        parts.append(
+            "Settings to add to the command of this sweep, with the same results folder: finished cells are not run "
+            "again."
+        )
+    return parts
 
 
 def _methods(findings: Findings) -> list[str]:
     described = methods(findings)
-    return ["## Methods", described.text, "References:", _bullets(described.references)]
+    return ["## Methods", escaped(described.text), "References:", _bullets(map(escaped, described.references))]
 
 
 def _rest(content: Content) -> list[str]:
@@ -113,7 +118,11 @@ def _fold(title: str, content: str) -> str:
 
 
 def _figure(drawing: Drawing) -> str:
-    return f"![{drawing.alt}](figures/{drawing.name}.png)\n\n*{drawing.caption}*"
+    return f"![{escaped(drawing.alt)}](figures/{drawing.name}.png)\n\n*{escaped(drawing.caption)}*"
+
+
+def _bold(first: str, rest: str) -> str:
+    return f"**{escaped(first)}** {escaped(rest)}"
 
 
 def _bullets(items: Iterable[str]) -> str:

@@ -42,7 +42,7 @@ def design_rows(findings: Findings) -> list[tuple[str, str]]:
         ("Data ids", ", ".join(f"{name} {results.data[name]}" for name in IDS if results.data.get(name))),
         ("Encoders", f"{cells['encoder_id'].nunique()}, by id in the table below"),
         ("Code", _listed(cells["code_version"])),
-        ("Cells", f"{len(cells)} finished of {len(results.planned)} planned"),
+        ("Cells", finished_words(results)),
     ]
     return [(name, value) for name, value in rows if value]
 
@@ -59,10 +59,18 @@ def settings_text(findings: Findings) -> str:
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=100) if config else ""
 
 
+def finished_words(results: ExperimentResults) -> str:
+    """Say how many cells have finished, and of how many where their plan is there."""
+    of = f" of {len(results.planned)} planned" if len(results.planned) else ", of an unknown number"
+    return f"{number(len(results.cells), 'finished cell')}{of}"
+
+
 def gap_words(findings: Findings) -> list[str]:
     """Say how many planned cells have no result, how many units failed and what belongs elsewhere."""
     results = findings.results
     missing, failures, others = len(results.missing), len(results.failures), results.num_other_protocol
+    if results.planned.empty:
+        return ["No plan came with these results, so what is missing or has failed is not known.", *_others(others)]
     found = ["No planned cell is missing."]
     if missing:
         found = [
@@ -70,14 +78,14 @@ def gap_words(findings: Findings) -> list[str]:
             "this report, never counted as zero."
         ]
     many = f"{failures} cell{'s' * (failures != 1)} or stage{'s' * (failures != 1)} failed."
-    found.append(many if failures else "No cell or stage failed.")
-    if others:
-        verbs = ("belongs", "is") if others == 1 else ("belong", "are")
-        found.append(
-            f"{others} finished cell{'s' * (others != 1)} {verbs[0]} to other protocols in the same folder and "
-            f"{verbs[1]} not used."
-        )
-    return found
+    return [*found, many if failures else "No cell or stage failed.", *_others(others)]
+
+
+def _others(count: int) -> list[str]:
+    """Say how many finished cells are of other protocols; nothing where none is."""
+    verbs = ("belongs", "is") if count == 1 else ("belong", "are")
+    where = f"{verbs[0]} to other protocols in the same folder and {verbs[1]} not used"
+    return [f"{number(count, 'finished cell')} {where}."] if count else []
 
 
 def flattened(content: Mapping[str, object], prefix: str = "") -> dict[str, str]:

@@ -13,6 +13,12 @@ from analysis.intervals.uncertainty import Floats
 from analysis.labels.falling_curve import describe_labels, describe_labels_interval
 
 Cells = list[list[str]]
+LABEL_COLUMNS = {  # of tables whose label counts may lie beyond the measured ones
+    "labels_needed": "labels",
+    "label_equivalence": "reference_labels",
+    "crossings": "labels",
+    "best_arm_changes": "labels",
+}
 
 
 class ReadableTable:
@@ -25,7 +31,7 @@ class ReadableTable:
     def markdown(self) -> str:
         """Return the table in Markdown's pipes."""
         lines = [self.header, ["---"] * len(self.header), *self.rows]
-        return "\n".join("| " + " | ".join(map(_markdown, line)) + " |" for line in lines)
+        return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
 
     def latex(self) -> str:
         """Return the table as a tabular of the package booktabs."""
@@ -75,16 +81,18 @@ def _labels_with_interval(labels: float, low: float, high: float, label_counts: 
 
 def _with_label_words(name: str, table: pd.DataFrame, findings: Findings) -> pd.DataFrame:
     """Say label counts beyond the measured range in words."""
-    if name not in ("labels_needed", "label_equivalence") or table.empty:
+    if name not in LABEL_COLUMNS or table.empty:
         return table
-    column = "labels" if name == "labels_needed" else "reference_labels"
-    fewest = "or fewer" if name == "labels_needed" else "fewer than"
-    counts = findings.label_counts
+    column, counts = LABEL_COLUMNS[name], findings.label_counts
+    fewest = "fewer than" if name == "label_equivalence" else "or fewer"
     words = {column: [describe_labels(value, counts, fewest) for value in table[column]]}
     intervals = [
         describe_labels_interval(*ends, counts, fewest) for ends in zip(table["low"], table["high"], strict=True)
     ]
-    return table.assign(**words, interval=intervals).drop(columns=["low", "high"])
+    if "interval" not in table:
+        table = table.rename(columns={"low": "interval"}).assign(low=None)  # in its place
+    table = table.assign(**words, interval=intervals).drop(columns=["low", "high"])
+    return table.replace({column: "unknown", "interval": "unknown"}, "none") if name == "crossings" else table
 
 
 def _join_intervals(table: pd.DataFrame) -> pd.DataFrame:
@@ -100,7 +108,9 @@ def _join_intervals(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _interval(low: float, high: float) -> str:
-    return "n/a" if np.isnan(low) or np.isnan(high) else f"{_number(low)} to {_number(high)}"
+    if np.isnan(low) or np.isnan(high):
+        return "n/a"
+    return f"from {_number(low)}, no upper end" if np.isposinf(high) else f"{_number(low)} to {_number(high)}"
 
 
 def _text(column: str, value: object) -> str:
@@ -125,9 +135,20 @@ def _number(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"
 
 
-def _markdown(text: str) -> str:
-    """Escape what Markdown would take for the table's own bars, or for HTML, and keep a cell on one line."""
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split("\n"))
+def escaped(text: str) -> str:
+    """Return text as Markdown that shows it as it is: a name may hold what Markdown, or HTML in it, takes for markup.
+
+    An underscore within a word is left, which Markdown leaves, too. Source: CommonMark 0.31, "Backslash escapes"; the
+    tables and strikethrough of GitHub Flavored Markdown; dollars, which enclose a formula on GitHub.
+    """
+    text = re.sub(r"([\\`*\[\]$|~]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", text)
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", text).replace("<", "&lt;")
+    return re.sub(r"^(\d*)([#+>.)-])(?=\s)", r"\1\\\2", text)  # of a heading, a quotation or a list
+
+
+def _cell(text: str) -> str:
+    """Escape what stands in a table, and keep it on one line."""
+    return escaped(" ".join(text.split("\n")))
 
 
 def _latex(text: str) -> str:

@@ -62,6 +62,20 @@ def small(simulated: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
+def named(simulated: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """A function that writes a sweep of the reference and of arms with these names, as of any earlier program."""
+
+    def write(*arms: str) -> Path:
+        monkeypatch.setattr(simulated, "BASES", {simulated.REFERENCE: "random"} | dict.fromkeys(arms, "random"))
+        monkeypatch.setattr(simulated, "LABEL_COUNTS", (4, 36, 224))
+        monkeypatch.setattr(simulated, "LAWS", simulated.LAWS | dict.fromkeys(arms, simulated.LAWS["random"]))
+        monkeypatch.setattr(simulated, "SPEED", simulated.SPEED | dict.fromkeys(arms, 30.0))
+        return simulated.write_results(tmp_path / "named", left_out=0, failed=0)
+
+    return write
+
+
+@pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports without figures, for tests of their words: drawing takes most of a report's time."""
     monkeypatch.setattr("analysis.report.draw_all", lambda findings: [])

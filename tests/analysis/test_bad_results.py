@@ -69,7 +69,7 @@ def test_protocols_are_not_mixed_without_a_plan_unless_one_is_asked_for(small, c
     message = capsys.readouterr().err
     assert "protocol-a (12 cells)" in message
     assert "protocol-old (1 cells)" in message
-    assert "--protocol" in message
+    assert "python -m analysis.report RESULTS --protocol ID shows one" in message  # the other programs cannot
     assert set(load_results(root, "protocol-a").cells["protocol_id"]) == {"protocol-a"}
     with pytest.raises(ReportError, match="no cells of protocol other; the results hold protocol-a, protocol-old"):
         load_results(root, "other")

@@ -127,6 +127,15 @@ def test_settings_of_machines_and_grids_that_change_numbers_are_named(small, tmp
     assert differing(*map(load_results, roots)) == [(f"{section}.{key}", *values)]
 
 
+def test_a_setting_that_one_side_does_not_have_is_not_set_there(small, tmp_path):
+    first, second = (sweep(small, tmp_path / name) for name in ("a", "b"))
+    path = first / "experiment.yaml"
+    settings = yaml.safe_load(path.read_text())
+    settings["data"] = {**settings.get("data", {}), "crop_mm": 96}
+    path.write_text(yaml.safe_dump(settings))
+    assert "- `data.crop_mm`: 96 / not set" in compare(first, second).markdown
+
+
 def test_data_are_compared_by_content_and_not_by_where_they_lie(small, tmp_path):
     roots = [sweep(small, tmp_path / name) for name in "ab"]
     for root, content in zip(roots, ("same", "other"), strict=True):

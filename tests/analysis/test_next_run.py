@@ -75,6 +75,13 @@ def test_each_plan_is_a_look_and_the_last_one_ends_the_loop(simulated, root, cap
     assert said.out == ""
 
 
+def test_results_that_came_without_their_plan_were_looked_at_once(root):
+    shutil.rmtree(root / "planned")
+    for path in root.glob("*/protocol-old-*"):
+        path.unlink()
+    assert "look 1 of 4" in next_run(load_results(root)).reason
+
+
 def test_what_is_planned_comes_before_anything_new(root):
     for path in sorted((root / "cells").glob("protocol-a*"))[7::50][:2]:
         path.unlink()

@@ -1,5 +1,6 @@
 """The report as a user meets it: files, words, exit status, and a page that needs nothing else."""
 
+import dataclasses
 import re
 import shutil
 from html.parser import HTMLParser
@@ -7,9 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from analysis.loading.load import load_results
+from analysis.planning.next_steps import next_steps
 from analysis.report import main, write_report
+from analysis.tables.readable import escaped
 from tests.ledger_rows import make_older
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
@@ -180,6 +184,51 @@ def test_markdown_says_what_the_page_says_of_design_gaps_torn_files_and_warnings
     assert "2 of 16 planned cells have no result" in text
     assert "OutOfMemoryError: simulated &lt;failure>" in text
     assert text.count("<details>") == text.count("</details>") > 5
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("layout", ["html", "markdown"])
+def test_results_without_their_plan_are_not_called_complete(small, layout):
+    root = small(left_out=1)
+    shutil.rmtree(root / "planned")
+    for path in root.glob("*/protocol-old-*"):
+        path.unlink()
+    text = write_report(root, layout=layout).page.read_text()
+    num_cells = len(list((root / "cells").glob("protocol-a-*")))
+    assert f"{num_cells} finished cells, of an unknown number" in text
+    assert "No plan came with these results, so what is missing or has failed is not known." in text
+    assert not re.search("of 0 planned|No planned cell is missing|No cell or stage failed", text)
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("layout", ["html", "markdown"])
+def test_settings_are_announced_only_where_a_question_has_some(small, monkeypatch, layout):
+    announced = "Settings to add to the command of this sweep"
+    root = small(num_arms=3, left_out=0, failed=0, noise=0.25)
+    assert announced in write_report(root, layout=layout).page.read_text()
+
+    def hopeless(findings):
+        return [dataclasses.replace(step, num_cells=0, settings="", seeds=None) for step in next_steps(findings)]
+
+    monkeypatch.setattr("analysis.report.next_steps", hopeless)
+    page = write_report(root, layout=layout).page.read_text()
+    assert announced not in page
+    assert "with 4 labelled slices" in page[page.index("What to run next") :]
+
+
+def test_names_are_shown_as_they_are_throughout_the_markdown(named):
+    """Results of earlier programs may hold any name."""
+    arm, name = "a|b*c*<i>_$%&", "sw|eep <script>alert(1)</script> *x* $y$ & 100%"
+    root = named(arm)
+    settings = yaml.safe_load((root / "experiment.yaml").read_text())
+    settings |= {"name": name, "report": {**settings["report"], "reference_arm": arm}}
+    (root / "experiment.yaml").write_text(yaml.safe_dump(settings))
+    text = write_report(root, layout="markdown").page.read_text()
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    assert prose.count(escaped(arm)) > 20
+    assert f"# {escaped(name)}" in prose
+    for shown in (arm, name, "<i>", "<script>", "*c*", "*x*"):
+        assert shown not in prose
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -110,6 +110,17 @@ def test_a_mirror_of_another_experiment_ends_the_run_before_it_begins(
     assert "is the mirror of the experiment brain, found smoke here" in capsys.readouterr().err
 
 
+def test_a_results_folder_given_as_mirror_ends_the_run_before_anything_is_brought_in(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = open_results(tmp_path / "other")
+    write_text(other / "experiment.yaml", "name: smoke\n")
+    commit(other, "a")
+    assert run("results", "--mirror", f"file://{other}") == ERROR
+    assert "holds results that are no mirror" in capsys.readouterr().err
+    assert not finished_cells(tmp_path / "results")
+
+
 def test_a_mirror_that_fails_later_is_told_twice_and_changes_neither_results_nor_exit_code(
     run: Run, login: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -277,6 +277,27 @@ def test_a_torn_compacted_file_is_named_and_its_cells_are_run_again(root: Path, 
     assert [r["cell_id"] for r in read_table(root, "cells")[0].to_pylist()] == [*CELLS, "d"]
 
 
+@pytest.mark.parametrize("is_many", [False, True])
+@pytest.mark.parametrize("table", FINISHED)
+def test_a_link_to_nowhere_is_told_at_once_and_its_cells_are_run_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch, table: str, is_many: bool
+) -> None:
+    monkeypatch.setattr("trainables.results.compacted.NUM_LOOKS", 1)
+    if is_many:
+        compact(root)
+    (link, *_) = sorted((root / table).glob("compacted-*" if is_many else "b.parquet"))
+    link.unlink()
+    link.symlink_to("/nowhere/gone.parquet")
+    (problem,) = read_table(root, table)[1]
+    assert str(link) in problem
+    assert finished_cells(root) == (set() if is_many else {"a", "c"})
+    told = {each.table: each.problems for each in compact(root)}
+    assert is_many == any(link.name in problem for problem in told[table])  # a single of an unfinished cell is left
+    assert link.is_symlink()
+    commit(root, "b")
+    assert is_finished(root, "b")
+
+
 def test_examples_that_are_torn_or_were_never_there_leave_a_cell_finished(root: Path) -> None:
     commit_cell(root, row("cells", cell_id="old"), [], [])
     (root / "examples" / "a.parquet").write_bytes(b"PAR1 torn")

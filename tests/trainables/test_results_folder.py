@@ -73,7 +73,13 @@ def a_folder(path: Path) -> None:
     path.mkdir()
 
 
-DAMAGES = [empty, torn_at_the_end, torn_in_the_middle, of_another_kind, of_another_table, a_folder]
+def a_dangling_link(path: Path) -> None:
+    """As a copy without the files behind links, or an unfetched annex, leaves them."""
+    path.unlink()
+    path.symlink_to(path.parent / "gone")
+
+
+DAMAGES = [empty, torn_at_the_end, torn_in_the_middle, of_another_kind, of_another_table, a_folder, a_dangling_link]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -34,8 +34,11 @@ class VanishedError(Exception):
 
 
 def must_be_there(path: Path, error: Exception) -> None:
-    """Raise VanishedError where an error of reading says that the file is gone."""
-    if isinstance(error, OSError) and error.errno in GONE:
+    """Raise VanishedError where an error of reading says that the file is gone.
+
+    A link whose file is gone is not, however often it is looked at: whoever reads it tells of it as of a torn file.
+    """
+    if isinstance(error, OSError) and error.errno in GONE and not path.is_symlink():
         raise VanishedError(path) from error
 
 

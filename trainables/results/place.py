@@ -2,8 +2,12 @@
 
 In: a path or a URI (``s3://bucket/prefix?region=...&endpoint_override=...``, ``gs://``, ``abfs://``, ``file:///``).
 Out: names below it with size and time, and their bytes. On a disk a file is written under another name and moved; an
-object store shows an object when its upload has ended. Credentials, region and endpoint come from the usual variables
-of the store (``AWS_...``) or from the URI, and no message tells what the URI holds of secrets.
+object store shows an object when its upload has ended.
+
+A prefix of S3 is what it says, as for the command line of AWS: ``%20`` and ``#`` are characters of it, and only ``?``
+begins parameters. The other URIs are read as such, ``%20`` as a space; a ``#`` in them, and a ``?`` in ``file://``,
+would cut a name off, and is refused. Credentials, region and endpoint come from the usual variables of the store
+(``AWS_...``) or from the URI, and no message tells what the URI holds of secrets.
 """
 
 import contextlib
@@ -11,6 +15,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pyarrow as pa
@@ -40,15 +45,30 @@ class Found:
     mtime_ns: int
 
 
+class _Parts(NamedTuple):
+    """A URI taken apart, nothing in it decoded."""
+
+    scheme: str
+    login: str
+    host: str  # or bucket
+    path: str
+    query: str
+
+
+def _parts(uri: str) -> _Parts:
+    address, _, query = uri.partition("?")
+    scheme, _, rest = address.partition("://")
+    authority, slash, path = rest.partition("/")
+    login, _, host = authority.rpartition("@")
+    return _Parts(scheme, login, host, slash + path, query)
+
+
 def without_secrets(uri: str) -> str:
     """Return a URI without what may be secret in it: who logs in, and all parameters but the endpoint."""
-    try:
-        parts = urlsplit(uri)
-    except ValueError:
-        return "the URI"
+    parts = _parts(uri)
     endpoint = dict(parse_qsl(parts.query)).get("endpoint_override", "")
     at = f" at {endpoint.rpartition('@')[2]}" if endpoint else ""
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{at}"
+    return f"{parts.scheme}://{parts.host}{parts.path}{at}"
 
 
 def is_uri(text: str) -> bool:
@@ -167,7 +187,7 @@ def local_place(root: Path) -> Place:
 def open_place(uri: str) -> Place:
     """Return what a URI names; nothing is asked of it yet. Raises MirrorError where no store is told by it."""
     try:
-        filesystem, base = _s3(uri) if uri.startswith("s3://") else fs.FileSystem.from_uri(uri)
+        filesystem, base = _s3(uri) if uri.startswith("s3://") else _from_uri(uri)
     except (ValueError, OSError, pa.ArrowException) as error:
         reason = _message_without_secrets(str(error).splitlines()[0], uri)
         raise MirrorError(
@@ -181,13 +201,30 @@ def open_place(uri: str) -> Place:
     return Place(filesystem, base, uri)
 
 
+def _from_uri(uri: str) -> tuple[fs.FileSystem, str]:
+    """Return what pyarrow finds behind a URI, which leaves out what follows some signs without a word."""
+    is_file = uri.startswith("file:")
+    for sign, code in (("#", "%23"), ("?", "%3F"))[: 1 + is_file]:
+        if sign in uri:
+            raise ValueError(f"a name ends before '{sign}' in a URI; write {code} for a {sign} in it")
+    try:
+        filesystem, base = fs.FileSystem.from_uri(uri)
+        return filesystem, base
+    except pa.ArrowInvalid as error:
+        hint = " (in names write %20 for a space, %25 for a %)" if "syntax error" in str(error) else ""
+        raise ValueError(f"{str(error).splitlines()[0]}{hint}") from error
+
+
 def _s3(uri: str) -> tuple[fs.FileSystem, str]:
     """Return S3 as a URI tells it; ``FileSystem.from_uri`` would wait longer for a server that is gone."""
-    parts = urlsplit(uri)
-    options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    parts = _parts(uri)
+    login, bucket = parts.login, parts.host
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := sorted(set(options) - set(S3_OPTIONS)):
-        raise ValueError(f"expected the parameters {', '.join(S3_OPTIONS)}, found {', '.join(unknown)}")
-    login, _, bucket = parts.netloc.rpartition("@")
+        what = f"expected the parameters {', '.join(S3_OPTIONS)}"
+        raise ValueError(f"{what} behind a ?, which no prefix can have; found {', '.join(unknown)}")
+    if "#" in parts.query:
+        raise ValueError("found a # in the parameters, which follow the prefix")
     if not bucket:
         raise ValueError("expected a bucket after s3://")
     if "endpoint_override" not in options:
@@ -228,7 +265,7 @@ def _put(write: Callable[[bytes], object], first: bytes, pieces: Iterator[bytes]
 def _message_without_secrets(text: str, uri: str) -> str:
     """Return a store's message without the URI's secrets, in one line."""
     text = " ".join(text.replace(uri, without_secrets(uri)).split())
-    login = urlsplit(uri).netloc.rpartition("@")[0]
+    login = _parts(uri).login
     for secret in sorted({*login.split(":"), *map(unquote, login.split(":"))} - {""}, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text

@@ -1,16 +1,20 @@
 """Figures show the numbers of the tables: intervals, extrapolations, margins and times to the target."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 
-from analysis.figures.all_figures import error_vs_labels
+from analysis.figures.all_figures import draw_all, error_vs_labels
 from analysis.figures.epochs_figures import enough_epochs, pretraining_epochs
 from analysis.figures.equivalence_figure import label_equivalence
 from analysis.figures.law_figure import fitted_laws
+from analysis.figures.panels import short
 from analysis.figures.time_figure import reached_share, time_to_target
+from analysis.findings import find
 from analysis.labels.labels_needed import LabelCount, LabelEquivalence
+from analysis.loading.load import load_results
 
 
 def bars(panel):
@@ -112,3 +116,44 @@ def test_every_run_that_never_reached_the_target_is_a_tick_where_it_ended(findin
         assert len(ticks) == sum(findings.convergence.num_censored(name, count)[0] for name in findings.headline)
         assert set(ticks) <= {400.0}  # the last step of the simulated runs
     assert "A line that ends below 1: training ended before those runs got there." in drawing.caption
+
+
+def test_names_with_dollars_are_no_formulas(named, tmp_path):
+    arms = ("us$1_$2", r"a $\bad{ $ b")
+    drawings = draw_all(find(load_results(named(*arms))))
+    for drawing in drawings:
+        drawing.save(tmp_path)
+    drawing = next(drawing for drawing in drawings if drawing.name == "error_vs_labels")
+    assert set(arms) <= {text.get_text() for text in drawing.figure.legends[0].get_texts()}
+    assert all(f">{arm}<" in drawing.svg for arm in arms)
+    assert not any("\\uparrow" in drawing.svg or "\\downarrow" in drawing.svg for drawing in drawings)
+
+
+def test_the_marks_of_a_name_with_a_bar_carry_the_whole_name(named):
+    svg = error_vs_labels(find(load_results(named("a|b")))).svg
+    assert len(re.findall(r'data-arm="a\|b" class="tip"><title>a\|b: ', svg)) == 3  # label counts
+    assert set(re.findall(r'data-arm="([^"]*)"', svg)) == {"a|b", "supervised-natural"}
+
+
+def test_long_names_lose_their_middle_and_leave_panels_their_room(named):
+    arm = "begins-" + 67 * "x" + "-ends"
+    drawings = {drawing.name: drawing for drawing in draw_all(find(load_results(named(arm))))}
+    (ratios, *_) = drawings["paired_differences"].figure.axes
+    assert ratios.get_position().width > 0.1  # of the figure; nothing is left of panels that do not fit
+    (label,) = (each.get_text() for each in ratios.get_yticklabels())
+    assert label.startswith("begins-x")
+    assert label.endswith("x-ends")
+    assert "…" in label
+    assert all(len(text.get_text()) <= 44 for text in drawings["error_vs_labels"].figure.legends[0].get_texts())
+    assert f'data-arm="{arm}"' in drawings["error_vs_labels"].svg  # the page's menu has the whole name
+
+
+def test_the_longest_name_of_the_presets_is_shown_whole():
+    assert short("supervised-natural+byol-domain, 200 epochs") == "supervised-natural+byol-domain, 200 epochs"
+
+
+def test_perfect_scores_have_a_figure_of_laws_around_the_smallest_error_of_logarithms(simulated, tmp_path, monkeypatch):
+    monkeypatch.setattr(simulated, "LAWS", dict.fromkeys(simulated.LAWS, (0.0, 0.0, 0.5)))
+    findings = find(load_results(simulated.write_results(tmp_path / "perfect", left_out=0, failed=0)))
+    low, high = fitted_laws(findings).figure.axes[0].get_ylim()
+    assert 0 < low < 1e-4 < high

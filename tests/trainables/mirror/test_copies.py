@@ -39,18 +39,23 @@ def test_a_mirror_on_a_disk_is_a_results_folder(root: Path, on_disk: str, tmp_pa
     assert contents(tmp_path / "mirror") == contents(root)
 
 
+def test_the_uri_of_a_folder_is_decoded(root: Path, tmp_path: Path) -> None:
+    push(root, f"file://{tmp_path}/my%20run%231%3F")
+    assert contents(tmp_path / "my run#1?") == contents(root)
+
+
 def test_rewritten_files_are_copied_by_content_and_successes_clear_failures(
     root: Path, uri: str, tmp_path: Path
 ) -> None:
     push(root, uri)
     pull(uri, tmp_path / "back")
     epochs(root, 2, loss=0.25)  # as large as before
-    write_text(root / "experiment.yaml", "name: hEart\n")
+    write_text(root / "experiment.yaml", "name: heart\nseeds: 7\n")
     clear_failure(root, "half")
     assert push(root, uri).num_removed == 1
     pull(uri, tmp_path / "back")
     assert contents(tmp_path / "back") == contents(root)
-    assert (tmp_path / "back/experiment.yaml").read_text() == "name: hEart\n"
+    assert (tmp_path / "back/experiment.yaml").read_text() == "name: heart\nseeds: 7\n"
 
 
 def test_epochs_are_not_replaced_by_fewer_in_either_direction(root: Path, on_disk: str, tmp_path: Path) -> None:

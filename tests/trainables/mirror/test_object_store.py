@@ -18,6 +18,20 @@ def test_a_bucket_is_made_where_the_uri_allows_it(root: Path, store: str, tmp_pa
     assert contents(tmp_path / "back") == contents(root)
 
 
+def test_a_prefix_is_taken_as_it_is_written(root: Path, store: str, tmp_path: Path) -> None:
+    """As by ``aws s3 cp``: 'run#1', 'run#2' and 'run' are three prefixes, and so are 'my run' and 'my%20run'."""
+    names = ("run#1", "run#2", "run", "my run", "my%20run")
+    for number, name in enumerate(names):
+        uri = f"s3://{BUCKET}/{tmp_path.name}/{name}?{store}"
+        assert open_place(uri).is_empty()
+        open_place(uri).write("number", [str(number).encode()])
+        assert f"/{name} at " in str(open_place(uri))
+    listed = open_place(f"s3://{BUCKET}/{tmp_path.name}?{store}").listed("", recursive=True)
+    assert set(listed) == {f"{name}/number" for name in names}
+    for number, name in enumerate(names):
+        assert open_place(f"s3://{BUCKET}/{tmp_path.name}/{name}?{store}").read("number") == str(number).encode()
+
+
 def test_a_large_file_crosses_in_pieces(root: Path, store: str, tmp_path: Path) -> None:
     weights = root / "encoders" / "stage" / "epoch-0002.safetensors"
     weights.write_bytes(bytes(range(256)) * (2**16 + 1))  # 16 MiB and 256 bytes

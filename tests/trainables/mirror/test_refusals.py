@@ -7,8 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.ledger_rows import commit, row
 from tests.object_store import BUCKET, nobody_listens
-from trainables.results import MARKER, MirrorError, ResultsError, exclusive, pull, push, without_secrets
+from trainables.results import (
+    MARKER,
+    MirrorError,
+    ResultsError,
+    exclusive,
+    open_results,
+    pull,
+    push,
+    record_failure,
+    without_secrets,
+    write_text,
+)
 from trainables.results.place import open_place
 
 
@@ -45,6 +57,69 @@ def test_a_prefix_of_something_else_is_refused_and_left_alone(
     assert set(place.listed("", recursive=True)) == {MARKER if marker else "holiday.jpg"}
 
 
+@pytest.fixture
+def brain(tmp_path: Path) -> Path:
+    """The results folder of another experiment, which no run holds: a finished cell and a failure."""
+    folder = open_results(tmp_path / "brain")
+    write_text(folder / "experiment.yaml", "data: {name: x}\nname: brain\nreport:\n  name: x\n")
+    commit(folder, "z")
+    record_failure(folder, row("failures", unit_id="y"))
+    return folder
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["heart", None])
+def test_the_results_folder_of_another_experiment_is_neither_mirrored_to_nor_brought_in(
+    root: Path, brain: Path, name: str | None
+) -> None:
+    before = content_of(brain)
+    with pytest.raises(MirrorError, match=r"brain holds the results of the experiment brain, found heart here"):
+        push(root, f"file://{brain}", name)
+    with pytest.raises(MirrorError, match=r"brain holds the results of the experiment brain, found heart here"):
+        pull(f"file://{brain}", root, name)
+    assert content_of(brain) == before
+
+
+def test_a_mirror_is_not_brought_into_the_results_folder_of_another_experiment(
+    root: Path, brain: Path, on_disk: str
+) -> None:
+    push(root, on_disk)
+    before = content_of(brain)
+    with pytest.raises(MirrorError, match=r"is the mirror of the experiment heart, found brain here"):
+        pull(on_disk, brain)
+    assert content_of(brain) == before
+
+
+@pytest.mark.parametrize("content", ["name: heart\n", "", None])
+def test_a_results_folder_is_no_place_for_a_mirror_but_can_be_brought_in(
+    root: Path, brain: Path, tmp_path: Path, content: str | None
+) -> None:
+    if content is None:
+        (brain / "experiment.yaml").unlink()
+    else:
+        write_text(brain / "experiment.yaml", content)
+    before = content_of(brain)
+    with pytest.raises(MirrorError, match=r"holds results that are no mirror"):
+        push(root, f"file://{brain}")
+    assert content_of(brain) == before
+    pull(f"file://{brain}", tmp_path / "back")
+    assert (tmp_path / "back/cells/z.parquet").exists()
+
+
+def test_results_without_a_name_are_mirrored_but_not_to_the_mirror_of_an_experiment(
+    root: Path, brain: Path, on_disk: str, tmp_path: Path
+) -> None:
+    (brain / "experiment.yaml").unlink()
+    for _ in range(2):
+        push(brain, f"file://{tmp_path / 'nameless'}")
+    push(root, on_disk)
+    with pytest.raises(MirrorError, match=r"mirror of the experiment heart, and no experiment.yaml in .*brain tells"):
+        push(brain, on_disk)
+
+
 def test_nothing_to_bring_back_is_told_and_no_folder_is_made(uri: str, tmp_path: Path) -> None:
     with pytest.raises(MirrorError, match=r"no mirror in .*: expected labelcurve.json there"):
         pull(uri, tmp_path / "back")
@@ -74,8 +149,18 @@ def test_a_folder_that_a_run_holds_is_neither_brought_into_nor_mirrored_to(
     [
         ("ftp://host/x", "ftp://host/x names no mirror"),
         ("s3://", "expected a bucket after s3://"),
-        ("s3://key:hush@bucket/x?endpoint=here", "expected the parameters region, .*, found endpoint;"),
+        ("s3://key:hush@bucket/x?endpoint=here", "expected the parameters region, .*; found endpoint;"),
         ("mock://x", "cannot hold a mirror: expected a bucket"),
+        ("file:///there/run#1", r"file:///there/run#1 names no mirror: .*; write %23 for a # in it"),
+        ("file:///there/run?1", r"file:///there/run names no mirror: .*; write %3F for a \? in it"),
+        ("file:///there/run?region=x", r"write %3F"),
+        ("file:///there/my run", r"syntax error.*write %20 for a space"),
+        ("gs://key:hush@bucket/run#1", r"gs://bucket/run#1 names no mirror: .*write %23"),
+        (
+            "s3://key:hush@bucket/run?1",
+            r"the parameters region, .* behind a \?, which no prefix can have; found 1;",
+        ),
+        ("s3://key:hush@bucket/run?region=x#1", "found a # in the parameters"),
     ],
 )
 def test_a_uri_of_no_store_is_refused_without_its_secrets(root: Path, uri: str, message: str) -> None:
@@ -86,4 +171,5 @@ def test_a_uri_of_no_store_is_refused_without_its_secrets(root: Path, uri: str, 
 
 def test_a_uri_is_shown_without_login_and_parameters_but_the_endpoint() -> None:
     assert without_secrets("s3://key:hush@bucket/a/b?region=x&endpoint_override=host:1") == "s3://bucket/a/b at host:1"
+    assert without_secrets("s3://key:hush@bucket/run#1?region=x") == "s3://bucket/run#1"
     assert without_secrets("file:///a/b") == "file:///a/b"
