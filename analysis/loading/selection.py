@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.counted import number
 from analysis.loading.epochs_axis import on_epochs_axis, without_number
+from analysis.loading.recipes import of_earlier_recipe
 from trainables.results import POINT_AXES
 
 DESIGN_AXES = [*POINT_AXES, "pretraining_seed"]
@@ -27,8 +29,9 @@ def select_design(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the planned rows and the finished cells of one protocol, that of the latest plan unless one is given.
 
-    Plans of one protocol add up (more seeds, counts or arms). Where a later plan asks for the same point of the
-    grid with another pretraining recipe or seed, the later one stands: a point never mixes two plans' encoders.
+    Plans of one protocol add up (more seeds, counts or arms). Where a later plan asks for the same point of the grid
+    with another pretraining seed, the later one stands. Where it pretrains an arm by another recipe, all cells of the
+    earlier one are left out: neither a point nor an arm mixes two recipes.
     """
     if planned.empty and cells.empty:
         return planned, cells
@@ -38,6 +41,7 @@ def select_design(
     if protocol not in found:
         raise ReportError(f"no cells of protocol {protocol}; the results hold {', '.join(found)}")
     planned = on_epochs_axis(planned[planned["protocol_id"] == protocol])
+    planned = _of_one_recipe(planned, cells, warnings)
     latest = planned.groupby(POINT_AXES)["plan_number"].transform("max")
     planned = planned[planned["plan_number"] == latest].drop_duplicates(DESIGN_AXES, keep="last")
     cells = cells[cells["protocol_id"] == protocol]
@@ -49,6 +53,22 @@ def select_design(
     return planned.reset_index(drop=True), cells.reset_index(drop=True)
 
 
+def _of_one_recipe(planned: pd.DataFrame, cells: pd.DataFrame, warnings: list[str]) -> pd.DataFrame:
+    is_old = of_earlier_recipe(planned)
+    kept = planned[~is_old]
+    lost = planned[is_old & planned["cell_id"].isin(cells["cell_id"]) & ~planned["cell_id"].isin(kept["cell_id"])]
+    lost = lost.drop_duplicates("cell_id")
+    for (arm, _), rows in lost.groupby(["arm", "pretraining_epochs"]):
+        points = rows[~rows.set_index(POINT_AXES).index.isin(kept.set_index(POINT_AXES).index)]
+        if len(points):
+            warnings.append(
+                f"Left out: {number(len(points), 'cell')} of {arm} whose pretraining had another recipe, images or "
+                "first weights than in the latest plan: they are no replicates of its cells. Run the sweep with their "
+                "seeds and label counts to have them again, or use another name for an arm whose recipe changes."
+            )
+    return kept
+
+
 def _as_planned(cells: pd.DataFrame, planned: pd.DataFrame) -> pd.DataFrame:
     """Place cells as their latest plan does: a finished cell keeps the axes of its time, and is the same cell."""
     rows = planned.drop_duplicates("cell_id", keep="last").set_index("cell_id").loc[cells["cell_id"]]
@@ -57,9 +77,9 @@ def _as_planned(cells: pd.DataFrame, planned: pd.DataFrame) -> pd.DataFrame:
 
 
 def _warn_of_other_recipes(cells: pd.DataFrame, warnings: list[str]) -> None:
-    for arm, number in without_number(cells)["arm"].value_counts(sort=False).items():
+    for arm, found in without_number(cells)["arm"].value_counts(sort=False).items():
         warnings.append(
-            f"{number} cell{'s' * (number != 1)} of {arm} {'is' if number == 1 else 'are'} of a plan without "
+            f"{number(found, 'cell')} of {arm} {'is' if found == 1 else 'are'} of a plan without "
             f"milestones and of another recipe or seed of pretraining than its numbers of epochs: {arm} without a "
             "number stands for these, not for 0 epochs; use another name for an arm whose recipe changes."
         )

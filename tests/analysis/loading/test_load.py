@@ -129,6 +129,54 @@ def test_a_point_that_a_later_plan_deals_another_pretraining_run_shows_the_later
     assert set(kept["subset_seed"]) == set(before.cells["subset_seed"]) - {1}
 
 
+def of_another_recipe(planned, seeds, pretraining_seed=0):
+    """Rows of byol-domain at these subset seeds, behind a stage of another recipe."""
+    rows = planned[(planned["arm"] == "byol-domain") & planned["subset_seed"].isin(seeds)].drop(columns="plan_number")
+    chains = rows["pretraining_chain"].str.replace("stage-", f"other-{pretraining_seed}-")
+    return rows.assign(
+        cell_id="new-" + rows["cell_id"], pretraining_chain=chains, pretraining_seed=pretraining_seed
+    ).to_dict("records")
+
+
+@pytest.mark.parametrize("seeds", [[0], [0, 1, 2]], ids=["one seed", "all seeds"])
+def test_cells_of_an_earlier_recipe_are_no_replicates_of_the_later_ones(whole, seeds):
+    before = load_results(whole)
+    record_plan(whole, of_another_recipe(before.planned, seeds))
+    after = load_results(whole)
+    assert set(after.cells["arm"]) == set(before.cells["arm"]) - {"byol-domain"}
+    left = after.planned.loc[after.planned["arm"] == "byol-domain", "subset_seed"]
+    assert set(left) == set(seeds) & set(before.planned["subset_seed"])
+    lost = before.cells[(before.cells["arm"] == "byol-domain") & ~before.cells["subset_seed"].isin(seeds)]
+    told = [each for each in after.warnings if "another recipe, images or first weights" in each]
+    assert len(told) == lost["pretraining_epochs"].nunique()
+    for (_, cells), warning in zip(lost.groupby("pretraining_epochs"), told, strict=True):
+        assert f"{len(cells)} cells of byol-domain" in warning
+
+
+def test_an_earlier_recipes_runs_of_other_pretraining_seeds_are_left_out_too(whole):
+    """Each subset has a pretraining run of its own; the second recipe has the first of them alone."""
+    first = load_results(whole).planned.drop(columns="plan_number")
+    chains = zip(first["pretraining_chain"], first["subset_seed"], strict=True)
+    runs = [chain.replace("stage-", f"run-{seed}-") for chain, seed in chains]
+    own = first.assign(pretraining_seed=first["subset_seed"], pretraining_chain=runs)
+    shutil.rmtree(whole / "planned")
+    record_plan(whole, own.to_dict("records"))
+    assert len(load_results(whole).planned) == len(first)
+    record_plan(whole, of_another_recipe(own.assign(plan_number=1), [0]))
+    left = load_results(whole).planned
+    assert set(left.loc[left["arm"] == "byol-domain", "subset_seed"]) == {0}
+    assert len(left[left["arm"] != "byol-domain"]) == len(first[first["arm"] != "byol-domain"])
+
+
+def test_the_first_recipe_again_brings_its_cells_back(whole):
+    before = load_results(whole)
+    record_plan(whole, of_another_recipe(before.planned, [0, 1, 2]))
+    record_plan(whole, before.planned.drop(columns="plan_number").to_dict("records"))
+    after = load_results(whole)
+    assert set(after.cells["cell_id"]) == set(before.cells["cell_id"])
+    assert not any("another recipe, images" in each for each in after.warnings)
+
+
 def test_runs_of_one_plan_that_differ_in_the_pretraining_seed_alone_are_all_kept(whole):
     before = load_results(whole).planned.drop(columns="plan_number")
     crossed = before.assign(cell_id="new-" + before["cell_id"], pretraining_seed=1)
