@@ -13,9 +13,11 @@ from analysis.intervals.uncertainty import Floats
 from analysis.labels.falling_curve import describe_labels, describe_labels_interval
 
 Cells = list[list[str]]
+NEVER = "never"  # of infinity: labels or steps that no number is enough for
 LABEL_COLUMNS = {  # of tables whose label counts may lie beyond the measured ones
     "labels_needed": "labels",
     "label_equivalence": "reference_labels",
+    "label_equivalence_curve": "reference_labels",
     "crossings": "labels",
     "best_arm_changes": "labels",
 }
@@ -84,7 +86,7 @@ def _with_label_words(name: str, table: pd.DataFrame, findings: Findings) -> pd.
     if name not in LABEL_COLUMNS or table.empty:
         return table
     column, counts = LABEL_COLUMNS[name], findings.label_counts
-    fewest = "fewer than" if name == "label_equivalence" else "or fewer"
+    fewest = "fewer than" if column == "reference_labels" else "or fewer"
     words = {column: [describe_labels(value, counts, fewest) for value in table[column]]}
     intervals = [
         describe_labels_interval(*ends, counts, fewest) for ends in zip(table["low"], table["high"], strict=True)
@@ -110,6 +112,8 @@ def _join_intervals(table: pd.DataFrame) -> pd.DataFrame:
 def _interval(low: float, high: float) -> str:
     if np.isnan(low) or np.isnan(high):
         return "n/a"
+    if np.isposinf(low):
+        return NEVER
     return f"from {_number(low)}, no upper end" if np.isposinf(high) else f"{_number(low)} to {_number(high)}"
 
 
@@ -130,6 +134,8 @@ def _text(column: str, value: object) -> str:
 def _number(value: float) -> str:
     if np.isnan(value):
         return "n/a"
+    if np.isposinf(value):
+        return NEVER
     if value == 0 or abs(value) >= 100 or abs(value - round(value)) < 1e-9:
         return f"{value:.0f}"
     return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}"

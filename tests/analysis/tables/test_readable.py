@@ -26,6 +26,17 @@ def test_an_interval_that_goes_on_without_end_says_so():
     assert [row[0] for row in table.rows] == ["from 0, no upper end", "from 0.684, no upper end"]
 
 
+def test_what_no_number_of_labels_reaches_is_never_reached():
+    ends = {"labels_by_law": [np.inf, 320.0], "by_law_low": [np.inf, 250.0], "by_law_high": [np.inf, np.inf]}
+    assert plain(pd.DataFrame(ends)).rows == [["never", "never"], ["320", "from 250, no upper end"]]
+
+
+def test_a_worth_beyond_the_measured_labels_between_two_counts_is_said_in_words(findings):
+    table = pd.DataFrame({"variant": ["a"], "reference_labels": [np.inf], "low": [0.0], "high": [np.inf]})
+    shown = readable("label_equivalence_curve", table, findings)
+    assert shown.rows == [["a", "more than 224", "fewer than 4 to more than 224"]]
+
+
 @pytest.mark.parametrize(("name", "never"), [("best_arm_changes", "unknown"), ("crossings", "none")])
 def test_label_counts_beyond_the_measured_ones_are_said_in_words(findings, name, never):
     table = pd.DataFrame(
