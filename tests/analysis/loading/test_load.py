@@ -132,7 +132,7 @@ def test_a_point_that_a_later_plan_deals_another_pretraining_run_shows_the_later
 def of_another_recipe(planned, seeds, pretraining_seed=0):
     """Rows of byol-domain at these subset seeds, behind a stage of another recipe."""
     rows = planned[(planned["arm"] == "byol-domain") & planned["subset_seed"].isin(seeds)].drop(columns="plan_number")
-    chains = rows["pretraining_chain"].str.replace("stage-", f"other-{pretraining_seed}-")
+    chains = rows["pretraining_chain"].str.replace("@", "-other@")
     return rows.assign(
         cell_id="new-" + rows["cell_id"], pretraining_chain=chains, pretraining_seed=pretraining_seed
     ).to_dict("records")
