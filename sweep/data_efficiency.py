@@ -90,7 +90,8 @@ def _checked_run(experiment: "Experiment", options: argparse.Namespace) -> int:
     from trainables.results import ResultsError
     from trainables.weights import WeightsError
 
-    console = Console(stderr=True, width=None if sys.stderr.isatty() else LOG_WIDTH)
+    width = None if sys.stderr.isatty() else LOG_WIDTH
+    console = Console(stderr=True, width=width, markup=False, emoji=False)  # names and errors hold brackets
     results = options.results or Path("results") / experiment.name
     try:
         return _run(experiment, results, options, console)
@@ -217,8 +218,9 @@ def _describe(plan: "Plan", folder: Path, console: "Console") -> None:
     if plan.num_strangers and not plan.num_finished:
         strangers = number(plan.num_strangers, "finished cell")
         console.print(
-            f"warning: {folder} holds {strangers} of other data, settings, label counts or seeds; what is there stays, "
-            "but a report is of the latest plan alone (--results DIR keeps the two apart)",
+            f"warning: {folder} holds {strangers} of other data, settings, label counts or seeds; what is there stays. "
+            "A report shows one protocol (labelled data, network, fine-tuning), all its plans together; --results DIR "
+            "keeps experiments apart",
             **PLAIN,
         )
     for stage in plan.stages:

@@ -196,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps(asdict(status)))
     else:
-        print_status(status, Console())
+        print_status(status, Console(markup=False, emoji=False))
     return DONE if status.is_finished else SOME_LEFT
 
 

@@ -182,6 +182,19 @@ def test_the_command_prints_tables_or_json_and_says_by_its_exit_code_whether_cel
     assert main([str(root)]) == DONE
 
 
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_brackets_of_reasons_and_names_are_shown_as_they_are(
+    root: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    reason = "RuntimeError: [enforce fail at alloc_cpu.cpp:117] err == 0 [/b] :warning:"
+    failure = {"unit_id": "byol-1", "unit": "cell", "name": "byol [x], 3 slices", "traceback": "", "failed_at": NOON}
+    record_failure(root, failure | {"reason": reason})
+    main([str(root), *arguments])
+    said = " ".join(capsys.readouterr().out.split())
+    assert reason in said
+    assert "byol [x]" in said
+
+
 def test_torn_files_are_named_and_other_folders_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "cells" / "torn.parquet").write_bytes(b"PAR1")
     main([str(root)])

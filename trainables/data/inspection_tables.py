@@ -27,7 +27,8 @@ MAX_COUNTS = 5
 
 def console(stream: TextIO) -> Console:
     """Return a console; away from a terminal its lines are wide, so that paths stay whole in a log."""
-    return Console(file=stream, width=None if stream.isatty() else LOG_WIDTH, highlight=False)
+    width = None if stream.isatty() else LOG_WIDTH
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def print_inspection(found: Inspection, out: Console) -> None:

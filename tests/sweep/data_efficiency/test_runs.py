@@ -50,6 +50,13 @@ def test_a_cell_that_is_stopped_early_is_finished_and_counted_as_any_other(
     ]
 
 
+def test_brackets_in_a_folders_name_are_no_markup(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "a[/b] [red]c"
+    assert run("--results", str(folder)) == DONE
+    assert run("--results", str(folder)) == DONE
+    assert str(folder) in capsys.readouterr().err
+
+
 def test_more_seeds_extend_a_finished_run(run: Run, tmp_path: Path) -> None:
     assert run() == DONE
     assert run("grid.subset_seeds=[0,1]") == DONE
