@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.findings import Findings
+from analysis.intervals.uncertainty import Floats
 from analysis.labels.falling_curve import describe_labels, describe_labels_interval
 from analysis.labels.labels_needed import LabelCount
 from analysis.labels.law_fit import LawFit
@@ -70,15 +71,14 @@ def _row(findings: Findings, variant: str) -> tuple[object, ...]:
         floor = found.value, found.low, found.high
     labels: tuple[object, ...] = (np.nan, *unknown, "cannot tell")
     if needed is not None:
-        labels = _labels(findings, needed.target_error, needed.count)
+        labels = _labels(findings.measured_counts(variant), needed.target_error, needed.count)
     law = f"{fit.law.family.name}: {fit.law.family.formula}" if isinstance(fit, LawFit) else f"none: {fit.reason}"
     ratio, uncut = speed.ratio, speed.uncut
     ends = ratio.value, ratio.low, ratio.high, uncut.low, uncut.high, speed.bound
     return *ends, ", ".join(map(str, speed.label_counts)), *labels, law, *floor
 
 
-def _labels(findings: Findings, target: float, count: LabelCount) -> tuple[object, ...]:
-    counts = findings.label_counts
+def _labels(counts: Floats, target: float, count: LabelCount) -> tuple[object, ...]:
     words = describe_labels(count.labels, counts)
     interval = describe_labels_interval(count.low, count.high, counts)
     words = words if interval in (words, "unknown") else f"{words} ({interval})"

@@ -45,9 +45,10 @@ def _of_reference(findings: Findings, variant: str) -> str:
     own, counts = findings.near_reference_minimum.get(findings.reference), findings.measured_counts(findings.reference)
     if variant == findings.reference or own is None or math.isnan(own.count.labels):
         return ""
+    needs = describe_labels(own.count.labels, counts)
     interval = describe_labels_interval(own.count.low, own.count.high, counts)
-    known = "no interval" if math.isnan(own.count.low) else interval
-    return f" {findings.reference} itself needs {describe_labels(own.count.labels, counts)} ({known})."
+    known = " (no interval)" if math.isnan(own.count.low) else f" ({interval})" * (interval != needs)
+    return f" {findings.reference} itself needs {needs}{known}."
 
 
 def _why_no_labels(findings: Findings, needed: LabelsNeeded | None) -> str:

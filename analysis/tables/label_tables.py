@@ -102,7 +102,8 @@ def label_equivalence(findings: Findings) -> pd.DataFrame:
     for variant, items in findings.equivalences.items():
         for item in items:
             worth = item.worth
-            words = describe_labels_interval(worth.low, worth.high, findings.label_counts, "fewer than")
+            counts = findings.measured_counts(findings.reference)
+            words = describe_labels_interval(worth.low, worth.high, counts, "fewer than")
             head = {"variant": variant, "label_count": int(item.label_count), "reference_labels": worth.labels}
             rows.append(head | {"low": worth.low, "high": worth.high, "interval": words})
     return pd.DataFrame(rows)
@@ -172,7 +173,7 @@ def _goals(findings: Findings) -> list[tuple[str, float, Mapping[str, LabelsNeed
 
 
 def _needed_columns(needed: LabelsNeeded, findings: Findings, variant: str) -> dict[str, object]:
-    counts, count, fit = findings.label_counts, needed.count, findings.laws[variant]
+    counts, count, fit = findings.measured_counts(variant), needed.count, findings.laws[variant]
     unknown = LabelCount(float("nan"), float("nan"), float("nan"))
     confidence = findings.results.options.confidence
     law = labels_by_law(fit, needed.target_error, confidence) if isinstance(fit, LawFit) else unknown

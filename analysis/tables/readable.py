@@ -61,12 +61,11 @@ def plain(table: pd.DataFrame) -> ReadableTable:
 
 def labels_summary(findings: Findings, needed: pd.DataFrame) -> ReadableTable:
     """Return the labels needed and their interval: one row per headline variant, one column per goal."""
-    counts = findings.label_counts
     needed = needed[needed["margin"].isna() | (needed["margin"] == findings.results.options.near_minimum)]
     goals = [str(goal) for goal in needed["goal"].unique()]
     rows = []
     for variant in findings.headline:
-        row = [variant]
+        row, counts = [variant], findings.measured_counts(variant)
         for goal in goals:
             chosen = needed[(needed["variant"] == variant) & (needed["goal"] == goal)]
             columns = zip(chosen["labels"], chosen["low"], chosen["high"], strict=True)
@@ -81,16 +80,23 @@ def _labels_with_interval(labels: float, low: float, high: float, label_counts: 
     return value if interval in (value, "unknown") else f"{value} ({interval})"
 
 
+def _counts_by_row(name: str, table: pd.DataFrame, findings: Findings) -> list[Floats]:
+    """Return the label counts beyond which nothing is known of what a row tells of."""
+    if name == "labels_needed":
+        return [findings.measured_counts(str(variant)) for variant in table["variant"]]
+    of_reference = LABEL_COLUMNS[name] == "reference_labels"
+    return [findings.measured_counts(findings.reference) if of_reference else findings.label_counts] * len(table)
+
+
 def _with_label_words(name: str, table: pd.DataFrame, findings: Findings) -> pd.DataFrame:
     """Say label counts beyond the measured range in words."""
     if name not in LABEL_COLUMNS or table.empty:
         return table
-    column, counts = LABEL_COLUMNS[name], findings.label_counts
+    column, counts = LABEL_COLUMNS[name], _counts_by_row(name, table, findings)
     fewest = "fewer than" if column == "reference_labels" else "or fewer"
-    words = {column: [describe_labels(value, counts, fewest) for value in table[column]]}
-    intervals = [
-        describe_labels_interval(*ends, counts, fewest) for ends in zip(table["low"], table["high"], strict=True)
-    ]
+    ends = zip(table["low"], table["high"], counts, strict=True)
+    words = {column: [describe_labels(*each, fewest) for each in zip(table[column], counts, strict=True)]}
+    intervals = [describe_labels_interval(low, high, own, fewest) for low, high, own in ends]
     if "interval" not in table:
         table = table.rename(columns={"low": "interval"}).assign(low=None)  # in its place
     table = table.assign(**words, interval=intervals).drop(columns=["low", "high"])
