@@ -22,6 +22,7 @@ from trainables.config import (
     ModelConfig,
     NaturalConfig,
     Section,
+    Seed,
     StageConfig,
     in_home,
     mistakes,
@@ -45,13 +46,13 @@ class GridConfig(Section):
 
     arms: tuple[str, ...] = ()  # none takes all arms
     label_counts: tuple[int, ...] = Field(min_length=1)
-    subset_seeds: tuple[int, ...] = Field(min_length=1)  # which slices are labelled
+    subset_seeds: tuple[Seed, ...] = Field(min_length=1)  # which slices are labelled
     intermediate_label_counts: tuple[int, ...] | None = None  # where milestones before the last run; none: everywhere
     intermediate_subset_seeds: tuple[int, ...] | None = None
-    train_seeds: tuple[int, ...] | None = (
+    train_seeds: tuple[Seed, ...] | None = (
         None  # crossed with the subsets, whose runs are averaged; none takes a subset's own seed once
     )
-    pretraining_seeds: tuple[int, ...] = Field((0,), min_length=1)  # dealt to the subsets in turn: as many runs a stage
+    pretraining_seeds: tuple[Seed, ...] = Field((0,), min_length=1)  # dealt to the subsets in turn: as many runs a stage
 
     @model_validator(mode="after")
     def _values_are_unique(self) -> "GridConfig":
@@ -61,8 +62,6 @@ class GridConfig(Section):
                 raise ValueError(f"{name}: expected each value once, found {list(values)}")
         if min(self.label_counts) < 1:
             raise ValueError(f"label_counts: expected at least 1, found {min(self.label_counts)}")
-        if min(*self.subset_seeds, *(self.train_seeds or ()), *self.pretraining_seeds, 0) < 0:
-            raise ValueError("subset_seeds, train_seeds and pretraining_seeds: expected 0 or above")
         if (num_runs := len(self.pretraining_seeds)) > (num_subsets := len(self.subset_seeds)):
             found = (
                 f"found {num_runs} for {num_subsets}; add subset_seeds, since a run that no cell starts from is idle"

@@ -102,7 +102,7 @@ def test_overrides_reach_every_level_and_take_yaml_values() -> None:
         ),
         ("finetune.steps=many", r"finetune\.steps: .*integer.*found 'many'"),
         ("grid.label_counts=[1, 1]", r"label_counts: expected each value once, found \[1, 1\]"),
-        ("grid.subset_seeds=[-1]", r"subset_seeds, train_seeds and pretraining_seeds: expected 0 or above"),
+        ("grid.subset_seeds=[-1]", r"grid\.subset_seeds\.0: .*greater than or equal to 0, found -1"),
         ("grid.intermediate_label_counts=[99]", r"expected some of label_counts, found also \[99\]"),
         ("grid.label_counts=[0]", r"label_counts: expected at least 1, found 0"),
         ("stages.byol-domain.milestones=[2, 1]", r"milestones: expected rising epochs from 1"),
@@ -184,6 +184,24 @@ def test_a_name_that_is_taken_stands_in_a_list_of_settings_and_in_a_shell_as_it_
     assert shlex.split(f"grid.arms=[random,{name}]") == [f"grid.arms=[random,{name}]"]
     experiment = load_preset("smoke", [f"arms={{{name}: {{}}}}", f"grid.arms=[{name}]", f"report.reference_arm={name}"])
     assert experiment.arm_names == (name,)
+
+
+@pytest.mark.parametrize(
+    ("key", "bits"),
+    [
+        *((f"grid.{name}_seeds", 63) for name in ("subset", "train", "pretraining")),
+        *((name, 63) for name in ("data.split_seed", "data.phantom.seed", "natural.seed")),
+        *((f"finetune.{name}", 31) for name in ("steps", "batch_size")),
+        ("stages.byol-natural.epochs", 31),
+        ("stages.byol-domain.batch_size", 31),
+    ],
+)
+def test_a_number_that_the_tables_cannot_hold_is_refused(key: str, bits: int) -> None:
+    most, above = 2**bits - 1, 2**bits
+    written = "{}" if not key.endswith("_seeds") else "[{}]"
+    load_preset("smoke", [f"{key}={written.format(most - most % 16 if key.endswith('size') else most)}"])
+    with pytest.raises(ExperimentError, match=rf"{key}\S*: .*less than or equal to {most}, found {above}"):
+        load_preset("smoke", [f"{key}={written.format(above)}"])
 
 
 def test_options_that_are_not_given_are_the_methods_defaults_and_enter_the_stages_hash() -> None:
