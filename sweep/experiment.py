@@ -15,7 +15,6 @@ from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_va
 
 from sweep.names import check_names
 from trainables.config import (
-    QUOTED,
     ComputeConfig,
     DataConfig,
     FinetuneConfig,
@@ -26,8 +25,8 @@ from trainables.config import (
     StageConfig,
     in_home,
     mistakes,
-    override_value,
 )
+from trainables.setting_yaml import QUOTED, SettingsError, override_value, read_settings
 
 
 class ExperimentError(Exception):
@@ -52,7 +51,7 @@ class GridConfig(Section):
     train_seeds: tuple[Seed, ...] | None = (
         None  # crossed with the subsets, whose runs are averaged; none takes a subset's own seed once
     )
-    pretraining_seeds: tuple[Seed, ...] = Field((0,), min_length=1)  # dealt to the subsets in turn: as many runs a stage
+    pretraining_seeds: tuple[Seed, ...] = Field((0,), min_length=1)  # dealt to the subsets in turn
 
     @model_validator(mode="after")
     def _values_are_unique(self) -> "GridConfig":
@@ -184,7 +183,7 @@ def load_file(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 
 def _build(text: str, source: str, overrides: Sequence[str]) -> Experiment:
     try:
-        tree = _unshared(yaml.safe_load(text))
+        tree = _unshared(read_settings(text))
     except yaml.YAMLError as error:
         raise ExperimentError(f"{source} is not valid YAML: {error}") from error
     if not isinstance(tree, dict):
@@ -247,6 +246,8 @@ def _apply(tree: dict[str, Any], override: str) -> None:
             raise ExperimentError(f"'{override}': {key} is not a section")
     try:
         node[last] = override_value(last, text)
+    except SettingsError as error:
+        raise ExperimentError(f"'{override}': {error}") from error
     except yaml.YAMLError as error:
         raise ExperimentError(f"'{override}': the value is not valid YAML; {QUOTED}") from error
 

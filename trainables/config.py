@@ -11,7 +11,6 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 MAX_CLASSES = 255  # of a mask, without the background: masks are stored as uint8
@@ -22,12 +21,10 @@ RECIPE_VERSION = 4
 
 Not for rounding, by which devices and kernels of libraries differ anyway.
 """
-
-
-QUOTED = "one with spaces needs quotes around key and value, such as 'a.b=[1, 2]'"
-"""What to do where a shell has cut an override in pieces."""
 SCALARS = ("bool_type", "float_type", "int_type", "literal_error", "path_type", "string_type")
 """pydantic's errors of a setting that takes a single value."""
+TEXTS = ("path_type", "string_type")
+"""Those of a setting that takes text."""
 
 
 def _no_uri(value: Any) -> Any:
@@ -66,17 +63,6 @@ def seed_of(*parts: Any) -> int:
     return int(content_hash(*parts)[:12], 16)
 
 
-def override_value(key: str, text: str) -> Any:
-    """Return what ``key=text`` sets: YAML, but a pattern as it stands, which YAML would take for a list.
-
-    One pair of quotes around a pattern is dropped. Raises yaml.YAMLError.
-    """
-    if key.endswith("_pattern") and text not in ("", "~", "null"):
-        is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
-        return text[1:-1] if is_quoted else text
-    return yaml.safe_load(text)
-
-
 def mistakes(error: ValidationError) -> list[tuple[Any, str]]:
     """Return each of pydantic's errors with its message, for who writes YAML: a tuple is a list there.
 
@@ -94,8 +80,17 @@ def mistakes(error: ValidationError) -> list[tuple[Any, str]]:
         elif each["type"] in SCALARS and isinstance(value, dict):
             message = f"{message}, found {value!r}; in YAML a colon at the end or before a space makes a mapping"
         is_plain = not isinstance(value, (dict, BaseModel))
-        found.append((each, f"{message}, found {value!r}" if is_plain else message))
+        quoted = _quoted(value) if each["type"] in TEXTS else ""
+        found.append((each, f"{message}, found {value!r}{quoted}" if is_plain else message))
     return found
+
+
+def _quoted(value: Any) -> str:
+    """Return how to write text that YAML takes for a number or a truth, in a shell that drops one pair of quotes."""
+    if not isinstance(value, (int, float)):
+        return ""
+    text = ("no", "yes")[value] if isinstance(value, bool) else value
+    return f"""; quote it to make it text, such as '"{text}"'"""
 
 
 class PhantomConfig(Section):

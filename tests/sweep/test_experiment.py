@@ -187,6 +187,43 @@ def test_a_name_that_is_taken_stands_in_a_list_of_settings_and_in_a_shell_as_it_
 
 
 @pytest.mark.parametrize(
+    "text", ["2024-11-25", "2024-13-45", "2024-11-25 10:30:00", "010", "0012", "1_000", "1:30", "0x1F"]
+)
+def test_text_that_only_some_yaml_takes_for_a_date_or_a_number_is_text(text: str, tmp_path: Path) -> None:
+    overrides = ["data.format=auto", f"data.root={text}", f"data.exclude=[{text}]"]
+    experiment = load_preset("smoke", overrides)
+    assert experiment.data.root == Path(text).absolute()
+    assert experiment.data.exclude == (text,)
+    (tmp_path / "mine.yaml").write_text(to_yaml(experiment))
+    assert load_file(tmp_path / "mine.yaml") == experiment
+
+
+def test_a_number_may_be_written_as_people_group_it() -> None:
+    experiment = load_preset("smoke", ["finetune.steps=1_000", "finetune.learning_rate=1e-3", "grid.label_counts=[04]"])
+    assert (experiment.finetune.steps, experiment.finetune.learning_rate) == (1000, 0.001)
+    assert experiment.grid.label_counts == (4,)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "quoted"),
+    [("data.root", "20241125", "20241125"), ("data.exclude", "[7]", "7"), ("arms.random.weights", "no", "no")],
+)
+def test_where_text_is_expected_a_number_is_refused_with_its_quotes(key: str, value: str, quoted: str) -> None:
+    with pytest.raises(ExperimentError, match=rf"{key}\S*: .*; quote it to make it text, such as '\"{quoted}\"'$"):
+        load_preset("smoke", [f"{key}={value}"])
+
+
+def test_a_number_in_quotes_is_text() -> None:
+    assert load_preset("smoke", ['data.exclude=["20241125"]']).data.exclude == ("20241125",)
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 3000, "!!timestamp 2024-13-45"])
+def test_a_value_that_yaml_cannot_build_is_refused(value: str) -> None:
+    with pytest.raises(ExperimentError, match=r"finetune\.steps="):
+        load_preset("smoke", [f"finetune.steps={value}"])
+
+
+@pytest.mark.parametrize(
     ("key", "bits"),
     [
         *((f"grid.{name}_seeds", 63) for name in ("subset", "train", "pretraining")),
