@@ -1,7 +1,7 @@
-"""YAML as settings are written in it: what looks like a date, a clock or an octal number is text.
+"""YAML as settings are written in it: what looks like a date, a clock or an octal number is text, and nothing is lost.
 
 In: the text of a file or of one setting. Out: plain values. PyYAML follows YAML 1.1, which takes ``2024-11-25`` for a
-date, ``1:30`` for 90 and ``010`` for 8.
+date, ``1:30`` for 90 and ``010`` for 8, and keeps the last of two equal keys.
 """
 
 import re
@@ -20,7 +20,7 @@ NUMBERS = {
 
 
 class SettingsError(yaml.YAMLError):
-    """YAML that means nothing; the message says which and where."""
+    """YAML that would lose a part of what it says, or that means nothing; the message says which and where."""
 
 
 def read_settings(text: str) -> Any:
@@ -45,7 +45,45 @@ def override_value(key: str, text: str) -> Any:
 
 
 class _SettingsLoader(yaml.SafeLoader):
-    """Plain values, without dates and numbers that people take for text."""
+    """Plain values, but each key once and no anchor within itself."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._open_anchors: set[str] = set()
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        is_alias = self.check_event(yaml.AliasEvent)
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if is_alias and event.anchor in self._open_anchors:
+            raise SettingsError(f"line {_line(event)}: found '*{event.anchor}' within what it stands for")
+        return super().compose_node(parent, index)
+
+    def compose_sequence_node(self, anchor: Any) -> yaml.SequenceNode:
+        self._open_anchors.add(anchor)
+        node = super().compose_sequence_node(anchor)
+        self._open_anchors.discard(anchor)
+        return node
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        self._open_anchors.add(anchor)
+        node = super().compose_mapping_node(anchor)
+        self._open_anchors.discard(anchor)
+        _check_keys([key for key, _ in node.value if isinstance(key, yaml.ScalarNode)])
+        return node
+
+
+def _check_keys(keys: list[yaml.ScalarNode]) -> None:
+    lines: dict[tuple[str, str], int] = {}
+    for key in keys:
+        name = (key.tag, key.value)
+        if name in lines:
+            first = f"first in line {lines[name]}" if lines[name] != _line(key) else "which it already has"
+            raise SettingsError(f"line {_line(key)}: expected each key once, found '{key.value}' again, {first}")
+        lines[name] = _line(key)
+
+
+def _line(place: Any) -> int:
+    return int(place.start_mark.line) + 1
 
 
 def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:

@@ -224,6 +224,45 @@ def test_a_value_that_yaml_cannot_build_is_refused(value: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("added", "line", "key"),
+    [
+        ("grid:\n  label_counts: [8]\n", 0, "grid"),
+        ("natural:\n  seed: 1\n  num_images: 20\n  seed: 2\n", 3, "seed"),
+        ("other:\n  one: {x: 1}\n  'one': {x: 2}\n", 2, "one"),
+    ],
+)
+def test_a_key_that_stands_twice_in_a_file_is_named_with_its_line(
+    tmp_path: Path, added: str, line: int, key: str
+) -> None:
+    text = "name: x\ngrid: {label_counts: [4], subset_seeds: [0]}\narms: {supervised-natural: {}}\n"
+    (tmp_path / "mine.yaml").write_text(text + added)
+    with pytest.raises(ExperimentError, match=rf"mine\.yaml.* line {4 + line}: .*found '{key}' again, first in line"):
+        load_file(tmp_path / "mine.yaml")
+
+
+def test_a_key_that_stands_twice_in_an_override_is_named() -> None:
+    with pytest.raises(ExperimentError, match=r"'data\.classes=\{.*expected each key once, found 'a' again"):
+        load_preset("smoke", ["data.classes={a: 1, a: 2}"])
+
+
+def test_a_merged_mapping_may_set_a_key_anew(tmp_path: Path) -> None:
+    """So do the presets' stages: ``<<`` is the way to change one key of a mapping."""
+    natural = "natural: &some {seed: 1, num_images: 20}\nother: {<<: *some, seed: 2}\n"
+    (tmp_path / "mine.yaml").write_text(natural)
+    with pytest.raises(ExperimentError) as told:
+        load_file(tmp_path / "mine.yaml")
+    assert "again" not in str(told.value)
+    assert "unknown key 'other'" in str(told.value)
+
+
+@pytest.mark.parametrize("value", ["&a {b: *a}", "&a [*a]", "&a {b: [{c: *a}]}", "&a {<<: *a}"])
+def test_an_anchor_within_itself_is_refused(tmp_path: Path, value: str) -> None:
+    (tmp_path / "mine.yaml").write_text(f"name: x\ndata: {value}\n")
+    with pytest.raises(ExperimentError, match=r"line 2: found '\*a' within what it stands for"):
+        load_file(tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize(
     ("key", "bits"),
     [
         *((f"grid.{name}_seeds", 63) for name in ("subset", "train", "pretraining")),
