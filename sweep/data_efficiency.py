@@ -83,6 +83,7 @@ def _checked_run(experiment: "Experiment", options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from sweep.on_ray.shares import LaunchError
+    from sweep.views.event_log import LogError
     from trainables.data.dataset import DataError
     from trainables.data.progress import LOG_WIDTH
     from trainables.failures import full_disk_behind
@@ -94,7 +95,7 @@ def _checked_run(experiment: "Experiment", options: argparse.Namespace) -> int:
     results = options.results or Path("results") / experiment.name
     try:
         return _run(experiment, results, options, console)
-    except (DataError, DeviceError, WeightsError, ResultsError, LaunchError) as error:
+    except (DataError, DeviceError, WeightsError, ResultsError, LaunchError, LogError) as error:
         print(f"error: {error}", file=sys.stderr)
         return ERROR
     except KeyboardInterrupt:
@@ -122,8 +123,10 @@ def _interrupt(*_: object) -> None:
 
 def _run(experiment: "Experiment", results: Path, options: argparse.Namespace, console: "Console") -> int:
     from sweep.mirror import mirrored_to
+    from sweep.views.event_log import check_log
     from trainables.results import check_results, check_writable, exclusive, on_disk, open_results
 
+    check_log(options.log_json, results)
     if not options.dry_run:
         folder = open_results(results)
         if experiment.compute.encoders:
