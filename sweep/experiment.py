@@ -4,7 +4,6 @@ In: a preset's name or a YAML file, and ``key.path=value`` overrides. Out: an Ex
 be known without reading data. Unknown keys are refused with the nearest valid name.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from sweep.names import check_names
+from sweep.names import check_names, nearest
+from sweep.overrides import OverrideError, apply_overrides
 from trainables.config import (
     ComputeConfig,
     DataConfig,
@@ -26,7 +26,7 @@ from trainables.config import (
     in_home,
     mistakes,
 )
-from trainables.setting_yaml import QUOTED, SettingsError, override_value, read_settings
+from trainables.setting_yaml import read_settings
 
 
 class ExperimentError(Exception):
@@ -152,13 +152,6 @@ def _must_be_one_of(name: str, valid: Any, what: str) -> None:
         raise ValueError(f"{what} '{name}'{nearest(name, valid)}")
 
 
-def nearest(name: str, valid: Any) -> str:
-    """Return '; did you mean X?' or the list of valid names, as the end of a message."""
-    names = [str(each) for each in valid]
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; expected one of {', '.join(names) or '(none)'}"
-
-
 def preset_names() -> list[str]:
     """List the presets that come with the package."""
     return sorted(path.name.removesuffix(".yaml") for path in (resources.files("sweep") / "presets").iterdir())
@@ -188,10 +181,11 @@ def _build(text: str, source: str, overrides: Sequence[str]) -> Experiment:
         raise ExperimentError(f"{source} is not valid YAML: {error}") from error
     if not isinstance(tree, dict):
         raise ExperimentError(f"{source}: expected a mapping of sections, found {type(tree).__name__}")
-    for override in overrides:
-        _apply(tree, override)
     try:
+        apply_overrides(tree, overrides)
         return _with_absolute_paths(Experiment.model_validate(tree))
+    except OverrideError as error:
+        raise ExperimentError(str(error)) from error
     except ValidationError as error:
         raise ExperimentError("\n".join(_explain(*each, source) for each in mistakes(error))) from error
 
@@ -228,28 +222,6 @@ def _with_absolute_paths(experiment: Experiment) -> Experiment:
             "arms": arms,
         }
     )
-
-
-def _apply(tree: dict[str, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
-    if not equals or not path:
-        raise ExperimentError(f"'{override}': expected key.path=value, such as finetune.steps=500")
-    if not text.strip():
-        raise ExperimentError(f"'{override}': expected a value after '=', found nothing; null sets none")
-    *parents, last = path.split(".")
-    node: Any = tree
-    for key in parents:
-        if isinstance(node, dict):
-            node[key] = {} if node.get(key) is None else node[key]  # a section that may be null is begun
-            node = node[key]
-        if not isinstance(node, dict):
-            raise ExperimentError(f"'{override}': {key} is not a section")
-    try:
-        node[last] = override_value(last, text)
-    except SettingsError as error:
-        raise ExperimentError(f"'{override}': {error}") from error
-    except yaml.YAMLError as error:
-        raise ExperimentError(f"'{override}': the value is not valid YAML; {QUOTED}") from error
 
 
 def _explain(error: Mapping[str, Any], message: str, source: str) -> str:

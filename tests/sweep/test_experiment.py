@@ -87,6 +87,19 @@ def test_overrides_reach_every_level_and_take_yaml_values() -> None:
         ("stages.byol-domain.epoch=9", r"unknown key 'stages\.byol-domain\.epoch'; did you mean 'epochs'\?"),
         ("finetne.steps=9", r"unknown key 'finetne'; did you mean 'finetune'\?"),
         ("data.phantom.patients=9", r"unknown key 'data\.phantom\.patients'; did you mean 'num_patients'\?"),
+        (
+            "stages.byol-domian.epochs=4",
+            r"no stage 'byol-domian'; did you mean 'byol-domain'; a new stage is given whole: 'stages\.byol-domian=\{",
+        ),
+        (
+            "stages.byol-domian.options.projection_size=4",
+            r"'stages\.byol-domian\.options\.projection_size=4': no stage 'byol-domian'; did you mean 'byol-domain'",
+        ),
+        (
+            "arms.byol-domian.weights=random",
+            r"no arm 'byol-domian'; did you mean 'byol-domain'; a new arm is given whole: 'arms\.byol-domian=\{weights",
+        ),
+        ("arms.own.weights=random", r"no arm 'own'; expected one of random, .*; a new arm is given whole"),
         ("grid.arms=[randon]", r"grid\.arms: unknown arm 'randon'; did you mean 'random'\?"),
         ("arms.random.stages=[byol]", r"arms\.random\.stages: unknown stage 'byol'; did you mean 'byol-\w+'\?"),
         ("report.reference_arm=imagenet", r"report\.reference_arm: not an arm of the grid 'imagenet'"),
@@ -278,6 +291,11 @@ def test_a_number_that_the_tables_cannot_hold_is_refused(key: str, bits: int) ->
     load_preset("smoke", [f"{key}={written.format(most - most % 16 if key.endswith('size') else most)}"])
     with pytest.raises(ExperimentError, match=rf"{key}\S*: .*less than or equal to {most}, found {above}"):
         load_preset("smoke", [f"{key}={written.format(above)}"])
+
+
+def test_a_new_entry_that_is_given_whole_can_be_changed_by_its_keys() -> None:
+    experiment = load_preset("smoke", ["arms.own={}", "arms.own.stages=[byol-domain]"])
+    assert experiment.arms["own"].stages == ("byol-domain",)
 
 
 def test_options_that_are_not_given_are_the_methods_defaults_and_enter_the_stages_hash() -> None:
