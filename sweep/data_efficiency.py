@@ -37,12 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_intermixed_args(arguments)
     options.started = time.monotonic()  # of what --max-hours limits: reading and decoding count
     from sweep.experiment import ExperimentError, to_yaml
+    from sweep.overrides import replaced
 
     try:
         experiment = _load(options)
     except ExperimentError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
+    for override, holds in replaced(options.overrides):
+        print(f"note: '{override}' does not hold, since '{holds}' follows it", file=sys.stderr)
     if options.max_cost is not None and experiment.compute.price_per_device_hour is None:
         price = "compute.price_per_device_hour=P, what an hour of a GPU or of a CPU process costs"
         print(f"error: --max-cost: expected a price to count with, found none; set {price}", file=sys.stderr)

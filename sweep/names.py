@@ -1,7 +1,7 @@
 """Names of arms and stages: they stand in settings, tables, figures and files, and must mean the same in each.
 
-In: names of the experiment tree. Out: nothing, or an error that proposes a name; for a misspelt one the nearest. Letters
-are those of any alphabet.
+In: names of the experiment tree. Out: nothing, or an error that proposes a name; for a misspelt one the nearest.
+Letters are those of any alphabet.
 """
 
 import difflib

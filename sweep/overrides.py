@@ -22,8 +22,26 @@ class OverrideError(Exception):
 
 def apply_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> None:
     """Apply overrides in order. Raises OverrideError."""
+    _check_no_key_is_lost(overrides)
     for override in overrides:
         _apply(tree, override)
+
+
+def replaced(overrides: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the overrides that do not hold, each with the one of its key that does: a command may be extended."""
+    last = {override.partition("=")[0]: override for override in overrides}
+    pairs = ((override, last[override.partition("=")[0]]) for override in overrides)
+    return [(override, holds) for override, holds in pairs if override != holds]
+
+
+def _check_no_key_is_lost(overrides: Sequence[str]) -> None:
+    """Refuse a section that replaces what an earlier override set in it."""
+    for index, override in enumerate(overrides):
+        section, equals, _ = override.partition("=")
+        for earlier in overrides[:index] if equals else ():
+            if earlier.partition("=")[0].startswith(f"{section}."):
+                order = "write the section first, or its keys alone"
+                raise OverrideError(f"'{override}': a whole section replaces '{earlier}' before it; {order}")
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:

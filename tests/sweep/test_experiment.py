@@ -9,6 +9,7 @@ import yaml
 
 from sweep.data_efficiency import main
 from sweep.experiment import ExperimentError, load_file, load_preset, preset_names, to_yaml
+from trainables.config import FinetuneConfig
 
 ON_ACDC = ("acdc", "acdc-small", "methods")
 ROOTS = ["data.root=/data/acdc/training", "natural.root=/data/images"]
@@ -291,6 +292,31 @@ def test_a_number_that_the_tables_cannot_hold_is_refused(key: str, bits: int) ->
     load_preset("smoke", [f"{key}={written.format(most - most % 16 if key.endswith('size') else most)}"])
     with pytest.raises(ExperimentError, match=rf"{key}\S*: .*less than or equal to {most}, found {above}"):
         load_preset("smoke", [f"{key}={written.format(above)}"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["finetune.batch_size=3", "finetune={steps: 7}"],
+            r"'finetune=\{steps: 7\}': a whole section replaces 'finetune\.batch_size=3' before it; write the section",
+        ),
+        (
+            ["stages.byol-domain.views.set=simclr", "stages.byol-domain={objective: byol, data: domain, epochs: 1}"],
+            r"a whole section replaces 'stages\.byol-domain\.views\.set=simclr' before it",
+        ),
+    ],
+)
+def test_a_section_that_would_undo_an_override_of_its_keys_is_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(ExperimentError, match=message):
+        load_preset("smoke", overrides)
+
+
+def test_a_whole_section_replaces_the_presets_and_its_keys_may_follow() -> None:
+    given = ["finetune={steps: 7}", "finetune.batch_size=3", "finetune.evaluate_every=7"]
+    finetune = load_preset("smoke", given).finetune
+    assert (finetune.steps, finetune.batch_size) == (7, 3)
+    assert finetune.learning_rate == FinetuneConfig().learning_rate != load_preset("smoke").finetune.learning_rate
 
 
 def test_a_new_entry_that_is_given_whole_can_be_changed_by_its_keys() -> None:

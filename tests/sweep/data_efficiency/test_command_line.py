@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sweep import data_efficiency, exit_codes
 from sweep.arguments import options_with_value
@@ -68,6 +69,15 @@ def test_a_time_that_is_no_number_of_hours_is_refused(run: Run, hours: str, caps
     with pytest.raises(SystemExit):
         run("--max-hours", hours)
     assert f"expected a number of hours above 0, found '{hours}'" in capsys.readouterr().err
+
+
+def test_a_setting_that_is_given_again_holds_and_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """``analysis.next_run`` prints settings to put behind a command that may have them already."""
+    settings = ["grid.subset_seeds=[0]", "finetune.steps=7", "finetune.steps=7", "grid.subset_seeds=[0,1]"]
+    assert main(["--preset", "smoke", "--print-config", *settings]) == DONE
+    said = capsys.readouterr()
+    assert yaml.safe_load(said.out)["grid"]["subset_seeds"] == [0, 1]
+    assert said.err == "note: 'grid.subset_seeds=[0]' does not hold, since 'grid.subset_seeds=[0,1]' follows it\n"
 
 
 @pytest.mark.parametrize("option", sorted(options_with_value()))
