@@ -127,7 +127,7 @@ def _interrupt(*_: object) -> None:
 def _run(experiment: "Experiment", results: Path, options: argparse.Namespace, console: "Console") -> int:
     from sweep.mirror import mirrored_to
     from sweep.views.event_log import check_log
-    from trainables.results import check_results, check_writable, exclusive, on_disk, open_results
+    from trainables.results import check_place, check_results, check_writable, exclusive, on_disk, open_results
 
     check_log(options.log_json, results)
     if not options.dry_run:
@@ -138,8 +138,10 @@ def _run(experiment: "Experiment", results: Path, options: argparse.Namespace, c
             _clear_up(folder, experiment)
             with mirrored_to(options.mirror, folder, experiment.name, partial(console.print, **PLAIN)):
                 return _plan_and_run(experiment, folder, options, console)
-    is_new = not results.exists() or not any(results.iterdir())
-    return _plan_and_run(experiment, on_disk(results) if is_new else check_results(results), options, console)
+    folder = on_disk(results)
+    check_place(folder, "results folder", "--results")
+    is_new = not folder.exists() or not any(folder.iterdir())
+    return _plan_and_run(experiment, folder if is_new else check_results(folder), options, console)
 
 
 def _clear_up(folder: Path, experiment: "Experiment") -> None:
