@@ -52,7 +52,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         raise OverrideError(f"'{override}': expected a value after '=', found nothing; null sets none")
     *parents, last = path.split(".")
     if len(parents) > 1:
-        _check_entry(tree, *parents[:2], override)
+        _check_entry(tree, parents[0], parents[1], override)
     node: Any = tree
     for key in parents:
         if isinstance(node, dict):
