@@ -18,16 +18,21 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
     )
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--preset", metavar="NAME", help="smoke, demo (default), small, acdc-small, methods or acdc")
-    source.add_argument("--config", metavar="FILE", type=Path, help="an experiment as YAML (see --print-config)")
-    parser.add_argument("--results", metavar="DIR", type=Path, help="results folder (default: results/NAME)")
+    source.add_argument(
+        "--preset", type=_given, metavar="NAME", help="smoke, demo (default), small, acdc-small, methods or acdc"
+    )
+    source.add_argument("--config", metavar="FILE", type=_path, help="an experiment as YAML (see --print-config)")
+    parser.add_argument("--results", metavar="DIR", type=_path, help="results folder (default: results/NAME)")
     parser.add_argument("--launcher", choices=("ray", "serial"), default="ray", help="default: ray")
-    parser.add_argument("--address", help="a running Ray cluster (default: RAY_ADDRESS, or Ray on this machine)")
+    parser.add_argument(
+        "--address", type=_given, help="a running Ray cluster (default: RAY_ADDRESS, or Ray on this machine)"
+    )
     _add_limits(parser)
     parser.add_argument("--dry-run", action="store_true", help="print what would run and its forecast cost")
     _add_logs(parser)
     parser.add_argument(
         "--mirror",
+        type=_given,
         metavar="URI",
         help="copy what has finished to s3://BUCKET/PREFIX or another URI, and begin with what lies there; the "
         "results folder itself stays on a disk or NFS",
@@ -60,7 +65,10 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
 
 def _add_logs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--log-json", metavar="FILE", help="add one JSON object for each event to FILE; - is standard output"
+        "--log-json",
+        type=_given,
+        metavar="FILE",
+        help="add one JSON object for each event to FILE; - is standard output",
     )
     parser.add_argument(
         "--tensorboard",
@@ -68,6 +76,17 @@ def _add_logs(parser: argparse.ArgumentParser) -> None:
         default="stages",
         help="what to mirror in RESULTS/tensorboard: the stages (default), also each cell, or nothing",
     )
+
+
+def _path(text: str) -> Path:
+    return Path(_given(text))
+
+
+def _given(text: str) -> str:
+    """Refuse what a shell puts for a variable that is not set: it would mean the default, or this folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"expected a value, found {text!r}; is a variable of the shell not set?")
+    return text
 
 
 def _hours(text: str) -> float:

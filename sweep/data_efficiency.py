@@ -37,12 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_intermixed_args(arguments)
     options.started = time.monotonic()  # of what --max-hours limits: reading and decoding count
     from sweep.experiment import ExperimentError, to_yaml
+    from sweep.overrides import replaced
 
     try:
         experiment = _load(options)
     except ExperimentError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
+    for override, holds in replaced(options.overrides):
+        print(f"note: '{override}' does not hold, since '{holds}' follows it", file=sys.stderr)
     if options.max_cost is not None and experiment.compute.price_per_device_hour is None:
         price = "compute.price_per_device_hour=P, what an hour of a GPU or of a CPU process costs"
         print(f"error: --max-cost: expected a price to count with, found none; set {price}", file=sys.stderr)
@@ -83,6 +86,7 @@ def _checked_run(experiment: "Experiment", options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from sweep.on_ray.shares import LaunchError
+    from sweep.views.event_log import LogError
     from trainables.data.dataset import DataError
     from trainables.data.progress import LOG_WIDTH
     from trainables.failures import full_disk_behind
@@ -95,7 +99,7 @@ def _checked_run(experiment: "Experiment", options: argparse.Namespace) -> int:
     results = options.results or Path("results") / experiment.name
     try:
         return _run(experiment, results, options, console)
-    except (DataError, DeviceError, WeightsError, ResultsError, LaunchError) as error:
+    except (DataError, DeviceError, WeightsError, ResultsError, LaunchError, LogError) as error:
         print(f"error: {error}", file=sys.stderr)
         return ERROR
     except KeyboardInterrupt:
@@ -123,8 +127,10 @@ def _interrupt(*_: object) -> None:
 
 def _run(experiment: "Experiment", results: Path, options: argparse.Namespace, console: "Console") -> int:
     from sweep.mirror import mirrored_to
-    from trainables.results import check_results, check_writable, exclusive, on_disk, open_results
+    from sweep.views.event_log import check_log
+    from trainables.results import check_place, check_results, check_writable, exclusive, on_disk, open_results
 
+    check_log(options.log_json, results)
     if not options.dry_run:
         folder = open_results(results)
         if experiment.compute.encoders:
@@ -133,8 +139,10 @@ def _run(experiment: "Experiment", results: Path, options: argparse.Namespace, c
             _clear_up(folder, experiment)
             with mirrored_to(options.mirror, folder, experiment.name, partial(console.print, **PLAIN)):
                 return _plan_and_run(experiment, folder, options, console)
-    is_new = not results.exists() or not any(results.iterdir())
-    return _plan_and_run(experiment, on_disk(results) if is_new else check_results(results), options, console)
+    folder = on_disk(results)
+    check_place(folder, "results folder", "--results")
+    is_new = not folder.exists() or not any(folder.iterdir())
+    return _plan_and_run(experiment, folder if is_new else check_results(folder), options, console)
 
 
 def _clear_up(folder: Path, experiment: "Experiment") -> None:

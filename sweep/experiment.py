@@ -4,7 +4,6 @@ In: a preset's name or a YAML file, and ``key.path=value`` overrides. Out: an Ex
 be known without reading data. Unknown keys are refused with the nearest valid name.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -13,20 +12,21 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from sweep.names import check_names
+from sweep.names import check_names, nearest
+from sweep.overrides import OverrideError, apply_overrides
 from trainables.config import (
-    QUOTED,
     ComputeConfig,
     DataConfig,
     FinetuneConfig,
     ModelConfig,
     NaturalConfig,
     Section,
+    Seed,
     StageConfig,
     in_home,
     mistakes,
-    override_value,
 )
+from trainables.setting_yaml import read_settings
 
 
 class ExperimentError(Exception):
@@ -45,13 +45,13 @@ class GridConfig(Section):
 
     arms: tuple[str, ...] = ()  # none takes all arms
     label_counts: tuple[int, ...] = Field(min_length=1)
-    subset_seeds: tuple[int, ...] = Field(min_length=1)  # which slices are labelled
+    subset_seeds: tuple[Seed, ...] = Field(min_length=1)  # which slices are labelled
     intermediate_label_counts: tuple[int, ...] | None = None  # where milestones before the last run; none: everywhere
     intermediate_subset_seeds: tuple[int, ...] | None = None
-    train_seeds: tuple[int, ...] | None = (
+    train_seeds: tuple[Seed, ...] | None = (
         None  # crossed with the subsets, whose runs are averaged; none takes a subset's own seed once
     )
-    pretraining_seeds: tuple[int, ...] = Field((0,), min_length=1)  # dealt to the subsets in turn: as many runs a stage
+    pretraining_seeds: tuple[Seed, ...] = Field((0,), min_length=1)  # dealt to the subsets in turn
 
     @model_validator(mode="after")
     def _values_are_unique(self) -> "GridConfig":
@@ -61,8 +61,6 @@ class GridConfig(Section):
                 raise ValueError(f"{name}: expected each value once, found {list(values)}")
         if min(self.label_counts) < 1:
             raise ValueError(f"label_counts: expected at least 1, found {min(self.label_counts)}")
-        if min(*self.subset_seeds, *(self.train_seeds or ()), *self.pretraining_seeds, 0) < 0:
-            raise ValueError("subset_seeds, train_seeds and pretraining_seeds: expected 0 or above")
         if (num_runs := len(self.pretraining_seeds)) > (num_subsets := len(self.subset_seeds)):
             found = (
                 f"found {num_runs} for {num_subsets}; add subset_seeds, since a run that no cell starts from is idle"
@@ -154,13 +152,6 @@ def _must_be_one_of(name: str, valid: Any, what: str) -> None:
         raise ValueError(f"{what} '{name}'{nearest(name, valid)}")
 
 
-def nearest(name: str, valid: Any) -> str:
-    """Return '; did you mean X?' or the list of valid names, as the end of a message."""
-    names = [str(each) for each in valid]
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else f"; expected one of {', '.join(names) or '(none)'}"
-
-
 def preset_names() -> list[str]:
     """List the presets that come with the package."""
     return sorted(path.name.removesuffix(".yaml") for path in (resources.files("sweep") / "presets").iterdir())
@@ -185,15 +176,16 @@ def load_file(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 
 def _build(text: str, source: str, overrides: Sequence[str]) -> Experiment:
     try:
-        tree = _unshared(yaml.safe_load(text))
+        tree = _unshared(read_settings(text))
     except yaml.YAMLError as error:
         raise ExperimentError(f"{source} is not valid YAML: {error}") from error
     if not isinstance(tree, dict):
         raise ExperimentError(f"{source}: expected a mapping of sections, found {type(tree).__name__}")
-    for override in overrides:
-        _apply(tree, override)
     try:
+        apply_overrides(tree, overrides)
         return _with_absolute_paths(Experiment.model_validate(tree))
+    except OverrideError as error:
+        raise ExperimentError(str(error)) from error
     except ValidationError as error:
         raise ExperimentError("\n".join(_explain(*each, source) for each in mistakes(error))) from error
 
@@ -230,26 +222,6 @@ def _with_absolute_paths(experiment: Experiment) -> Experiment:
             "arms": arms,
         }
     )
-
-
-def _apply(tree: dict[str, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
-    if not equals or not path:
-        raise ExperimentError(f"'{override}': expected key.path=value, such as finetune.steps=500")
-    if not text.strip():
-        raise ExperimentError(f"'{override}': expected a value after '=', found nothing; null sets none")
-    *parents, last = path.split(".")
-    node: Any = tree
-    for key in parents:
-        if isinstance(node, dict):
-            node[key] = {} if node.get(key) is None else node[key]  # a section that may be null is begun
-            node = node[key]
-        if not isinstance(node, dict):
-            raise ExperimentError(f"'{override}': {key} is not a section")
-    try:
-        node[last] = override_value(last, text)
-    except yaml.YAMLError as error:
-        raise ExperimentError(f"'{override}': the value is not valid YAML; {QUOTED}") from error
 
 
 def _explain(error: Mapping[str, Any], message: str, source: str) -> str:

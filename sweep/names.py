@@ -1,11 +1,14 @@
 """Names of arms and stages: they stand in settings, tables, figures and files, and must mean the same in each.
 
-In: names of the experiment tree. Out: nothing, or an error that proposes a name. Letters are those of any alphabet.
+In: names of the experiment tree. Out: nothing, or an error that proposes a name; for a misspelt one the nearest.
+Letters are those of any alphabet.
 """
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
 import yaml
 
@@ -34,3 +37,10 @@ def _is_text(name: str) -> bool:
         return isinstance(yaml.safe_load(name), str)
     except ValueError:  # a date that no calendar has
         return False
+
+
+def nearest(name: str, valid: Any) -> str:
+    """Return '; did you mean X?' or the list of valid names, as the end of a message."""
+    names = [str(each) for each in valid]
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else f"; expected one of {', '.join(names) or '(none)'}"

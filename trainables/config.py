@@ -11,21 +11,20 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 MAX_CLASSES = 255  # of a mask, without the background: masks are stored as uint8
+MAX_SEED = 2**63 - 1  # of the tables' seeds
+MAX_COUNT = 2**31 - 1  # of the tables' steps, epochs and batches
 RECIPE_VERSION = 4
 """Raised when a change of code changes numbers without a change of config: old cells are then never reused.
 
 Not for rounding, by which devices and kernels of libraries differ anyway.
 """
-
-
-QUOTED = "one with spaces needs quotes around key and value, such as 'a.b=[1, 2]'"
-"""What to do where a shell has cut an override in pieces."""
 SCALARS = ("bool_type", "float_type", "int_type", "literal_error", "path_type", "string_type")
 """pydantic's errors of a setting that takes a single value."""
+TEXTS = ("path_type", "string_type")
+"""Those of a setting that takes text."""
 
 
 def _no_uri(value: Any) -> Any:
@@ -41,6 +40,7 @@ def in_home(path: Path) -> Path:
     return Path(os.path.expanduser(path))  # which raises nothing for a user that there is not
 
 
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 DiskPath = Annotated[Path, BeforeValidator(_no_uri), AfterValidator(in_home)]
 """A URI would be taken for a folder named ``s3:``, and ``~`` for one of that name."""
 
@@ -63,17 +63,6 @@ def seed_of(*parts: Any) -> int:
     return int(content_hash(*parts)[:12], 16)
 
 
-def override_value(key: str, text: str) -> Any:
-    """Return what ``key=text`` sets: YAML, but a pattern as it stands, which YAML would take for a list.
-
-    One pair of quotes around a pattern is dropped. Raises yaml.YAMLError.
-    """
-    if key.endswith("_pattern") and text not in ("", "~", "null"):
-        is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
-        return text[1:-1] if is_quoted else text
-    return yaml.safe_load(text)
-
-
 def mistakes(error: ValidationError) -> list[tuple[Any, str]]:
     """Return each of pydantic's errors with its message, for who writes YAML: a tuple is a list there.
 
@@ -91,8 +80,17 @@ def mistakes(error: ValidationError) -> list[tuple[Any, str]]:
         elif each["type"] in SCALARS and isinstance(value, dict):
             message = f"{message}, found {value!r}; in YAML a colon at the end or before a space makes a mapping"
         is_plain = not isinstance(value, (dict, BaseModel))
-        found.append((each, f"{message}, found {value!r}" if is_plain else message))
+        quoted = _quoted(value) if each["type"] in TEXTS else ""
+        found.append((each, f"{message}, found {value!r}{quoted}" if is_plain else message))
     return found
+
+
+def _quoted(value: Any) -> str:
+    """Return how to write text that YAML takes for a number or a truth, in a shell that drops one pair of quotes."""
+    if not isinstance(value, (int, float)):
+        return ""
+    text = ("no", "yes")[value] if isinstance(value, bool) else value
+    return f"""; quote it to make it text, such as '"{text}"'"""
 
 
 class PhantomConfig(Section):
@@ -104,7 +102,7 @@ class PhantomConfig(Section):
     height: int = Field(48, ge=32)
     width: int = Field(52, ge=32)
     spacing_mm: float = Field(2.8, gt=0)
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
 
 
 class DataConfig(Section):
@@ -126,7 +124,7 @@ class DataConfig(Section):
     split: Literal["auto", "paper", "fractions", "file"] = "auto"  # auto: the paper's for ACDC, fractions elsewhere
     validation_fraction: float = Field(0.15, ge=0, lt=0.5)
     test_fraction: float = Field(0.2, gt=0, lt=0.5)
-    split_seed: int = Field(0, ge=0)
+    split_seed: Seed = 0
     split_file: DiskPath | None = None  # nnU-Net's splits_final.json, or ours with a test list
     split_fold: int = Field(0, ge=0)  # of the file
     validation_slices: int | None = Field(None, ge=0)  # evenly spaced; none takes all, 0 validates nothing
@@ -184,7 +182,7 @@ class NaturalConfig(Section):
     num_images: int = Field(3000, ge=2)  # of the procedural set; of a folder, at most this many per class
     num_classes: int = Field(12, ge=2)  # of the procedural set
     image_size: int = Field(48, ge=16)
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _root_fits_source(self) -> "NaturalConfig":
@@ -266,10 +264,10 @@ class StageConfig(Section):
     objective: str  # a name of the registry in trainables.objectives
     options: dict[str, bool | int | float | str] = Field(default_factory=dict)  # the objective's own settings
     data: Literal["natural", "domain"]
-    epochs: int = Field(ge=1)
+    epochs: int = Field(ge=1, le=MAX_COUNT)
     milestones: tuple[int, ...] = ()  # epochs whose encoder is kept as a point of the pretraining-epochs axis
     schedule: Literal["milestones", "per_length"] = "milestones"  # one run, or a full schedule for each length
-    batch_size: int = Field(128, ge=2)  # over all workers
+    batch_size: int = Field(128, ge=2, le=MAX_COUNT)  # over all workers
     micro_batches: int = Field(1, ge=1)  # parts of a batch that pass one by one; norms and contrasts see a part alone
     optimizer: Literal["adamw", "sgd", "lars"] = "adamw"
     learning_rate: float = Field(1e-3, gt=0)
@@ -326,8 +324,8 @@ class StopConfig(Section):
 class FinetuneConfig(Section):
     """The supervised recipe of every cell: the same budget of steps whatever the label count."""
 
-    steps: int = Field(1050, ge=1)  # at most, where ``stop`` is set
-    batch_size: int = Field(192, ge=2)
+    steps: int = Field(1050, ge=1, le=MAX_COUNT)  # at most, where ``stop`` is set
+    batch_size: int = Field(192, ge=2, le=MAX_COUNT)
     learning_rate: float = Field(1e-4, gt=0)
     warmup_fraction: float = Field(10 / 150, ge=0, lt=1)
     gradient_clip: float = Field(5.0, gt=0)

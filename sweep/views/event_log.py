@@ -5,16 +5,22 @@ their fields. A log that can no longer be written is given up with a warning: it
 """
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TextIO
 
 from sweep.state.counts import Counts
 from sweep.views.live_view import Money
+
+
+class LogError(Exception):
+    """A log that cannot be written; the message says where and what to do."""
 
 
 class EventLog:
@@ -40,6 +46,27 @@ class EventLog:
         left = counts.device_seconds_left
         costs = {"cost": money.of(counts.device_seconds), "cost_left": None if left is None else money.of(left)}
         self.write("progress", asdict(counts) | costs)
+
+
+def check_log(path: str | None, results: Path) -> None:
+    """Raise LogError if nothing could be added to the file at ``path``; ``results`` may still have to be created.
+
+    Nothing is opened: a reader of a pipe would take that for its end.
+    """
+    if path is None or path == "-":
+        return
+    file = Path(path).absolute()
+    found, place = "", file if file.exists() else file.parent
+    if file.is_dir():
+        found = "a folder"
+    elif not place.exists():
+        found = "" if place == results.absolute() else f"no folder {place}"
+    elif not os.access(place, os.W_OK):
+        found = f"{place}, which may not be written"
+    elif not file.exists() and not place.is_dir():
+        found = f"{place}, which is no folder"
+    if found:
+        raise LogError(f"--log-json {path}: expected a file that events can be added to, found {found}; name another")
 
 
 @contextmanager

@@ -95,8 +95,9 @@ def _config(options: argparse.Namespace) -> "DataConfig":
     import yaml
     from pydantic import ValidationError
 
-    from trainables.config import QUOTED, DataConfig, mistakes, override_value
+    from trainables.config import DataConfig, mistakes
     from trainables.data.inspection import FIRST_LOOK
+    from trainables.setting_yaml import QUOTED, override_value
 
     values: dict[str, Any] = {"root": options.root, "unlabelled_root": options.unlabelled}
     if options.natural and options.format not in (None, "imagefolder"):

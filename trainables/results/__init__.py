@@ -24,6 +24,7 @@ from trainables.results.contract import (
 from trainables.results.copying import Copied
 from trainables.results.device_shares import DeviceShares, note_device_share, read_device_shares
 from trainables.results.folder import (
+    check_place,
     check_results,
     check_writable,
     exclusive,
@@ -62,6 +63,7 @@ __all__ = [
     "Row",
     "ask_server",
     "chain_after",
+    "check_place",
     "check_results",
     "check_writable",
     "clear_failure",

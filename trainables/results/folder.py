@@ -8,6 +8,7 @@ import contextlib
 import errno
 import fcntl
 import json
+import os
 import re
 import tempfile
 import time
@@ -63,8 +64,19 @@ def check_writable(folder: Path, what: str, option: str) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        found = "a file of that name is there" if folder.is_file() else error.strerror
-        raise ResultsError(f"{what} {folder} cannot be written ({found}); choose another with {option}") from error
+        raise _unwritable(folder, what, option, error.strerror) from error
+
+
+def check_place(folder: Path, what: str, option: str) -> None:
+    """Raise what ``check_writable`` would where a file is in the way of a folder, and create nothing."""
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    if not there.is_dir():
+        raise _unwritable(folder, what, option, os.strerror(errno.ENOTDIR))
+
+
+def _unwritable(folder: Path, what: str, option: str, reason: str | None) -> ResultsError:
+    found = "a file of that name is there" if folder.is_file() else reason
+    return ResultsError(f"{what} {folder} cannot be written ({found}); choose another with {option}")
 
 
 def check_results(root: Path) -> Path:

@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sweep import data_efficiency, exit_codes
+from sweep.arguments import options_with_value
 from sweep.data_efficiency import main
 from sweep.exit_codes import DONE, USAGE
 from tests.sweep.data_efficiency.run import Run
@@ -67,6 +69,29 @@ def test_a_time_that_is_no_number_of_hours_is_refused(run: Run, hours: str, caps
     with pytest.raises(SystemExit):
         run("--max-hours", hours)
     assert f"expected a number of hours above 0, found '{hours}'" in capsys.readouterr().err
+
+
+def test_a_setting_that_is_given_again_holds_and_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """``analysis.next_run`` prints settings to put behind a command that may have them already."""
+    settings = ["grid.subset_seeds=[0]", "finetune.steps=7", "finetune.steps=7", "grid.subset_seeds=[0,1]"]
+    assert main(["--preset", "smoke", "--print-config", *settings]) == DONE
+    said = capsys.readouterr()
+    assert yaml.safe_load(said.out)["grid"]["subset_seeds"] == [0, 1]
+    assert said.err == "note: 'grid.subset_seeds=[0]' does not hold, since 'grid.subset_seeds=[0,1]' follows it\n"
+
+
+@pytest.mark.parametrize("option", sorted(options_with_value()))
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_option_whose_value_is_empty_is_refused(
+    option: str, value: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with ``--mirror "$MIRROR"`` where the variable is not set."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["--print-config", f"--{option}", value])
+    assert ended.value.code == USAGE
+    assert re.search(rf"argument --{option}: .*'{value}'", capsys.readouterr().err)
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_exit_code_is_defined_once_and_told_in_the_help() -> None:

@@ -183,13 +183,32 @@ def test_a_cache_that_cannot_be_written_is_named_with_the_setting_that_moves_it(
     assert "the same command goes on" not in said
 
 
-def test_a_file_in_the_place_of_the_results_folder_is_called_one(
+def test_a_log_in_no_folder_is_refused_before_anything_is_written(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert run("--log-json", str(tmp_path / "nowhere" / "log")) == ERROR
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"error: --log-json {tmp_path}/nowhere/log: expected a file that events can be added to")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_log_may_lie_in_the_results_folder_that_the_run_creates(run: Run, tmp_path: Path) -> None:
+    assert run("--log-json", str(tmp_path / "results" / "log")) == DONE
+    assert "run_ended" in (tmp_path / "results" / "log").read_text()
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["run", "dry run"])
+@pytest.mark.parametrize(
+    ("folder", "found"), [("results", "a file of that name is there"), ("results/one", "Not a directory")]
+)
+def test_a_file_in_the_place_of_the_results_folder_is_called_one(
+    run: Run, dry: tuple[str, ...], folder: str, found: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "results").touch()
-    assert run() == ERROR
+    where = str(tmp_path / folder)
+    assert run("--results", where, *dry) == ERROR
     said = capsys.readouterr().err
-    assert "results cannot be written (a file of that name is there); choose another with --results" in said
+    assert said == f"error: results folder {where} cannot be written ({found}); choose another with --results\n"
 
 
 def test_a_set_smaller_than_a_batch_is_named_before_it_becomes_one(
