@@ -13,7 +13,8 @@ from trainables.data.dataset import listed
 from trainables.data.decoded import VolumeFacts
 from trainables.data.splits import PARTS, Part
 
-SPREAD_CLASS = "change data.split_seed, or divide the patients by hand with data.split=file"
+SPREAD_CLASS = {"fractions": "change data.split_seed, or divide the patients by hand with data.split=file"}
+DIVIDE_ELSE = "divide the patients by hand with data.split=file, or draw them with data.split=fractions"
 KEEP_CLASS = (
     "change data.spacing_mm or data.longest_side (too coarse loses what is small, too fine crops it away), or enlarge "
     "data.image_size"
@@ -29,11 +30,14 @@ DIVIDE = "choose more test patients with data.split=file, or with data.split=fra
 
 def part_warnings(volumes: Mapping[str, Sequence[VolumeFacts]], class_names: Sequence[str], split: str) -> list[str]:
     """Return what is to be said of the labelled ``volumes`` of each part; ``split`` is how they were divided."""
-    return [*_unseen(volumes, class_names), *_single(volumes["test"], split)]
+    return [*_unseen(volumes, class_names, SPREAD_CLASS.get(split, DIVIDE_ELSE)), *_single(volumes["test"], split)]
 
 
-def _unseen(volumes: Mapping[str, Sequence[VolumeFacts]], class_names: Sequence[str]) -> list[str]:
-    """Classes that no patient of a part has, or whose masks lose them; a part without any is a problem of its own."""
+def _unseen(volumes: Mapping[str, Sequence[VolumeFacts]], class_names: Sequence[str], spread: str) -> list[str]:
+    """Classes that no patient of a part has, or whose masks lose them; a part without any is a problem of its own.
+
+    ``spread`` says how to divide the patients otherwise.
+    """
     num_classes = len(class_names)
     drawn = {part: _sums([each.class_slices for each in volumes[part]], num_classes) for part in PARTS}
     kept = {part: _sums([each.kept_slices for each in volumes[part]], num_classes) for part in PARTS}
@@ -42,7 +46,7 @@ def _unseen(volumes: Mapping[str, Sequence[VolumeFacts]], class_names: Sequence[
     for part, consequence in CONSEQUENCES.items():
         if drawn[part].any():
             absent = (drawn[part] == 0) & (everywhere > 0)
-            found.append((absent, f"in no slice of {part}, {consequence}; {SPREAD_CLASS}"))
+            found.append((absent, f"in no slice of {part}, {consequence}; {spread}"))
         lost = (drawn[part] > 0) & (kept[part] == 0)
         found.append((lost, f"in no slice of {part} once resampled and cropped, {consequence}; {KEEP_CLASS}"))
     quoted = [f"'{name}'" for name in class_names]
