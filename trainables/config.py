@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 MAX_CLASSES = 255  # of a mask, without the background: masks are stored as uint8
 RECIPE_VERSION = 4
@@ -284,6 +294,12 @@ class StageConfig(Section):
     probe_every_epochs: int = Field(0, ge=0)  # a nearest-neighbour probe on labelled slices; 0 for none
     views: ViewConfig = ViewConfig()
     other_views: ViewConfig | None = None  # of every view of an image but the first; none: as the first
+
+    @field_validator("other_views")
+    @classmethod
+    def _none_where_equal(cls, other: ViewConfig | None, info: ValidationInfo) -> ViewConfig | None:
+        """One recipe has one form, and so one identity."""
+        return None if other == info.data.get("views") else other
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "StageConfig":
