@@ -12,17 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 MAX_CLASSES = 255  # of a mask, without the background: masks are stored as uint8
 RECIPE_VERSION = 4
@@ -270,6 +260,14 @@ class ViewConfig(Section):
         return self
 
 
+def _none_as_first(other: ViewConfig | None, info: Any) -> ViewConfig | None:
+    return None if other == info.data.get("views") else other  # what a stage has of both
+
+
+OtherViews = Annotated[ViewConfig | None, AfterValidator(_none_as_first)]
+"""None where they are as the first: one recipe has one form, and so one identity."""
+
+
 class StageConfig(Section):
     """One pretraining stage: an objective on one data source for a number of epochs."""
 
@@ -293,13 +291,7 @@ class StageConfig(Section):
     compile: bool = False
     probe_every_epochs: int = Field(0, ge=0)  # a nearest-neighbour probe on labelled slices; 0 for none
     views: ViewConfig = ViewConfig()
-    other_views: ViewConfig | None = None  # of every view of an image but the first; none: as the first
-
-    @field_validator("other_views")
-    @classmethod
-    def _none_where_equal(cls, other: ViewConfig | None, info: ValidationInfo) -> ViewConfig | None:
-        """One recipe has one form, and so one identity."""
-        return None if other == info.data.get("views") else other
+    other_views: OtherViews = None  # of every view of an image but the first; none: as the first
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "StageConfig":
