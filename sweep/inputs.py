@@ -14,6 +14,7 @@ from typing import Any
 from sweep.experiment import Experiment
 from sweep.stage_checks import check_stage
 from trainables.config import content_hash
+from trainables.course import Course
 from trainables.data.dataset import DataError, Problem
 from trainables.data.natural import open_natural
 from trainables.data.parallel import Progress
@@ -55,7 +56,7 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None, is_her
     used = {stage for arm in arms for stage in arm.stages}
     if any(experiment.stages[name].data == "domain" for name in used):
         _check_pool(experiment, store)
-    _check_stop(experiment, store)
+    of_stop = _check_stop(experiment, store)
     natural_id = None
     summary = {"name": experiment.name, **store.summary}
     if any(experiment.stages[name].data == "natural" for name in used):
@@ -63,7 +64,7 @@ def read_inputs(experiment: Experiment, progress: Progress | None = None, is_her
         natural_id = natural.data_id
         summary["natural"] = natural.summary
     of_stages = [warning for name in sorted(used) for warning in check_stage(experiment, name, summary, is_here)]
-    summary["warnings"] = [*store.warnings, *of_stages]
+    summary["warnings"] = [*store.warnings, *of_stages, *of_stop]
     origins = store.origins("train")
     return Inputs(
         data_id=store.data_id,
@@ -121,15 +122,25 @@ def _check_pool(experiment: Experiment, store: SliceStore) -> None:
         raise DataError(Problem(where, found, f"at least {SMALLEST_POOL}", remedy))
 
 
-def _check_stop(experiment: Experiment, store: SliceStore) -> None:
-    """Refuse early stopping of cells that nothing is validated in."""
+def _check_stop(experiment: Experiment, store: SliceStore) -> list[str]:
+    """Refuse early stopping of cells that nothing is validated in; warn where it could stop none."""
+    stop = experiment.finetune.stop
+    if stop is None:
+        return []
     available, wanted = store.summary["num_slices"]["validation"], experiment.data.validation_slices
-    if experiment.finetune.stop and (not available or wanted == 0):
+    if not available or wanted == 0:
         found = f"data.validation_slices={wanted}" if available else "no validation patients in the split"
         raise DataError(
             f"finetune.stop: expected validation slices whose Dice can stop rising, found {found}; set "
             "finetune.stop=null, or validate on some"
         )
+    if stop.patience < (num_counted := Course(experiment.finetune).num_counted):
+        return []
+    return [
+        f"finetune.stop.patience={stop.patience} never runs out: expected fewer than the validations between warm-up "
+        f"and cooldown, found {num_counted}, so that every cell runs its whole budget; lower it or "
+        "finetune.evaluate_every, or set finetune.stop=null"
+    ]
 
 
 def _label_orders(experiment: Experiment, store: SliceStore) -> dict[int, list[list[int]]]:

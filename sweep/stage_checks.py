@@ -12,7 +12,7 @@ from sweep.on_ray.shares import LOCAL, cluster_address
 from sweep.wording import number
 from trainables.config import ComputeConfig, StageConfig
 from trainables.data.dataset import DataError
-from trainables.objectives import check_batches
+from trainables.objectives import check_batches, check_half_on_cpu
 from trainables.processes import DeviceError, is_gpu_here
 
 
@@ -64,17 +64,19 @@ def check_stage(experiment: Experiment, name: str, summary: dict[str, Any], is_h
             )
         for num_workers in numbers:
             check_batches(stage, batch, num_workers, image_size)
-        _check_precision(stage, experiment.compute.device, is_here)
+        _check_precision(stage, experiment.compute.device, is_here, image_size)
         _check_probe(stage, summary["num_slices"]["validation"], experiment.data.validation_slices)
     except ValueError as error:
         raise DataError(f"stages.{name}: {error}") from error
     return [f"stages.{name}: {warning}" for warning in _warnings(stage, available)]
 
 
-def _check_precision(stage: StageConfig, device: str, is_here: bool) -> None:
-    if stage.precision != "fp16":
+def _check_precision(stage: StageConfig, device: str, is_here: bool, image_size: int) -> None:
+    """Refuse what a CPU cannot do; whether a joined cluster has GPUs, its stages tell."""
+    if device != "cpu" and not (is_here and not is_gpu_here()):
         return
-    if device == "cpu" or (is_here and not is_gpu_here()):
+    check_half_on_cpu(stage, image_size)
+    if stage.precision == "fp16":
         found = "compute.device=cpu" if device == "cpu" else "none on this machine"
         raise ValueError(f"precision: fp16 expects a GPU, found {found}; use bf16 or fp32")
 

@@ -258,6 +258,14 @@ class ViewConfig(Section):
         return self
 
 
+def _none_as_first(other: ViewConfig | None, info: Any) -> ViewConfig | None:
+    return None if other == info.data.get("views") else other  # what a stage has of both
+
+
+OtherViews = Annotated[ViewConfig | None, AfterValidator(_none_as_first)]
+"""None where they are as the first: one recipe has one form, and so one identity."""
+
+
 class StageConfig(Section):
     """One pretraining stage: an objective on one data source for a number of epochs."""
 
@@ -281,7 +289,7 @@ class StageConfig(Section):
     compile: bool = False
     probe_every_epochs: int = Field(0, ge=0)  # a nearest-neighbour probe on labelled slices; 0 for none
     views: ViewConfig = ViewConfig()
-    other_views: ViewConfig | None = None  # of every view of an image but the first; none: as the first
+    other_views: OtherViews = None  # of every view of an image but the first; none: as the first
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "StageConfig":

@@ -52,10 +52,18 @@ class Course:
 
     def see(self, step: int, val_dice: float | None) -> None:
         """Take the validation score after ``step`` steps; where patience runs out, the cooldown begins at once."""
-        if self.config.stop is None or val_dice is None or step < self._warmup_steps:
+        if self.config.stop is None or val_dice is None:
             return
-        if step + self._cooldown_steps < self.end and self._patience.runs_out(val_dice):
+        if self._counts(step) and self._patience.runs_out(val_dice):
             self.end = step + self._cooldown_steps
+
+    def _counts(self, step: int) -> bool:
+        return self._warmup_steps <= step < self.end - self._cooldown_steps
+
+    @property
+    def num_counted(self) -> int:
+        """How many validations count up to the budget, with ``stop``; the first of them is a rise in any case."""
+        return sum(map(self._counts, range(0, self.config.steps, self.config.evaluate_every)))
 
 
 def _rounded_up(steps: float) -> int:

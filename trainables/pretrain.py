@@ -23,7 +23,7 @@ from trainables.data.slices import open_store
 from trainables.encoder_store import adopt_epochs, are_kept, clear_state, encoder_path, record_epochs, resume_path
 from trainables.jobs import StageJob
 from trainables.models.encoder import Encoder
-from trainables.objectives import Objective, Step, build_objective, check_batches, keeps_decoder
+from trainables.objectives import Objective, Step, build_objective, check_batches, check_half_on_cpu, keeps_decoder
 from trainables.optimisation import Optimisation
 from trainables.placement import network_to_device
 from trainables.probe import probe
@@ -100,6 +100,8 @@ def _check_stage(job: StageJob, worker: Worker, batch_size: int, image_size: int
         raise PretrainingError(f"stage {job.name}: precision fp16 expects a GPU, found a CPU; use bf16 or fp32")
     try:
         check_batches(job.stage, batch_size, worker.world_size, image_size)
+        if worker.device.type == "cpu":
+            check_half_on_cpu(job.stage, image_size)
     except ValueError as error:
         raise PretrainingError(f"stage {job.name}: {error}") from error
 

@@ -117,6 +117,14 @@ def test_what_changes_no_number_changes_no_id(tmp_path: Path, override: str) -> 
     assert ids(plan(tmp_path)) == ids(plan(tmp_path, override))
 
 
+def test_other_views_that_are_as_the_first_are_none(tmp_path: Path) -> None:
+    key = "stages.byol-domain.other_views"
+    assert ids(plan(tmp_path, f"{key}={{set: paper}}")) == ids(plan(tmp_path))
+    assert ids(plan(tmp_path, f"{key}={{set: byol}}")) != ids(plan(tmp_path))
+    both = ("stages.byol-domain.views={set: byol}", f"{key}={{set: byol}}")
+    assert ids(plan(tmp_path, *both)) == ids(plan(tmp_path, both[0]))
+
+
 def test_an_arm_without_milestones_has_the_cells_of_its_last_one_recorded_at_zero(tmp_path: Path) -> None:
     """Which the report's axis of epochs has to know: the same cells, of a pretrained encoder."""
     last = [cell for cell in plan(tmp_path).cells if cell.point.arm == "byol-domain" and cell.point.pretraining_epochs]

@@ -63,6 +63,48 @@ def test_fp16_is_refused_on_a_machine_without_a_gpu_that_runs_all(monkeypatch: p
         check("stages.byol-domain.precision=fp16", is_here=True)
 
 
+DINO = (
+    "stages.byol-domain.objective=dino",
+    "stages.byol-domain.options={num_prototypes: 16}",
+    "stages.byol-domain.precision=bf16",
+    "data.image_size=32",
+)
+SMALL_VIEWS = "precision: bf16 on a CPU expects views of more than 16 px, found {}; use fp32, or larger views"
+
+
+def test_bf16_is_refused_where_a_cpu_takes_views_that_it_gets_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(DataError, match=SMALL_VIEWS.format(14)):  # 32 px * 96 / 224
+        check(*DINO, is_here=True)
+    local = "stages.byol-domain.options.local_size="
+    with pytest.raises(DataError, match=SMALL_VIEWS.format(16)):
+        check(*DINO, local + "0.5", "compute.device=cpu")
+    natural = ("stages.byol-natural.precision=bf16", "natural.image_size=16", "compute.device=cpu")
+    with pytest.raises(DataError, match=rf"stages\.byol-natural: {SMALL_VIEWS.format(16)}"):
+        check(*natural, stage="byol-natural")
+
+
+@pytest.mark.parametrize(
+    "larger",
+    [
+        "stages.byol-domain.options.local_size=0.53",  # 17 px
+        "stages.byol-domain.options.num_local_views=0",
+        "stages.byol-domain.precision=fp32",
+        "data.image_size=48",  # 21 px
+    ],
+)
+def test_bf16_is_left_to_a_cpu_for_larger_views(larger: str) -> None:
+    assert check(*DINO, "compute.device=cpu", larger) == []
+
+
+@pytest.mark.parametrize(("has_gpu", "is_here"), [(False, False), (True, True)])
+def test_bf16_of_small_views_is_left_to_a_gpu_that_may_be_there(
+    monkeypatch: pytest.MonkeyPatch, has_gpu: bool, is_here: bool
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: has_gpu)
+    assert check(*DINO, is_here=is_here) == []
+
+
 @pytest.mark.parametrize("launcher", ["serial", "ray"])
 def test_cuda_is_refused_on_a_machine_without_a_gpu_that_runs_all(
     monkeypatch: pytest.MonkeyPatch, launcher: str

@@ -220,7 +220,7 @@ def test_a_broken_training_image_hides_neither_the_pool_nor_patients_that_are_on
 @pytest.mark.parametrize(
     ("settings", "where", "found"),
     [
-        ({"split_seed": 1, "split": "paper"}, "data", "leaves none for test"),
+        ({"split": "paper"}, "data", "leaves none for test"),
         ({"exclude": ("nobody",)}, "data", "'nobody', which nothing is called"),
         ({"split": "file", "split_file": Path("/nowhere/split.json")}, "/nowhere/split.json", "no split"),
     ],

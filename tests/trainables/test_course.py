@@ -53,6 +53,24 @@ def test_a_cell_that_keeps_rising_ends_at_its_budget_annealed() -> None:
     assert all(later < earlier for earlier, later in pairwise(found.factor(step) for step in range(79, 101)))
 
 
+def test_patience_can_run_out_where_it_is_below_the_number_of_validations_that_count() -> None:
+    """Scores that stand still end a cell, if any do."""
+    generator, ended = np.random.default_rng(0), []
+    for _ in range(300):
+        steps, every, patience = (int(generator.integers(1, highest)) for highest in (60, 12, 8))
+        warmup, cooldown = generator.uniform(0, 0.5, 2)
+        stop = {"patience": patience, "cooldown_fraction": max(cooldown, 0.01)}
+        values = {"steps": steps, "evaluate_every": every, "warmup_fraction": warmup, "stop": stop}
+        found = Course(FinetuneConfig.model_validate(values))
+        can_end = patience < found.num_counted
+        for step in [*range(0, steps, every), steps]:
+            if step <= found.end:
+                found.see(step, 0.5)
+        assert (found.end < steps) == can_end
+        ended.append(can_end)
+    assert 50 < sum(ended) < 250
+
+
 def test_scores_of_the_cooldown_no_longer_count() -> None:
     found = course()
     for step in (10, 20, 30, 40, 50):

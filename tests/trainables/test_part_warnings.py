@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from types import ModuleType
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,6 +13,7 @@ from sweep.experiment import load_preset
 from sweep.inputs import read_inputs
 from trainables.config import DataConfig
 from trainables.data.__main__ import main
+from trainables.data.dataset import DataError
 from trainables.data.inspection import inspect
 from trainables.data.slices import open_store
 
@@ -73,6 +75,65 @@ def test_every_start_tells_what_the_parts_lack_of_a_split_that_an_earlier_versio
     assert second[0] == "'scar' in no mask at all; correct the classes or the masks"
     assert second[1].startswith("test is a single patient")
     assert len(second) == 2
+
+
+@pytest.fixture
+def spotted(pictures: Path) -> Path:
+    """The pictures with a second class: a spot of one pixel amid the organ in each mask but two, where it is large."""
+    for path in (pictures / "masks").iterdir():
+        mask = np.asarray(Image.open(path)).copy()
+        mask[12, 12] = 2
+        if path.stem in "01":
+            mask[10:18, 10:18] = 2
+        Image.fromarray(mask).save(path)
+    return pictures
+
+
+def test_a_class_that_a_part_loses_by_resampling_is_warned_of(spotted: Path, tmp_path: Path) -> None:
+    """At half the size a spot covers a quarter of a pixel at most, so its surroundings win."""
+    split = {"train": ["0", "3", "4"], "val": ["1", "5"], "test": ["2", "6", "7"]}
+    (tmp_path / "split.json").write_text(json.dumps([split]))
+    classes = {"organ": 1, "scar": 2}
+    config = DataConfig(root=spotted, classes=classes, image_size=32, split="file", split_file=tmp_path / "split.json")
+    halved = config.model_copy(update={"longest_side": 16})
+    assert open_store(config, tmp_path / "cache").warnings == []
+    (warning,) = open_store(halved, tmp_path / "cache").warnings
+    assert warning.startswith("'scar' in no slice of test once resampled and cropped, so nothing tells how well")
+    assert "change data.spacing_mm or data.longest_side" in warning
+    assert inspect(halved).warnings == [warning]
+
+
+@pytest.mark.parametrize(
+    ("settings", "done"),
+    [
+        (
+            {"spacing_mm": 100.0, "image_size": 48},
+            "once resampled (data.spacing_mm=100) and cropped (data.image_size=48)",
+        ),
+        (
+            {"longest_side": 480, "image_size": 32},
+            "once resampled (data.longest_side=480) and cropped (data.image_size=",
+        ),
+    ],
+)
+def test_foreground_that_resampling_or_the_crop_leaves_nothing_of_is_refused(
+    datasets: ModuleType, tmp_path: Path, settings: dict[str, float], done: str
+) -> None:
+    datasets.write("acdc", tmp_path / "hearts")
+    for path in (tmp_path / "hearts").rglob("*_gt.nii.gz"):
+        _keep_one_corner(path)
+    with pytest.raises(DataError) as error:
+        open_store(DataConfig(root=tmp_path / "hearts", **settings), tmp_path / "cache")
+    for part in ("train", "test"):
+        assert f"found no foreground in any slice of {part} {done}" in str(error.value)
+
+
+def _keep_one_corner(path: Path) -> None:
+    """Draw a single spot, far from the centre."""
+    image = nibabel.load(path)
+    labels = np.zeros(image.shape, np.uint8)
+    labels[1:3, 1:3] = 1
+    nibabel.save(nibabel.Nifti1Image(labels, image.affine, image.header), path)
 
 
 def test_a_warning_that_a_version_stored_with_the_split_is_told_once(hearts: Path, tmp_path: Path) -> None:

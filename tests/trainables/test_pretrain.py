@@ -293,6 +293,15 @@ def test_half_precision_is_refused_without_a_gpu(tmp_path: Path, cache: Path) ->
         run_stage(job(tmp_path, cache, precision="fp16"))
 
 
+def test_bf16_is_refused_on_a_cpu_for_views_whose_gradients_are_not_reproducible_there(
+    tmp_path: Path, cache: Path
+) -> None:
+    message = r"precision: bf16 on a CPU expects views of more than 16 px, found 14; use fp32, or larger views"
+    options = {"num_prototypes": 16, "projection_hidden": 16}
+    with pytest.raises(PretrainingError, match=f"stage byol-domain: {message}"):
+        run_stage(job(tmp_path, cache, "dino", precision="bf16", options=options))
+
+
 def test_a_disk_that_fills_up_while_a_checkpoint_is_written_leaves_the_one_before(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

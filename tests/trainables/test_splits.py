@@ -17,6 +17,7 @@ from trainables.data.cases import Exclusion, FoundCase, to_volumes
 from trainables.data.dataset import DataError, Piece, Problem, Volume
 from trainables.data.inspection import inspect
 from trainables.data.listing import list_volumes
+from trainables.data.slices import open_store
 from trainables.data.splits import (
     as_nnunet_split,
     split_patients,
@@ -158,6 +159,32 @@ FOLDS = [
     {"train": cases(3, 4, 5, 6, 7, 8, 9, 10), "val": cases(1, 2)},
     {"train": cases(1, 2, 5, 6, 7, 8, 9, 10), "val": cases(3, 4)},
 ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "split", "remedy"),
+    [
+        ({"split_seed": 1}, "paper", "data.split=fractions or data.split=file"),
+        ({"test_fraction": 0.4}, "paper", "data.split=fractions"),
+        ({"validation_fraction": 0.3}, "paper", "data.split=fractions or data.split=file"),
+        ({"split_fold": 3}, "paper", "data.split=file"),
+        ({"split_fold": 3}, "fractions", "data.split=file"),
+        ({"test_fraction": 0.4, "split_file": Path("split.json")}, "file", "data.split=fractions"),
+    ],
+)
+def test_a_setting_that_the_split_does_not_read_is_refused(settings: dict[str, Any], split: str, remedy: str) -> None:
+    key, value = next(iter(settings.items()))
+    message = (
+        rf"found data\.{key}={value}, which the split '{split}' does not read; expected .* remove it, or set {remedy}$"
+    )
+    with pytest.raises(DataError, match=message):
+        split_patients(volumes_of(PATIENTS), DataConfig(split=split, **settings))
+
+
+def test_a_setting_that_the_split_of_the_phantom_does_not_read_stops_a_run(tmp_path: Path) -> None:
+    """``auto`` is the paper's split there."""
+    with pytest.raises(DataError, match=r"found data\.split_seed=1, which the split 'paper' does not read"):
+        open_store(DataConfig(split_seed=1), tmp_path)
 
 
 @pytest.mark.parametrize(("fold", "test"), [(0, [1, 2]), (1, [3, 4])])

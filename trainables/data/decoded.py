@@ -53,6 +53,7 @@ class VolumeFacts:
     highest: float
     foreground_slices: int
     class_slices: tuple[int, ...]  # slices that show each class
+    kept_slices: tuple[int, ...]  # slices that show each class as stored: resampled and cropped
     class_pixels: tuple[int, ...]  # as drawn, before any resampling
     pixels_outside: int  # foreground that the crop loses
     images_id: str
@@ -89,7 +90,7 @@ def prepare(volume: Volume, dataset: Dataset, config: DataConfig, constants: Con
     marks = np.concatenate([fingerprints(piece.images) for piece in decoded])
     flat = np.concatenate([is_flat(piece.images) for piece in decoded])
     stored_mm = stored_spacing([prepared_spacing(piece, config, volume.where) for piece in decoded], decoded)
-    facts = _facts(volume, decoded, marks, shown, dataset.num_classes)
+    facts = _facts(volume, decoded, masks, marks, shown, dataset.num_classes)
     facts = dataclasses.replace(facts, stored_mm=stored_mm)
     return Prepared(facts, images, _joined(masks) if masks else None, np.where(flat, np.uint64(0), marks))
 
@@ -131,13 +132,20 @@ def is_flat(images: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
 
 
 def _facts(
-    volume: Volume, decoded: list[Decoded], marks: npt.NDArray[np.uint64], shown: int, num_classes: int
+    volume: Volume,
+    decoded: list[Decoded],
+    masks: list[npt.NDArray[np.uint8]],
+    marks: npt.NDArray[np.uint64],
+    shown: int,
+    num_classes: int,
 ) -> VolumeFacts:
-    """Describe a volume with fingerprints ``marks``, of whose foreground pixels ``shown`` lie in the square."""
+    """Describe a volume with fingerprints ``marks``, of whose foreground pixels ``shown`` lie in the square.
+
+    ``masks`` are its labels as stored.
+    """
     first = decoded[0]
     labels = [piece.labels for piece in decoded if piece.labels is not None]
-    empty = np.zeros((0, num_classes - 1), np.int64)
-    counts = np.concatenate([empty, *(_class_counts(each, num_classes) for each in labels)])  # (slice, class)
+    counts, kept = (_class_counts(each, num_classes) for each in (labels, masks))  # (slice, class)
     return VolumeFacts(
         name=volume.name,
         patient=volume.patient,
@@ -153,6 +161,7 @@ def _facts(
         highest=max(high for piece in decoded for _, high in piece.ranges),
         foreground_slices=int(counts.any(1).sum()),
         class_slices=tuple(int(number) for number in (counts > 0).sum(0)),
+        kept_slices=tuple(int(number) for number in (kept > 0).sum(0)),
         class_pixels=tuple(int(number) for number in counts.sum(0)),
         pixels_outside=int(counts.sum()) - shown,
         images_id=_joined_id([marks]),
@@ -168,8 +177,13 @@ def _joined_id(arrays: Sequence[npt.NDArray[Any]]) -> str:
     return str(digest.hexdigest())
 
 
-def _class_counts(labels: npt.NDArray[np.uint8], num_classes: int) -> npt.NDArray[np.int64]:
-    """Return how many pixels each slice has of each foreground class: (slice, num_classes - 1)."""
+def _class_counts(pieces: Sequence[npt.NDArray[np.uint8]], num_classes: int) -> npt.NDArray[np.int64]:
+    """Return how many pixels each slice of all pieces has of each foreground class: (slice, num_classes - 1)."""
+    empty = np.zeros((0, num_classes - 1), np.int64)
+    return np.concatenate([empty, *(_piece_counts(each, num_classes) for each in pieces)])
+
+
+def _piece_counts(labels: npt.NDArray[np.uint8], num_classes: int) -> npt.NDArray[np.int64]:
     inside = np.ascontiguousarray(labels[foreground_box(labels)])
     counts = [[np.count_nonzero(each) for each in inside == label] for label in range(1, num_classes)]
     return np.array(counts, dtype=np.int64).reshape(num_classes - 1, len(labels)).T

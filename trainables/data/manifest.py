@@ -17,7 +17,7 @@ from trainables.config import RECIPE_VERSION, DataConfig, content_hash
 from trainables.data.dataset import Dataset, Problem, listed
 from trainables.data.decoded import VolumeFacts
 from trainables.data.duplicates import SharedSlices, across_parts, shared_slices
-from trainables.data.part_warnings import part_warnings
+from trainables.data.part_warnings import KEEP_CLASS, part_warnings
 from trainables.data.pool import leaking_patients
 from trainables.data.preprocess import Constants
 from trainables.data.splits import PARTS, Part
@@ -63,11 +63,19 @@ class Manifest:
         """What shows when everything is decoded: patients that the split tears apart, parts without a structure."""
         found = across_parts(self.repeated, self.parts, self.dataset.root)
         for part in ("train", "test"):
-            if not any(each.facts.foreground_slices for each in self.of_part(part)):
-                what = f"no foreground in any slice of {part}"
-                remedy = "correct the masks, or change data.split"
+            what, remedy = f"no foreground in any slice of {part}", "correct the masks, or change data.split"
+            volumes = [each.facts for each in self.of_part(part)]
+            if any(each.foreground_slices for each in volumes):
+                what, remedy = f"{what} once {self._prepared()}", KEEP_CLASS
+            if not any(any(each.kept_slices) for each in volumes):
                 found.append(Problem(str(self.dataset.root), what, "some in training and test", remedy))
         return found
+
+    def _prepared(self) -> str:
+        """What is done to slices before they are stored, in the settings' words."""
+        keys = [key for key in ("spacing_mm", "longest_side") if getattr(self.config, key) is not None]
+        resampled = [f"resampled (data.{key}={getattr(self.config, key):g}) and" for key in keys]
+        return " ".join([*resampled, f"cropped (data.image_size={self.config.image_size})"])
 
     @cached_property
     def leaking(self) -> dict[str, str]:

@@ -26,7 +26,7 @@ from trainables.data.phantom import write_phantom
 from trainables.data.slice_store import INDEX, SPLIT, SUMMARY, SliceStore, read_index
 from trainables.data.splits import as_nnunet_split
 
-STORE_VERSION = 9  # of the files in a store's folders: another version is decoded anew
+STORE_VERSION = 10  # of the files in a store's folders: another version is decoded anew
 
 CHANGES_NO_STORE = {"validation_slices", "label_unit", "label_draw", "label_orders", "phantom"}
 CHANGES_NO_PIXEL = {

@@ -18,6 +18,13 @@ from trainables.data.dataset import DataError, Problem, Volume, listed, natural_
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
+READ_BY = {
+    "test_fraction": ("fractions",),
+    "validation_fraction": ("fractions", "file"),
+    "split_seed": ("fractions", "file"),
+    "split_fold": ("file",),
+}
+"""Settings of data that some splits alone read."""
 
 
 def split_patients(
@@ -26,8 +33,11 @@ def split_patients(
     """Assign each patient to one part; patients that a split file does not name are in none.
 
     ``paper``: number ending in 1 tests, in 2 validates (Kalapos & Gyires-Tóth 2022, official code). ``fractions``: a
-    seeded draw, every group in its share. ``file``: see ``_from_file``. Raises DataError when a part would be empty.
+    seeded draw, every group in its share. ``file``: see ``_from_file``. Raises DataError when a part would be empty,
+    and for a setting that the split does not read.
     """
+    if problems := _passed_over(config):
+        raise DataError(*problems)
     groups = {volume.patient: volume.group for volume in sorted(volumes, key=lambda v: natural_order(v.patient))}
     if config.split == "paper":
         parts: dict[str, Part] = {name: _papers_part(name) for name in groups}
@@ -39,8 +49,24 @@ def split_patients(
         if part not in parts.values() and (part != "validation" or config.validation_slices != 0):
             remedy = "add patients, or change data.split and its fractions"
             found = f"{len(groups)} patients, of which the split '{config.split}' leaves none for {part}"
-            raise DataError(Problem(str(config.root or "the phantom"), found, "patients in every part", remedy))
+            raise DataError(Problem(_where(config), found, "patients in every part", remedy))
     return parts
+
+
+def _passed_over(config: DataConfig) -> list[Problem]:
+    """Settings that differ from their default, and that the split has no use for."""
+    problems, split = [], "fractions" if config.split == "auto" else config.split
+    for key, readers in READ_BY.items():
+        value, default = getattr(config, key), DataConfig.model_fields[key].default
+        if split not in readers and value != default:
+            found = f"data.{key}={value:g}, which the split '{split}' does not read"
+            others = " or ".join(f"data.split={reader}" for reader in readers)
+            problems.append(Problem(_where(config), found, f"data.{key}={default:g}", f"remove it, or set {others}"))
+    return problems
+
+
+def _where(config: DataConfig) -> str:
+    return str(config.root or "the phantom")
 
 
 def _papers_part(name: str) -> Part:

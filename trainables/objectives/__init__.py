@@ -18,6 +18,13 @@ from trainables.objectives.simclr import SimCLR
 from trainables.objectives.supervised import Supervised
 from trainables.objectives.vicreg import VICReg
 
+SMALLEST_HALF_ON_CPU = 17
+"""Pixels of a view's edge that bf16 on a CPU takes.
+
+Of fewer, an encoder's last stage strides over a map of one pixel, and in bf16 torch 2.14.1 gives that convolution's
+weights another gradient at each call, at times NaN.
+"""
+
 OBJECTIVES: dict[str, type[Objective]] = {
     "barlow-twins": BarlowTwins,
     "byol": BYOL,
@@ -73,6 +80,16 @@ def check_batches(stage: StageConfig, batch_size: int, num_workers: int, image_s
         ) from error
 
 
+def check_half_on_cpu(stage: StageConfig, image_size: int) -> None:
+    """Raise ValueError where a stage in bf16 has views of images of this size that are too small for a CPU."""
+    edge = options_of(stage).smallest_view(image_size)
+    if stage.precision == "bf16" and edge < SMALLEST_HALF_ON_CPU:
+        raise ValueError(
+            f"precision: bf16 on a CPU expects views of more than {SMALLEST_HALF_ON_CPU - 1} px, found {edge}; use "
+            "fp32, or larger views"
+        )
+
+
 __all__ = [
     "OBJECTIVES",
     "Batch",
@@ -82,6 +99,7 @@ __all__ = [
     "View",
     "build_objective",
     "check_batches",
+    "check_half_on_cpu",
     "keeps_decoder",
     "options_of",
 ]

@@ -49,6 +49,10 @@ class Options(Section):
                 f"of {batch.num_workers}"
             )
 
+    def smallest_view(self, image_size: int) -> int:
+        """Return the edge in pixels of the smallest view that the method takes of an image."""
+        return image_size
+
 
 @dataclass(frozen=True)
 class View:

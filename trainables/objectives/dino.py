@@ -46,6 +46,14 @@ class DINOOptions(Options):
             raise ValueError(f"local_scale_low: expected at most local_scale_high={self.local_scale_high}")
         return self
 
+    def local_edge(self, image_size: int) -> int:
+        """Return the edge of a small view in pixels."""
+        return max(1, round(image_size * self.local_size))
+
+    def smallest_view(self, image_size: int) -> int:
+        """Return the edge of the small views, where there are any."""
+        return self.local_edge(image_size) if self.num_local_views else image_size
+
 
 class _Head(nn.Module):
     """Three layers, then cosines with prototypes (no weight normalisation that torch deprecates)."""
@@ -96,7 +104,7 @@ class DINO(Objective):
         options = self._options
         scale = (options.local_scale_low, options.local_scale_high)
         recipe = (stage.other_views or stage.views).model_copy(update={"crop_scale": scale})
-        local = View(recipe, max(1, round(size * options.local_size)))
+        local = View(recipe, options.local_edge(size))
         return [*super().views(stage, size), *[local] * options.num_local_views]
 
     def forward(self, views: list[Tensor], targets: Tensor | None = None) -> Step:

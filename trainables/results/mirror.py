@@ -39,12 +39,24 @@ class Mirror:
         self._root, self._with_state = Path(root).absolute(), with_state
         self._experiment = experiment or _named_in(local_place(self._root))
         self.place = open_place(uri)
-        if self.place.is_local and self.place.folder.resolve() == self._root.resolve():
-            raise MirrorError(f"{self.place} is the results folder itself; expected another place for its mirror")
+        self._check_apart()
         self._is_mirror = False  # a results folder is none
         self._name_there: str | None = None
         self.is_there = self._check()
         self._pushing = Copying(local_place(self._root), self.place, with_state)
+
+    def _check_apart(self) -> None:
+        """Refuse a folder that shares files with the results folder: each copy would find more to copy."""
+        if not self.place.is_local:
+            return
+        there, here = self.place.folder.resolve(), self._root.resolve()
+        if there == here:
+            raise MirrorError(f"{self.place} is the results folder itself; expected another place for its mirror")
+        if here in there.parents or there in here.parents:
+            where = "in" if here in there.parents else "around"
+            raise MirrorError(
+                f"{self.place} lies {where} the results folder {self._root}; expected a place beside it for its mirror"
+            )
 
     def _check(self) -> bool:
         """Return whether a mirror is there, and refuse what is something else."""

@@ -42,6 +42,19 @@ def test_early_stopping_of_cells_that_are_not_validated_is_refused_before_anythi
     assert not list((tmp_path / "results").rglob("*.parquet"))
 
 
+def test_a_patience_that_cannot_run_out_is_warned_of_before_anything_is_trained(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A warm-up of 0.8 of 12 steps and a cooldown of 3 leave the validations after steps 1 to 8."""
+    steps = ("finetune.steps=12", "finetune.evaluate_every=1")
+    assert run(*steps, "finetune.stop.patience=8", "--dry-run") == DONE
+    said = " ".join(capsys.readouterr().err.split())
+    assert "warning: finetune.stop.patience=8 never runs out" in said
+    assert "found 8, so that every cell runs its whole budget; lower it or finetune.evaluate_every" in said
+    assert run(*steps, "finetune.stop.patience=7", "--dry-run") == DONE
+    assert "never runs out" not in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize(
     ("files", "setting"), [("cat/a.png dog/a.png", "natural.root="), ("p1/a.nii.gz", "data.unlabelled_root=")]
 )

@@ -144,6 +144,18 @@ def test_a_folder_that_a_run_holds_is_neither_brought_into_nor_mirrored_to(
         push(root, f"file://{root}")
 
 
+def test_a_mirror_in_the_results_folder_or_around_it_is_refused(root: Path, tmp_path: Path) -> None:
+    inner, outer, linked = root / "inner" / "mirror", root.parent, tmp_path / "linked"
+    linked.symlink_to(root)
+    for place, where in ((inner, "in"), (outer, "around"), (linked / "mirror", "in")):
+        with pytest.raises(MirrorError, match=rf"{place} lies {where} the results folder .*; expected a place beside"):
+            push(root, f"file://{place}")
+        with pytest.raises(MirrorError, match=rf"lies {where} the results folder"):
+            pull(f"file://{place}", root)
+    assert not (root / "inner").exists()
+    push(root, f"file://{root}-mirror")  # a name that begins alike is no folder in it
+
+
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
