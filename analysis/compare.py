@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.command_line import DONE, EXIT_CODES, program
 from analysis.compare_arms import arms_note, arms_table, shown
 from analysis.comparisons.comparison import holm
 from analysis.comparisons.unpaired import independent_difference, paired_contrast
@@ -29,6 +28,7 @@ from analysis.loading.selection import ReportError
 from analysis.scores.error_curve import ErrorCurve
 from analysis.tables.readable import escaped, plain
 from trainables.results import write_text
+from trainables.results.programs import DONE, EXIT_CODES, program
 
 NOT_OF_NUMBERS = ("name", "compute", "report", "grid")  # sections that change which cells there are, or none of them
 BUT_OF_NUMBERS = ("compute.pretraining_workers", "grid.train_seeds", "grid.pretraining_seeds")  # in these sections

@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.command_line import DONE, EXIT_CODES, program
 from analysis.convergence.stopped_cells import may_stop
 from analysis.convergence.time_to_target import Run, collect_runs
 from analysis.intervals.uncertainty import Floats
 from analysis.loading.load import ExperimentResults, load_results
 from analysis.loading.selection import ReportError
+from trainables.results.programs import DONE, EXIT_CODES, program
 
 PATIENCE = 10
 

@@ -28,14 +28,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.command_line import DONE, EXIT_CODES, NOTHING, program
 from analysis.findings import Findings, find
 from analysis.loading.load import ExperimentResults, load_results
 from analysis.planning.advice import describe, nothing_open
 from analysis.planning.next_steps import NextStep, next_steps
 from analysis.planning.plateau import Plateau, plateau
 from trainables.results import read_table
+from trainables.results.programs import DONE, EXIT_CODES, program
 
+NOTHING = 3  # to run: an exit code
 LOOKS = 4
 
 

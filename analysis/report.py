@@ -15,7 +15,6 @@ from pathlib import Path
 from analysis.answers.answer import Answer
 from analysis.answers.claims import check_claims
 from analysis.answers.conclusions import conclude
-from analysis.command_line import DONE, EXIT_CODES, program
 from analysis.figures.all_figures import draw_all
 from analysis.findings import Findings, find
 from analysis.loading.load import load_results, write_fits
@@ -29,6 +28,7 @@ from analysis.planning.next_steps import next_steps
 from analysis.tables.all_tables import all_tables
 from analysis.tables.readable import readable
 from trainables.results import check_results, write_text
+from trainables.results.programs import DONE, EXIT_CODES, program
 
 WATCH_SECONDS = 30
 

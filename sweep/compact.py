@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sweep.command_line import EXIT_CODES, program
 from sweep.exit_codes import DONE
 from trainables.results import Compacted, compact, is_compacted
+from trainables.results.programs import EXIT_CODES, program
 
 COMPACTED_FROM = 1000  # cells in files of their own at the end of a run
 

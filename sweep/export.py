@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sweep.command_line import EXIT_CODES, program
 from sweep.exit_codes import DONE, ERROR
 from sweep.views.tracked_runs import TrackedRun, cell_runs, stage_runs
 from trainables.failures import first_line
 from trainables.results import check_results
+from trainables.results.programs import EXIT_CODES, program
 
 UNIT_TAG, POINTS_TAG = "labelcurve.unit_id", "labelcurve.points"
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sweep.command_line import EXIT_CODES, program
 from sweep.exit_codes import DONE
 from trainables.results import Copied, Mirror, ResultsError, is_uri, pull, push, without_secrets
+from trainables.results.programs import EXIT_CODES, program
 
 SECONDS = 30.0  # from one look to the next while a sweep runs
 

@@ -18,7 +18,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sweep.command_line import EXIT_CODES, program
 from sweep.costs import remaining
 from sweep.costs.account import CELL_COLUMNS, EPOCH_COLUMNS, PLANNED_COLUMNS, Account, account, asked_for
 from sweep.costs.latest_run import read_latest_run
@@ -26,6 +25,7 @@ from sweep.costs.tables import print_account
 from sweep.exit_codes import DONE
 from sweep.wording import duration
 from trainables.results import POINT_AXES, check_results, finished_cells, is_held, read_table
+from trainables.results.programs import EXIT_CODES, program
 
 SOME_LEFT = 3
 PACE_WINDOW = timedelta(hours=1)  # before the latest cell: older ones may have run on another machine

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from sweep.command_line import EXIT_CODES, program
 from sweep.exit_codes import DONE
 from sweep.views.tracked_runs import Point, TrackedRun, cell_runs, stage_runs
 from trainables.results import ResultsError, check_results, try_lock
+from trainables.results.programs import EXIT_CODES, program
 
 FOLDER = "tensorboard"
 STAGES, CELLS = "stages", "cells"

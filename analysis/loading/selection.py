@@ -10,13 +10,13 @@ import pandas as pd
 from analysis.counted import number
 from analysis.loading.epochs_axis import on_epochs_axis, without_number
 from analysis.loading.recipes import of_earlier_recipe
-from trainables.results import POINT_AXES
+from trainables.results import POINT_AXES, ResultsError
 
 DESIGN_AXES = [*POINT_AXES, "pretraining_seed"]
 NUM_NAMED = 5  # cells that a warning names before it only counts
 
 
-class ReportError(Exception):
+class ReportError(ResultsError):
     """Results that no report can be made of; the message says what was expected, what was found and where."""
 
 

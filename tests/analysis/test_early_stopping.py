@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.convergence.time_to_target import Run
-from analysis.early_stopping import DONE, EarlyStop, changed_leaders, describe, early_stop, early_stopping_table, main
+from analysis.early_stopping import EarlyStop, changed_leaders, describe, early_stop, early_stopping_table, main
+from trainables.results.programs import DONE
 
 STEPS = np.array([0.0, 10.0, 20.0, 30.0, 40.0, 50.0])
 

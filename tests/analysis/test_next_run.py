@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.command_line import DONE, NOTHING
 from analysis.findings import find
 from analysis.intervals.crossed_effects import crossed_mean
 from analysis.loading.load import load_results
-from analysis.next_run import LOOKS, main, next_run
+from analysis.next_run import LOOKS, NOTHING, main, next_run
 from analysis.next_run import __doc__ as procedure
 from analysis.planning.next_steps import next_steps
 from analysis.planning.plateau import Plateau
 from sweep.experiment import load_preset
 from trainables.results import record_plan
+from trainables.results.programs import DONE
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 from scipy.integrate import trapezoid
 
 from analysis.answers.caveats import caveats
-from analysis.command_line import ERROR
 from analysis.convergence.stability import normalised_area
 from analysis.convergence.stopped_cells import curves_to_budget, num_stopped, saved_table
 from analysis.convergence.time_to_target import Run, study_convergence
@@ -24,6 +23,7 @@ from analysis.tables.convergence_tables import curve_stability, speed_up_by_unit
 from analysis.tables.design import design_rows
 from tests.ledger_rows import make_older
 from trainables.results import SCHEMAS
+from trainables.results.programs import ERROR
 
 STEPS = np.array([0.0, 10.0, 20.0, 24.0])
 END = 202  # of the stopped runs of a sweep of 400 steps, validated at every fourth

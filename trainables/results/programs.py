@@ -1,6 +1,6 @@
-"""How the programs beside a run end: with an exit code, and an error as one line instead of a traceback.
+"""How programs on a results folder end: with an exit code, and an error as one line instead of a traceback.
 
-``data_efficiency`` has more to say of its ends, and says it itself.
+``sweep.data_efficiency`` has more to say of its ends, and says it itself.
 """
 
 import functools
@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable
 from typing import ParamSpec
 
-from sweep.exit_codes import ERROR, INTERRUPTED
-from trainables.results import ResultsError
+from trainables.results.contract import ResultsError
 
 P = ParamSpec("P")
+DONE, ERROR, INTERRUPTED = 0, 1, 130
 EXIT_CODES = "exit codes: 0 done, 1 error, 2 usage, 130 interrupted"
 
 
