@@ -15,6 +15,7 @@ import nibabel
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 from trainables.config import DataConfig
 from trainables.data import decoded
@@ -112,6 +113,7 @@ def open_noted(root: Path, cache: Path, notes: Path, name: str, hangs_at: int) -
         time.sleep(0.005)
         return real(volume, *arguments)
 
+    torch.set_num_threads(1)  # makes torch's pool anew, which two threads of a forked process would do at once
     decoded.decode_volume = noted
     (notes / f"ready-{name}").touch()
     while not (notes / "start").exists():
