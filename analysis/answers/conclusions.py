@@ -22,10 +22,9 @@ from analysis.answers.labels_answer import labels_point
 from analysis.answers.reference_answer import differences_point
 from analysis.answers.speed_answer import fastest, speed_point
 from analysis.comparisons.comparison import PairedDifference, compare_at, hochberg
-from analysis.comparisons.ranking import ROUNDING
 from analysis.counted import labels, number
 from analysis.findings import Findings
-from analysis.intervals.uncertainty import Estimate
+from analysis.intervals.uncertainty import ROUNDING, Estimate
 from analysis.pretraining.arm_cost import arm_costs, cost_words, short_cost
 from analysis.pretraining.epochs_study import EpochsStudy, epoch_ladder
 

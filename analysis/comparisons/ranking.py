@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.comparisons.comparison import PairedDifference, compare_at
+from analysis.intervals.uncertainty import ROUNDING
 from analysis.scores.error_curve import ErrorCurve
-
-ROUNDING = 1e-9  # of a difference of log errors: means that differ by less are equal
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from scipy.special import stdtrit
 
 Floats = NDArray[np.float64]
 FEW_SEEDS = 5
+ROUNDING = 1e-9  # of errors and of differences of their logs: those that differ by less are equal
 
 
 @dataclass(frozen=True)

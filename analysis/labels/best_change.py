@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.comparisons.comparison import holm
-from analysis.comparisons.ranking import ROUNDING, Ranking, rank_arms
+from analysis.comparisons.ranking import Ranking, rank_arms
 from analysis.intervals.bootstrap import TwoLevelDraws
-from analysis.intervals.uncertainty import Floats
+from analysis.intervals.uncertainty import ROUNDING, Floats
 from analysis.labels.falling_curve import FEWER_THAN_MEASURED, MORE_THAN_MEASURED
 from analysis.labels.labels_needed import crossings
 from analysis.scores.error_curve import ErrorCurve
@@ -40,10 +40,8 @@ class BestAt:
     arm: str
     runner_up: str
     share: float  # of resamples of seeds and patients in which the arm has the lowest mean; equal arms divide one
-    p_value: (
-        float  # of "some other arm is as good", Holm-adjusted over label counts; NaN with one seed or an arm missing
-    )
-    p_value_alone: float  # the same at this label count alone, as ``best_variant`` judges it
+    p_value: float  # of "some other arm is as good", Holm-adjusted over label counts; NaN as ``p_value_alone``
+    p_value_alone: float  # the same at this label count alone; NaN with one seed, or where an arm has no result
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.intervals.crossed_effects import crossed_mean
-from analysis.intervals.uncertainty import Floats
+from analysis.intervals.uncertainty import ROUNDING, Floats
 from analysis.labels.falling_curve import FEWER_THAN_MEASURED, MORE_THAN_MEASURED, falling, labels_at
 from analysis.labels.law_fit import LawFit
 from analysis.scores.error_curve import LogCurve
@@ -22,7 +22,6 @@ from analysis.scores.error_curve import LogCurve
 NO_OVERLAP = 1.0  # the error of a network that segments nothing
 STEPS = 24  # of the grid between two measured label counts
 CURVE_STEPS = 8  # of an equivalence curve between two measured label counts
-ROUNDING = 1e-9
 EXTRAPOLATION = 10.0  # times the most labels measured
 LAW_POINTS = 16  # of the law's grid, between which it is interpolated
 

@@ -10,14 +10,13 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from analysis.intervals.crossed_effects import crossed_mean
-from analysis.intervals.uncertainty import Floats
+from analysis.intervals.uncertainty import ROUNDING, Floats
 from analysis.labels.laws import FAMILIES, Family
 from analysis.labels.least_squares import fit_many
 from analysis.scores.error_curve import SMALLEST_ERROR, LogCurve
 
 RIVAL_STANDARD_ERRORS = 2.0
 FALSE_FALLS = 0.05  # how often an error that does not depend on labels may be given a law
-ROUNDING = 1e-9
 TIE = 1.05  # of the lowest score: the family with fewest parameters stands
 
 
